@@ -1,0 +1,106 @@
+"""Pooling baselines: an MLP on every patch, then averages over time and space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from torch import Tensor
+
+from connectors.mlp import MLP
+
+
+class GroupMean(MLP):
+    """Mean over groups of neighbouring frames and patches; a last group that is not full is averaged as it is."""
+
+    source: ClassVar[str] = "Temporal-spatial pooling of NVILA, arXiv 2412.04468, github.com/NVlabs/VILA"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(MLP.Config):
+        """Hyper-parameters."""
+
+        group_frames: int = 4
+        """Frames of a group."""
+        group_height: int = 1
+        """Patches of a group from top to bottom."""
+        group_width: int = 1
+        """Patches of a group from left to right."""
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.group = (config.group_frames, config.group_height, config.group_width)
+        if min(self.group) < 1:
+            raise ValueError(f"GroupMean got groups of {self.group} (frames, height, width), expected at least 1 each.")
+
+    def num_tokens(self, t: int, h: int, w: int) -> int:
+        """One token a group.
+
+        Raises:
+            ValueError: there is no frame or no patch.
+        """
+        super().num_tokens(t, h, w)
+        frames, height, width = self.group
+        return ceil(t / frames) * ceil(h / height) * ceil(w / width)
+
+    def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
+        """Project every patch, then average; arguments, result and errors are those of MLP."""
+        self.num_tokens(*patches.shape[1:4])
+        x = self.project(patches)
+        return self._mean(x) / self._mean(torch.ones_like(x[:1, ..., :1]))
+
+    def _mean(self, x: Tensor) -> Tensor:
+        """(b t h w d) -> (b n d), groups that are not full filled up with zeros."""
+        t, h, w = (-size % group for size, group in zip(x.shape[1:4], self.group, strict=True))
+        i, j, k = self.group
+        x = F.pad(x, (0, 0, 0, w, 0, h, 0, t))
+        return reduce(x, "b (t i) (h j) (w k) d -> b (t h w) d", "mean", i=i, j=j, k=k)
+
+
+class AdaptivePool(MLP):
+    """Average pooling to at most a given number of frames and patches: a bounded token count for any clip."""
+
+    source: ClassVar[str] = "PLLaVA, arXiv 2404.16994, github.com/magic-research/PLLaVA"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(MLP.Config):
+        """Hyper-parameters."""
+
+        max_frames: int = 16
+        """Frames left; a shorter clip keeps its own."""
+        max_height: int = 12
+        """Rows of patches left."""
+        max_width: int = 12
+        """Columns of patches left."""
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.most = (config.max_frames, config.max_height, config.max_width)
+        if min(self.most) < 1:
+            raise ValueError(f"AdaptivePool got at most {self.most} (frames, height, width), expected at least 1 each.")
+
+    def num_tokens(self, t: int, h: int, w: int) -> int:
+        """Frames times places that are left.
+
+        Raises:
+            ValueError: there is no frame or no patch.
+        """
+        super().num_tokens(t, h, w)
+        frames, height, width = self.most
+        return min(t, frames) * min(h, height) * min(w, width)
+
+    def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
+        """Project every patch, then pool; arguments, result and errors are those of MLP."""
+        _, t, h, w, _ = patches.shape
+        self.num_tokens(t, h, w)
+        frames, height, width = self.most
+        x = rearrange(self.project(patches), "b t h w d -> b d t h w")
+        x = F.adaptive_avg_pool3d(x, (min(t, frames), min(h, height), min(w, width)))
+        return rearrange(x, "b d t h w -> b (t h w) d")

@@ -1,0 +1,127 @@
+"""Finding videos and manifests, here or behind a URL."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import urlparse
+
+from pipelines.errors import UserError
+
+VIDEOS: Final = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".3gp"}
+    | {".ogv", ".vob", ".mxf", ".y4m", ".gif"}
+)
+IMAGES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """An input that is there."""
+
+    path: str
+    """Absolute path, or URL."""
+    shown: str
+    """As the user wrote it."""
+    is_manifest: bool = False
+
+
+def find(inputs: Sequence[str]) -> Iterator[Found]:
+    """Videos and manifests among the inputs, folders and globs searched, in a fixed order, each once.
+
+    Raises:
+        UserError: nothing is there, or it may not be read.
+    """
+    seen: set[str] = set()
+    for given in inputs:
+        for path in _remote(given) if is_remote(given) else _local(given):
+            whole = absolute(path)
+            if whole not in seen:
+                seen.add(whole)
+                yield Found(path=whole, shown=path, is_manifest=suffix(path) in MANIFESTS)
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a URL (s3://, gs://, http://, https://, memory://, ...)."""
+    scheme, found, _ = path.partition("://")
+    return bool(found) and scheme.isalnum()
+
+
+def absolute(path: str) -> str:
+    """A local path made absolute, links kept; a URL as it is."""
+    return path if is_remote(path) else str(Path.cwd() / Path(path).expanduser())
+
+
+def suffix(path: str) -> str:
+    """Extension of a path or URL, in lower case."""
+    return PurePosixPath(urlparse(path).path if is_remote(path) else path).suffix.lower()
+
+
+def _local(given: str) -> Iterator[str]:
+    path = Path(given).expanduser()
+    try:
+        if path.is_dir():
+            yield from _folder(path)
+        elif os.path.lexists(path):
+            yield str(path)
+        elif glob.has_magic(given):
+            matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
+            if not matches:
+                raise UserError(f"No file matches {given!r}. Check the pattern.")
+            for match in matches:
+                yield from _folder(Path(match), required=False) if Path(match).is_dir() else [match]
+        else:
+            raise UserError(f"{given!r} does not exist. Give a folder, a video, a glob, a URL or a manifest.")
+    except OSError as error:
+        raise UserError(f"{given!r} cannot be read: {error.strerror}.") from error
+
+
+def _folder(folder: Path, *, required: bool = True) -> Iterator[str]:
+    """Videos below a folder; a folder of images alone is one clip."""
+    empty, visited = True, set()
+    for at, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(at)
+        folders[:] = sorted(f for f in folders if not f.startswith(".")) if real not in visited else []
+        files = sorted(files) if real not in visited else []
+        visited.add(real)
+        for name in files:
+            if suffix(name) in VIDEOS and not name.startswith("."):
+                empty = False
+                yield str(Path(at) / name)
+    if empty and any(suffix(f.name) in IMAGES for f in folder.iterdir()):
+        yield str(folder)
+    elif empty and required:
+        raise UserError(
+            f"{str(folder)!r} holds no videos ({' '.join(sorted(VIDEOS))}) and no images. "
+            "Name files of other extensions one by one, by a glob, or in a manifest."
+        )
+
+
+def _raise(error: OSError) -> None:
+    raise UserError(f"{error.filename!r} cannot be read: {error.strerror}.")
+
+
+def _remote(url: str) -> Iterator[str]:
+    """A file of the URL, or all videos below it where the store knows folders."""
+    is_file = suffix(url) in VIDEOS or suffix(url) in MANIFESTS
+    if url.startswith(("http://", "https://")) or (is_file and not glob.has_magic(url)):
+        yield url
+        return
+    import fsspec
+
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+        paths = fs.glob(root) if glob.has_magic(root) else fs.find(root)
+    except ImportError as error:
+        raise UserError(f"{url!r} needs another package: {error}") from error
+    except Exception as error:
+        raise UserError(f"{url!r} cannot be listed: {type(error).__name__}: {error}") from error
+    videos = sorted(fs.unstrip_protocol(p) for p in paths if suffix(p) in VIDEOS)
+    if not videos:
+        raise UserError(f"{url!r} holds no videos ({' '.join(sorted(VIDEOS))}).")
+    yield from videos

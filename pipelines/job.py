@@ -1,0 +1,108 @@
+"""What the batch commands are told: frozen, one class per concern, the docstrings are `--help`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from tyro.conf import Positional, arg
+
+from pipelines.inputs import absolute
+from videollm.types import Generation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model answers."""
+
+    model: str = "tiny-stc"
+    """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
+    connector: str | None = None
+    """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
+    connector_config: tuple[str, ...] = ()
+    """Fields of the connector's Config, `k=v`, one or more."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
+    dtype: str = "auto"
+    """`auto`, `float32`, `bfloat16` or `float16`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions:
+    """Which frames the model sees."""
+
+    num_frames: int | None = None
+    """Frames of a clip; the model's own number if not given."""
+    sampling: Literal["segment_centers", "linspace", "every", "fps_pack"] | None = None
+    """How frames are chosen; the model's own rule if not given."""
+    decoder: Literal["auto", "planned", "decord", "pyav"] = "auto"
+    """What decodes. `auto` never fails where one of the others works."""
+    allow_partial: bool = False
+    """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions:
+    """How much runs at once, and where. None of it changes an answer."""
+
+    address: str | None = None
+    """Join a running Ray cluster (`auto`, `host:6379`, `ray://host:10001`) instead of starting one here."""
+    num_decoders: int | None = None
+    """Decoding processes; as many as the CPUs left by the models if not given."""
+    num_encoders: int | None = None
+    """With --split-llm: processes that hold tower and connector (1 if not given)."""
+    num_llms: int | None = None
+    """Processes that hold the LLM (with tower and connector, unless --split-llm); one a GPU, or 1, if not given."""
+    split_llm: bool = False
+    """Tower and connector in processes of their own, apart from the LLM."""
+    gpus_per_encoder: float | None = None
+    """GPUs of one encoder; shares are allowed."""
+    gpus_per_llm: float | None = None
+    """GPUs of one LLM; shares are allowed. 1 where the cluster has GPUs, if not given."""
+    clips_per_batch: int = 8
+    """Clips whose frames go through the vision tower in one forward."""
+    questions_per_batch: int = 32
+    """Questions answered at once by one LLM."""
+    decode_timeout: Annotated[float, arg(name="decode-timeout")] = 120.0
+    """Seconds after which decoding a clip is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What `caption` and `answer` have in common."""
+
+    inputs: Positional[tuple[str, ...]]
+    """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""
+    output: Annotated[Path, arg(aliases=("-o",))]
+    """Folder for the results; run the same command again to go on after a stop."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    frames: FrameOptions = field(default_factory=FrameOptions)
+    generation: Generation = field(default_factory=Generation)
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
+    format: Literal["parquet", "jsonl"] = "parquet"
+    """File format of the results."""
+    rows_per_shard: int = 10_000
+    """Rows of one result file."""
+    limit: int | None = None
+    """Only the first so many requests."""
+    retry_errors: bool = False
+    """Run the requests again whose rows say something other than ok."""
+    dry_run: bool = False
+    """Probe the inputs, time a few clips, print what the job would take, and write nothing."""
+
+
+DESCRIBES_RESULTS: Final = ("model", "frames", "generation", "format")
+"""Fields of a Job that decide what its rows say: they may not change between the runs into one output."""
+
+
+def described(job: Job, command: str) -> dict[str, Any]:
+    """The part of a job's configuration that its rows depend on, flat and JSON-able."""
+    flat: dict[str, Any] = {"command": command, "inputs": [absolute(i) for i in job.inputs]}
+    for name, value in asdict(job).items():
+        if name in DESCRIBES_RESULTS:
+            flat |= value if isinstance(value, dict) else {name: value}
+    flat.pop("device")
+    prompt = getattr(job, "prompt", None)
+    return flat if prompt is None else flat | {"prompt": prompt}
+

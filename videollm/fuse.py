@@ -1,0 +1,117 @@
+"""Prompts, visual tokens and the mask that lets the questions of a clip share one prefix.
+
+The prompts of one clip lie end to end in one row: the part they share (all visual tokens) once, then each question's
+own tokens. A token attends to the shared part and to its own question; positions of every question go on from the
+shared part. So the visual prefix is computed and kept once, in training and in generation alike.
+
+SHAPES  r rows (clips), s tokens of a row, k keys in the cache, n visual tokens, d LLM width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+VISUAL: Final = -1
+"""Stands for one visual token in a prompt's ids."""
+SHARED: Final = 0
+"""Owner of the shared part; question i has owner i + 1."""
+PADDING: Final = -1
+"""Owner of padding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """The prompts of one clip, end to end."""
+
+    ids: list[int]
+    owners: list[int]
+    positions: list[int]
+    last: list[int]
+    """Index of the last token of every prompt."""
+
+
+def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row:
+    """Lay prompts that begin alike end to end, their common beginning once.
+
+    Args:
+        prompts: token ids of each prompt, VISUAL for each visual token.
+        num_shared: tokens of the beginning to share, where that is fewer than the prompts have in common.
+    Raises:
+        ValueError: the prompts differ before their last visual token; group them by that part first.
+    """
+    shared = min(len(p) for p in prompts) - 1 if num_shared is None else num_shared
+    first = prompts[0]
+    for p in prompts[1:]:
+        shared = next((i for i in range(shared) if p[i] != first[i]), shared)
+    for p in prompts:
+        if VISUAL in p[shared:]:
+            raise ValueError(
+                "Prompts packed into one row differ before their last visual token. "
+                "Group them by visual_prefix() before packing."
+            )
+    ids, owners, positions, last = list(first[:shared]), [SHARED] * shared, list(range(shared)), []
+    for i, p in enumerate(prompts):
+        own = p[shared:]
+        ids += own
+        owners += [i + 1] * len(own)
+        positions += range(shared, len(p))
+        last.append(len(ids) - 1)
+    return Row(ids=ids, owners=owners, positions=positions, last=last)
+
+
+def visual_prefix(prompt: Sequence[int]) -> tuple[int, ...]:
+    """The part of a prompt up to its last visual token: prompts of a clip that agree in it can share a row."""
+    end = max((i for i, t in enumerate(prompt) if t == VISUAL), default=-1) + 1
+    return tuple(prompt[:end])
+
+
+def pad(rows: Sequence[Sequence[int]], value: int, device: torch.device | str = "cpu") -> Tensor:
+    """(r s) int64, rows filled on the right with `value`."""
+    width = max(len(r) for r in rows)
+    return torch.tensor([[*r, *[value] * (width - len(r))] for r in rows], dtype=torch.int64, device=device)
+
+
+def attention_mask(queries: Tensor, keys: Tensor) -> Tensor:
+    """Which key each query may attend to.
+
+    Args:
+        queries: (r s) owners of the newest s tokens.
+        keys: (r k) owners of all tokens so far, the queries last.
+    Returns:
+        (r 1 s k) bool. Padding attends to itself alone, so that no row of the mask is empty.
+    """
+    s, k = queries.shape[1], keys.shape[1]
+    index = torch.arange(k, device=keys.device)
+    earlier = index[None, :] <= index[k - s :, None]
+    itself = index[None, :] == index[k - s :, None]
+    related = (keys[:, None, :] == SHARED) | (keys[:, None, :] == queries[:, :, None])
+    real = queries[:, :, None] != PADDING
+    return ((related & earlier & real) | itself)[:, None]
+
+
+def embed(ids: Tensor, visual: Sequence[Tensor], embedding: nn.Module) -> Tensor:
+    """Token embeddings with each row's visual tokens scattered into their places.
+
+    Args:
+        ids: (r s), VISUAL at the visual tokens' places.
+        visual: for each row (n d).
+        embedding: the LLM's input embedding.
+    Returns:
+        (r s d).
+    Raises:
+        ValueError: a row reserves another number of visual tokens than it was given.
+    """
+    places = ids == VISUAL
+    for row, made in zip(places, visual, strict=True):
+        if int(row.sum()) != len(made):
+            raise ValueError(
+                f"Prompt reserves {int(row.sum())} visual tokens but the connector made {len(made)}. "
+                "Build the prompt with connector.num_tokens(t, h, w)."
+            )
+    embeds: Tensor = embedding(ids.clamp_min(0))
+    return embeds.masked_scatter(places[..., None], torch.cat(list(visual)).to(embeds.dtype))

@@ -1,0 +1,127 @@
+"""Chat prompts around visual tokens. What a user wrote is data: it never becomes a control token or a visual token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Final
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from videollm.fuse import VISUAL
+
+TAG: Final = "<video>"
+"""Stands for the visual tokens in a prompt's text."""
+_MARK: Final = re.compile("\x00([0-9]+)\x00")
+"""In a rendered template: number 0 is a span of visual tokens, the others are words not to be read as tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPrompt:
+    """Turns a question on a clip into token ids, by the tokenizer's own chat template.
+
+    The user's turn is a video tag, a line break and the question (VideoLLaMA2, videollama2/__init__.py). The rendered
+    text is cut at the tags and each piece tokenized by itself, as the official code does.
+
+    Raises:
+        ValueError: the tokenizer has no chat template.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    system: str | None = None
+    """System message of requests that bring none."""
+    system_format: str = "{}"
+    """Put around a system message; `<<SYS>>\\n{}\\n<</SYS>>` for VideoLLaMA2 on Mistral."""
+    span_format: str = "{}"
+    """Put around each span of visual tokens; `<image>{}</image>` for MiniCPM-V."""
+    enable_thinking: bool = False
+    """Passed to templates that know it (Qwen3)."""
+
+    def __post_init__(self) -> None:
+        if not self.tokenizer.chat_template:
+            raise ValueError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
+
+    def __call__(
+        self, question: str, spans: int | Sequence[int], *, options: Sequence[str] = (), system: str | None = None
+    ) -> tuple[list[int], str]:
+        """Ids and text of one prompt.
+
+        Args:
+            question: the user's text, taken literally.
+            spans: number of visual tokens, or of each span of them (packs of frames); 0 for a prompt without a video.
+            options: answers to choose from.
+            system: system message, instead of the default one.
+        Returns:
+            The ids, VISUAL for every visual token, and the text with `<video>` for every span.
+        """
+        sizes = [n for n in ([spans] if isinstance(spans, int) else spans) if n]
+        words: list[str] = [TAG]
+        lines = [self.span_format.format("\x000\x00") for _ in sizes]
+        content = "\n".join([*lines, self._guard(format_question(question, options), words)])
+        system = self.system if system is None else system
+        rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
+        ids: list[int] = []
+        remaining = iter(sizes)
+        pieces = _MARK.split(rendered)
+        for i, piece in enumerate(pieces):
+            if i % 2 == 0:
+                ids += self._tokenize(piece)
+            elif piece == "0":
+                ids += [VISUAL] * next(remaining)
+            else:  # No token's name is read in two halves.
+                word = words[int(piece)]
+                ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
+        if (VISUAL not in ids and sizes) or next(remaining, None) is not None:
+            raise ValueError(
+                f"Chat template left out {len(sizes)} span(s) of visual tokens. "
+                "Use a template that writes the user's content."
+            )
+        return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
+
+    def _render(self, content: str, system: str | None) -> str:
+        user = {"role": "user", "content": content}
+        if system:
+            try:
+                return self._template([{"role": "system", "content": system}, user])
+            except TemplateError:  # Raised by templates without a system role.
+                user["content"] = f"{system}\n\n{content}"
+        return self._template([user])
+
+    def _template(self, messages: list[dict[str, str]]) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.enable_thinking
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _tokenize(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+    def _guard(self, text: str, words: list[str]) -> str:
+        """`text` with a mark for everything the tokenizer would read as a control token; adds what they hide."""
+
+        def mark(found: re.Match[str]) -> str:
+            words.append(found[0])
+            return f"\x00{len(words) - 1}\x00"
+
+        # Added tokens of white space alone (runs of spaces in code) are text; a NUL could be taken for a mark.
+        added = self.tokenizer.added_tokens_decoder.values()
+        names = {t.content for t in added if len(t.content) > 1 and not t.content.isspace()} | {"\x00"}
+        return re.sub("|".join(map(re.escape, sorted(names, key=len, reverse=True))), mark, text)
+
+
+def format_question(question: str, options: Sequence[str] = ()) -> str:
+    """The question, with lettered options and how to answer where there are any.
+
+    Raises:
+        ValueError: more than 26 options.
+    """
+    if not options:
+        return question
+    if len(options) > len(ascii_uppercase):
+        raise ValueError(f"Question has {len(options)} options; expected at most {len(ascii_uppercase)} (A to Z).")
+    lines = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
+    return "\n".join([question, *lines, "Answer with the option's letter from the given choices directly."])

@@ -1,0 +1,85 @@
+"""Next tokens from logits: greedy, or sampled so that an answer depends on nothing but its own request.
+
+SHAPES  m prompts, g tokens generated so far, v vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from videollm.types import Generation
+
+
+class Sampler:
+    """Chooses the next token of many prompts at once, as `generation` says.
+
+    The penalty and the filters are transformers' own, in its order; the penalty sees generated tokens only.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    def __init__(self, generation: Generation) -> None:
+        check_generation(generation)
+        self.seed = generation.seed
+        self.greedy = generation.temperature == 0
+        self.processors = LogitsProcessorList()
+        if generation.repetition_penalty != 1:
+            self.processors.append(RepetitionPenaltyLogitsProcessor(float(generation.repetition_penalty)))
+        if not self.greedy:
+            self.processors.append(TemperatureLogitsWarper(float(generation.temperature)))
+            if generation.top_k:
+                self.processors.append(TopKLogitsWarper(generation.top_k))
+            if generation.top_p < 1:
+                self.processors.append(TopPLogitsWarper(generation.top_p))
+
+    def __call__(self, logits: Tensor, generated: Sequence[Sequence[int]], keys: Sequence[str]) -> list[int]:
+        """One token a prompt.
+
+        Args:
+            logits: (m v).
+            generated: m lists of g token ids, all of one length.
+            keys: m names that, with the seed and g, fix the random numbers.
+        """
+        ids = torch.tensor([list(g) for g in generated], dtype=torch.int64, device=logits.device)
+        scores: Tensor = self.processors(ids, logits.float())
+        if self.greedy:
+            return [int(i) for i in scores.argmax(-1).tolist()]
+        # In double and in vocabulary order: rounding that differs between batches moves a token's interval by
+        # 1e-7, where sorting by probability could swap two tokens outright.
+        cumulative = scores.softmax(-1).double().cumsum(-1)
+        drawn = [[uniform(self.seed, key, len(g))] for key, g in zip(keys, generated, strict=True)]
+        points = torch.tensor(drawn, dtype=torch.float64, device=logits.device) * cumulative[:, -1:]
+        return [int(i) for i in torch.searchsorted(cumulative, points, right=True)[:, 0].tolist()]
+
+
+def uniform(seed: int, key: str, step: int) -> float:
+    """A number in [0, 1) that depends on the arguments alone: no generator to keep, the same on every machine."""
+    digest = blake2b(f"{seed}/{step}/{key}".encode(errors="backslashreplace"), digest_size=4).digest()
+    return int.from_bytes(digest, "little") / 2**32
+
+
+def check_generation(generation: Generation) -> None:
+    """Raise ValueError where a setting is out of its range."""
+    rules = {
+        "max_new_tokens": (generation.max_new_tokens >= 1, "at least 1"),
+        "temperature": (generation.temperature >= 0, "0 (greedy) or more"),
+        "top_p": (0 < generation.top_p <= 1, "above 0 and at most 1 (off)"),
+        "top_k": (generation.top_k >= 0, "0 (off) or more"),
+        "repetition_penalty": (generation.repetition_penalty > 0, "above 0; 1 is off"),
+        "stop": (all(generation.stop), "strings that are not empty"),
+    }
+    for name, (right, expected) in rules.items():
+        if not right:
+            raise ValueError(f"Generation.{name} is {getattr(generation, name)!r}; expected {expected}.")

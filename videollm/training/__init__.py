@@ -1,0 +1,1 @@
+"""Training: the embedded models, and a user's own connector."""

@@ -1,0 +1,71 @@
+"""What training lowers: the loss of the answers' tokens, all questions of a clip in one row.
+
+SHAPES  r rows (clips), s tokens of a row, m answer tokens.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from videollm import fuse
+from videollm.model import VideoLLM
+from videollm.training.data import Example
+
+IGNORED = -100
+"""Label of a token that is not learned."""
+
+
+def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
+    """Mean cross-entropy of the answers' tokens, and the share of answers of each kind that are wholly right."""
+    with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in model.tower.parameters())):
+        features = model.features([e.frames for e in examples])
+    visual = model.connector.connect(features)
+    rows, labels = zip(*(_row(model, e, len(v)) for e, v in zip(examples, visual, strict=True)), strict=True)
+    device = model.device
+    ids = fuse.pad([r.ids for r in rows], 0, device)
+    owners = fuse.pad([r.owners for r in rows], fuse.PADDING, device)
+    hidden = model.llm.base_model(
+        inputs_embeds=fuse.embed(ids, visual, model.llm.get_input_embeddings()),
+        attention_mask=fuse.attention_mask(owners, owners),
+        position_ids=fuse.pad([r.positions for r in rows], 0, device),
+        use_cache=False,
+    ).last_hidden_state
+    targets = fuse.pad(labels, IGNORED, device)
+    learned = targets != IGNORED
+    logits = model.llm.get_output_embeddings()(hidden[learned])
+    loss = cross_entropy(logits.float(), targets[learned])
+    return loss, _accuracy(examples, logits.argmax(-1) == targets[learned], torch.where(learned, owners, -1))
+
+
+def _row(model: VideoLLM, example: Example, num_visual: int) -> tuple[fuse.Row, list[int]]:
+    """A clip's prompts with their answers, and for every token the one that it should be followed by."""
+    prompts, answers = [], []
+    for lesson in example.lessons:
+        ids, _ = model.prompt(lesson.question, num_visual, options=lesson.options)
+        answer = model.tokenizer(lesson.answer, add_special_tokens=False).input_ids
+        prompts.append(ids)
+        answers.append([*answer, model.tokenizer.eos_token_id])
+    whole = [p + a[:-1] for p, a in zip(prompts, answers, strict=True)]
+    shared = len(fuse.visual_prefix(prompts[0]))
+    row = fuse.pack(whole, shared)
+    labels = [IGNORED] * shared
+    for prompt, answer in zip(prompts, answers, strict=True):
+        labels += [IGNORED] * (len(prompt) - 1 - shared) + answer
+    return row, labels
+
+
+def _accuracy(examples: Sequence[Example], right: Tensor, owners: Tensor) -> dict[str, float]:
+    """Share of answers wholly right by kind, from the tokens that are right and each token's owner, or -1."""
+    at = (owners >= 0).nonzero()
+    wrong = torch.zeros(owners.shape[0], int(owners.max()) + 1, dtype=torch.int64, device=owners.device)
+    wrong.index_put_((at[:, 0], owners[owners >= 0]), (~right).long(), accumulate=True)
+    scores = defaultdict(list)
+    for r, example in enumerate(examples):
+        for i, lesson in enumerate(example.lessons):
+            scores[lesson.kind].append(float(wrong[r, i + 1] == 0))
+    return {kind: sum(s) / len(s) for kind, s in scores.items()}

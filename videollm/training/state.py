@@ -1,0 +1,75 @@
+"""What a stopped training run needs to go on: the model folder, the optimiser's moments and the step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from videollm.model import VideoLLM
+
+if TYPE_CHECKING:
+    from videollm.training.train import Job
+
+FREE = {"output", "save_every", "log_every", "device", "num_threads"}
+"""Settings that a resumed run may change."""
+
+
+def save_state(
+    output: Path, job: Job, step: int, model: VideoLLM, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the model folder and, beside it, the state of training; the step last, so that a torn save is redone."""
+    from videollm.checkpoints.native import save
+
+    save(model, output)
+    if step == job.steps:
+        for name in ("training.safetensors", "training.json"):
+            (output / name).unlink(missing_ok=True)
+        (output / "training.json").write_text(json.dumps({"step": step, "job": _settings(job)}, indent=2))
+        return
+    names = {id(p): n for n, p in module.named_parameters()}
+    tensors = {f"module.{n}": p.detach().contiguous() for n, p in module.named_parameters() if p.requires_grad}
+    for parameter, moments in optimizer.state.items():
+        tensors |= {f"optimizer.{names[id(parameter)]}.{k}": v.detach().contiguous() for k, v in moments.items()}
+    scratch = output / "training.safetensors.partial"
+    save_file(tensors, scratch, {"step": str(step), "job": json.dumps(_settings(job))})
+    scratch.replace(output / "training.safetensors")
+    (output / "training.json").write_text(json.dumps({"step": step, "job": _settings(job)}, indent=2))
+
+
+def load_state(output: Path, job: Job, module: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Take up the state in the output folder; the step to go on from, 0 where there is none.
+
+    Raises:
+        ValueError: the folder holds another job.
+    """
+    if not (output / "training.json").exists():
+        return 0
+    saved = json.loads((output / "training.json").read_text())
+    now = json.loads(json.dumps(_settings(job)))
+    changed = [f"{k}: {saved['job'].get(k)!r} -> {now[k]!r}" for k in now if saved["job"].get(k) != now[k]]
+    if changed:
+        raise ValueError(
+            f"Output {output} holds a training run with other settings ({'; '.join(changed)}). "
+            "Give the same settings to go on with it, or another --output."
+        )
+    if saved["step"] == job.steps:
+        return job.steps
+    tensors = load_file(output / "training.safetensors")
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        with torch.no_grad():
+            parameter.copy_(tensors[f"module.{name}"])
+        prefix = f"optimizer.{name}."
+        optimizer.state[parameter] = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return int(saved["step"])
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    return {k: v for k, v in asdict(job).items() if k not in FREE}

@@ -1,0 +1,94 @@
+"""Values that travel between the stages: plain, frozen, no behaviour.
+
+SHAPES  t frames, h w pixels, c colour channels (RGB).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A video, or a part of it."""
+
+    video: str
+    """Path or URL of a video file, or of a folder of images."""
+    start: float | None = None
+    """Seconds from the start of the video; None is its first frame."""
+    end: float | None = None
+    """Seconds, exclusive; None is the end of the video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameBatch:
+    """Frames decoded from one clip, and where they come from."""
+
+    frames: NDArray[np.uint8]
+    """(t h w c) RGB."""
+    indices: tuple[int, ...]
+    """Display index of every frame in the whole video."""
+    seconds: tuple[float, ...]
+    """Presentation time of every frame, from the first frame of the whole video."""
+    missing: tuple[int, ...] = ()
+    """Indices asked for that could not be decoded (only with allow_partial; they are not in `frames`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How answers are generated. The defaults are greedy."""
+
+    max_new_tokens: int = 256
+    """Tokens after which an answer is cut."""
+    temperature: float = 0.0
+    """0 is greedy; above 0 samples."""
+    top_p: float = 1.0
+    """Smallest set of tokens with this probability is sampled from; 1 is off."""
+    top_k: int = 0
+    """Number of likeliest tokens sampled from; 0 is off."""
+    repetition_penalty: float = 1.0
+    """Divides the logits of tokens already generated; 1 is off."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer (and are cut from it)."""
+    seed: int = 0
+    """Seed of sampling; with a request's id it fixes its answer, whatever else is in the batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question on one clip."""
+
+    id: str
+    clip: Clip
+    question: str
+    options: tuple[str, ...] = ()
+    """Answers to choose from, shown to the model as (A), (B), ..."""
+    system: str | None = None
+    max_new_tokens: int | None = None
+    """Overrides the job's setting for this request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """What the LLM wrote for one prompt."""
+
+    text: str
+    ids: tuple[int, ...]
+    finish_reason: str
+    """`stop` (end token), `stop_string` or `length`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A completion with what it was made from."""
+
+    text: str
+    prompt: str
+    """The exact prompt, with `<video>` where the visual tokens stand."""
+    finish_reason: str
+    num_visual_tokens: int
+    frame_indices: tuple[int, ...] = field(default=())
+    frame_seconds: tuple[float, ...] = field(default=())

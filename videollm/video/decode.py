@@ -1,0 +1,96 @@
+"""Frames of a video: the entry point, and the table of backends behind it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from videollm.types import Clip, FrameBatch
+from videollm.video.container import check_file
+from videollm.video.errors import VideoError
+from videollm.video.index import Unplannable
+from videollm.video.picked import Backend, Job
+from videollm.video.planned import decode_planned
+from videollm.video.sample import Sampling, check_range
+from videollm.video.scale import FrameSize
+from videollm.video.sequential import decode_sequential
+from videollm.video.sources import local_path
+from videollm.video.with_decord import decode_decord
+
+
+def decode(
+    clip: Clip | str,
+    sampling: Sampling,
+    *,
+    size: FrameSize | None = None,
+    decoder: str = "auto",
+    allow_partial: bool = False,
+    threads: int = 1,
+) -> FrameBatch:
+    """Decode exactly the frames that a sampling policy chooses of a clip.
+
+    Display rotation is applied. The work and the memory are bounded by the frames asked for, not by the video.
+
+    Args:
+        clip: a video file, gif, image, folder of images or URL (s3, gs, http, https), or a range of seconds of one.
+        sampling: which frames.
+        size: size of the frames after rotation; None keeps the video's.
+        decoder: a name in DECODERS. `auto` is exact and falls back to slower ways where a file needs them.
+        allow_partial: return the healthy frames of a damaged video, the others listed in `missing`.
+        threads: CPU threads; 1 is best for many videos at once, more for a single one.
+    Raises:
+        VideoError: the video cannot be read as asked; `status` says why.
+        ValueError: unknown decoder, or threads below 1.
+    """
+    if decoder not in DECODERS:
+        raise ValueError(f"Unknown decoder {decoder!r}; expected one of {', '.join(DECODERS)}.")
+    if threads < 1:
+        raise ValueError(f"threads is {threads}; expected 1 or more.")
+    clip = Clip(video=clip) if isinstance(clip, str) else clip
+    check_range(clip.start, clip.end)
+    with local_path(clip.video) as path:
+        job = Job(path=path, clip=clip, sampling=sampling, size=size, threads=threads, allow_partial=allow_partial)
+        if Path(path).is_dir():
+            return _decode_images(job)
+        check_file(path)
+        return _decode_images(job) if _is_image(path) else DECODERS[decoder](job)
+
+
+def decode_auto(job: Job) -> FrameBatch:
+    """The planned decoder; plain counting where it cannot plan or fails; decord where FFmpeg cannot open the file.
+
+    Raises:
+        VideoError: as `decode`; the first failure, where all ways fail.
+    """
+    try:
+        return decode_planned(job)
+    except Unplannable:
+        return decode_sequential(job)
+    except VideoError as error:
+        fallback = {"decode_error": decode_sequential, "no_video": decode_decord}.get(error.status)
+        if fallback is None:
+            raise
+        try:
+            return fallback(job)
+        except VideoError:
+            raise error from None
+
+
+def _is_image(path: str) -> bool:
+    from videollm.video.images import is_image
+
+    return is_image(path)
+
+
+def _decode_images(job: Job) -> FrameBatch:
+    from videollm.video.images import decode_images
+
+    return decode_images(job)
+
+
+DECODERS: Final[dict[str, Backend]] = {
+    "auto": decode_auto,
+    "planned": decode_planned,
+    "pyav": decode_sequential,
+    "decord": decode_decord,
+}

@@ -1,0 +1,127 @@
+"""Still images, animated images and folders of images as videos, through Pillow.
+
+SHAPES  h w pixels, c colour channels (RGB).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from videollm.types import FrameBatch
+from videollm.video.container import check_file
+from videollm.video.errors import VideoError
+from videollm.video.picked import Job, collect
+from videollm.video.sample import Timeline, sample
+from videollm.video.scale import target_size
+
+FOLDER_FPS: Final = 1.0
+"""Images of a folder count as one second each: nothing in it says how far apart they were taken."""
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+def is_image(path: str) -> bool:
+    """Whether a file starts like an image that Pillow reads (gif is left to the video decoder)."""
+    with Path(path).open("rb") as file:
+        head = file.read(16)
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*"))
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    )
+
+
+def folder_images(path: str) -> list[Path]:
+    """Images of a folder in natural order (img2 before img10); hidden files are left out.
+
+    Raises:
+        VideoError: `permission_denied`, or `no_video`: it holds no image.
+    """
+    try:
+        files = [p for p in Path(path).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except PermissionError:
+        raise VideoError("permission_denied", f"{path}: permission denied; make the folder readable.") from None
+    if not files:
+        message = f"{path}: a folder without images; expected one with {', '.join(sorted(SUFFIXES))} files, or a video file."
+        raise VideoError("no_video", message)
+    return sorted(files, key=lambda p: ([int(n) if n.isdigit() else n for n in re.split(r"(\d+)", p.name)], p.name))
+
+
+def image_timeline(path: str) -> Timeline:
+    """Times of a folder's images, or of the frames of an image file.
+
+    Raises:
+        VideoError: `no_video`: not a readable image.
+    """
+    if Path(path).is_dir():
+        num_frames = len(folder_images(path))
+        return Timeline(num_frames=num_frames, fps=FOLDER_FPS, duration_seconds=num_frames / FOLDER_FPS)
+    num_frames, duration = 1, 1 / FOLDER_FPS
+    try:
+        with Image.open(path) as image:
+            num_frames = getattr(image, "n_frames", 1)
+            milliseconds = float(image.info.get("duration", 0) or 0)
+    except (UnidentifiedImageError, OSError) as error:
+        raise VideoError("no_video", f"{path}: not a readable image ({error}).") from error
+    if num_frames > 1:
+        duration = num_frames * (milliseconds / 1000 or 0.1)
+    return Timeline(num_frames=num_frames, fps=num_frames / duration, duration_seconds=duration)
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """(h, w) of the first image, upright."""
+    return read_image(path, 0).shape[:2] if not Path(path).is_dir() else read_image(str(folder_images(path)[0]), 0).shape[:2]
+
+
+def read_image(path: str, index: int) -> NDArray[np.uint8]:
+    """Frame `index` of an image file, (h w c), turned as its EXIF data says.
+
+    Raises:
+        VideoError: `decode_error`: it cannot be decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            image.seek(index)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise VideoError("decode_error", f"{path}: the image cannot be decoded ({error}).") from error
+
+
+def decode_images(job: Job) -> FrameBatch:
+    """Decode a folder of images or an image file; the first image sets the size of all.
+
+    Raises:
+        VideoError: as `decode.decode`.
+    """
+    timeline = image_timeline(job.path)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
+    distinct = sorted(set(asked))
+    folder = folder_images(job.path) if Path(job.path).is_dir() else None
+    frames: NDArray[np.uint8] | None = None
+    seconds: dict[int, float] = {}
+    damage: str | None = None
+    for row, index in enumerate(distinct):
+        try:
+            if folder is not None:
+                check_file(str(folder[index]))
+                image = read_image(str(folder[index]), 0)
+            else:
+                image = read_image(job.path, index)
+        except VideoError as error:
+            damage = str(error)
+            continue
+        if frames is None:
+            height, width = target_size(job.size, *image.shape[:2])
+            frames = np.empty((len(distinct), height, width, 3), np.uint8)
+        if image.shape != frames.shape[1:]:
+            size = (frames.shape[2], frames.shape[1])
+            image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        frames[row] = image
+        seconds[index] = timeline.seconds_of(index)
+    if frames is None:
+        frames = np.empty((len(distinct), 0, 0, 3), np.uint8)
+    return collect(job, asked, frames, seconds, damage)

@@ -1,0 +1,69 @@
+"""What every backend hands back: the frames it could decode, and which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from videollm.types import Clip, FrameBatch
+from videollm.video.errors import VideoError
+from videollm.video.sample import Sampling
+from videollm.video.scale import FrameSize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One call of a backend."""
+
+    path: str
+    """A local file or folder."""
+    clip: Clip
+    sampling: Sampling
+    size: FrameSize | None
+    threads: int
+    allow_partial: bool
+
+
+class Backend(Protocol):
+    """Decodes the frames a job asks for."""
+
+    def __call__(self, job: Job) -> FrameBatch:
+        """Decode; raises VideoError."""
+
+
+def collect(
+    job: Job,
+    asked: tuple[int, ...],
+    frames: NDArray[np.uint8],
+    seconds: dict[int, float],
+    damage: str | None,
+) -> FrameBatch:
+    """Lay the decoded frames out as they were asked for.
+
+    Args:
+        job: the call.
+        asked: display indices in order, possibly repeated.
+        frames: (u h w c), one for every distinct index asked, ascending.
+        seconds: presentation times of the indices that were decoded.
+        damage: what went wrong, if anything did.
+    Raises:
+        VideoError: `decode_error`: a frame is missing and the job does not allow it, or all are.
+    """
+    distinct = sorted(set(asked))
+    missing = tuple(i for i in distinct if i not in seconds)
+    if missing and (not job.allow_partial or len(missing) == len(distinct)):
+        some = ", ".join(str(i) for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        hint = "no frame asked for is readable" if len(missing) == len(distinct) else "allow partial results to keep the others"
+        raise VideoError(
+            "decode_error",
+            f"{job.clip.video}: {len(missing)} of {len(distinct)} frames could not be decoded ({some}): "
+            f"{damage or 'the decoder returned nothing for them'}; {hint}.",
+        )
+    kept = tuple(i for i in asked if i in seconds)
+    if kept != tuple(distinct):  # frames repeat, or some are missing
+        rows = {index: row for row, index in enumerate(distinct)}
+        frames = frames[[rows[i] for i in kept]]
+    return FrameBatch(frames=frames, indices=kept, seconds=tuple(seconds[i] for i in kept), missing=missing)

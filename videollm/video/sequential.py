@@ -1,0 +1,109 @@
+"""The plain backend: decode from the first frame and count. Slow on long videos, right on anything FFmpeg can decode."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from videollm.types import FrameBatch
+from videollm.video.container import open_video, reason, set_threads
+from videollm.video.errors import VideoError
+from videollm.video.index import Unplannable, read_index
+from videollm.video.picked import Job, collect
+from videollm.video.sample import Timeline, sample
+from videollm.video.scale import Scaler, quarter_turns, target_size
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One decode from the start."""
+
+    seconds: list[float]
+    """Time of every frame decoded, from the first."""
+    fps: float
+    frames: dict[int, NDArray[np.uint8]]
+    """Healthy frames wanted."""
+    ended: bool
+    """Whether the end of the video was reached, without damage."""
+    damage: str | None
+
+    def timeline(self) -> Timeline:
+        """Times of all frames, once the end was reached."""
+        duration = self.seconds[-1] + 1 / self.fps
+        return Timeline(
+            num_frames=len(self.seconds), fps=self.fps, duration_seconds=duration, seconds=np.array(self.seconds)
+        )
+
+
+def decode_sequential(job: Job) -> FrameBatch:
+    """Decode exactly the frames asked for, by counting frames from the start.
+
+    Raises:
+        VideoError: as `decode.decode`.
+    """
+    try:
+        with open_video(job.path) as (container, stream):
+            exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
+            timeline = read_index(container, stream, exact_times=exact_times).timeline(stream)
+    except Unplannable:
+        timeline = _counted(job)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
+    result = _decode(job, set(asked))
+    if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
+        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end).indices
+        result = _decode(job, set(asked))
+    distinct = [i for i in sorted(set(asked)) if i in result.frames]
+    shape = result.frames[distinct[0]].shape if distinct else (0, 0, 3)
+    frames = np.empty((len(set(asked)), *shape), np.uint8)
+    for row, i in enumerate(sorted(set(asked))):
+        if i in result.frames:
+            frames[row] = result.frames.pop(i)
+    return collect(job, asked, frames, {i: result.seconds[i] for i in distinct}, result.damage)
+
+
+def _counted(job: Job) -> Timeline:
+    counted = _decode(job, frozenset())
+    if not counted.seconds:
+        message = f"{job.clip.video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
+        raise VideoError("decode_error", message)
+    if counted.damage and not job.allow_partial:
+        raise VideoError("decode_error", f"{job.clip.video}: {counted.damage}; allow partial results to keep the rest.")
+    return counted.timeline()
+
+
+def _decode(job: Job, wanted: Set[int]) -> _Pass:
+    """Decode up to the last frame wanted; to the end where none is."""
+    seconds: list[float] = []
+    frames: dict[int, NDArray[np.uint8]] = {}
+    scaler, last = Scaler(), max(wanted, default=-1)
+    first: int | None = None
+    damage, broken, ended = None, False, False
+    with open_video(job.path) as (container, stream):
+        set_threads(stream, job.threads)
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
+        time_base = float(stream.time_base or 1 / fps)
+        coded = (stream.codec_context.height, stream.codec_context.width)
+        try:
+            for index, frame in enumerate(container.decode(stream)):
+                first = frame.pts if first is None else first
+                timed = frame.pts is not None and first is not None
+                seconds.append((frame.pts - first) * time_base if timed else index / fps)
+                if frame.is_corrupt:
+                    broken, damage = True, f"frame {index} is damaged"
+                elif frame.key_frame:
+                    broken = False
+                if index in wanted and not broken:
+                    height, width = coded if quarter_turns(frame) % 2 == 0 else coded[::-1]
+                    frames[index] = np.empty((*target_size(job.size, height, width), 3), np.uint8)
+                    scaler.write(frame, frames[index])
+                if index == last:
+                    break
+            else:
+                ended = damage is None
+        except av.FFmpegError as error:
+            damage = f"decoding stopped after frame {len(seconds) - 1} ({reason(error)})"
+    return _Pass(seconds, fps, frames, ended, damage)

@@ -1,0 +1,13 @@
+"""Vision towers: one file each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from videollm.vision.clip import ClipTower
+from videollm.vision.siglip import SiglipTower
+from videollm.vision.tower import VisionTower
+
+TOWERS: Final[dict[str, type[VisionTower]]] = {"clip": ClipTower, "siglip": SiglipTower}
+
+__all__ = ["TOWERS", "VisionTower"]

@@ -1,0 +1,29 @@
+"""CLIP's ViT (Radford et al. 2021, arXiv:2103.00020) through transformers' module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from videollm.vision.tower import VisionTower, shortened
+
+
+class ClipTower(VisionTower):
+    """Patch features of one hidden state, without the class token."""
+
+    kind = "clip"
+
+    def __init__(self, config: dict[str, Any], select_layer: int = -2) -> None:
+        super().__init__()
+        full = CLIPVisionConfig(**config).to_dict()
+        self.model = CLIPVisionModel(CLIPVisionConfig(**shortened(full, select_layer)))
+        self.model.post_layernorm = nn.Identity()
+        self.width, self.patch_size = full["hidden_size"], full["patch_size"]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode frames: (f c H W) -> (f h w d)."""
+        h, _ = self.grid(*pixels.shape[-2:])
+        return rearrange(self.model(pixels).last_hidden_state[:, 1:], "f (h w) d -> f h w d", h=h)

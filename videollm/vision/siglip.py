@@ -1,0 +1,29 @@
+"""SigLIP (Zhai et al. 2023, arXiv:2303.15343) through transformers' module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from einops import rearrange
+from torch import Tensor, nn
+from transformers import SiglipVisionConfig, SiglipVisionModel
+
+from videollm.vision.tower import VisionTower, shortened
+
+
+class SiglipTower(VisionTower):
+    """All patch features of one hidden state; no pooling head, no last norm."""
+
+    kind = "siglip"
+
+    def __init__(self, config: dict[str, Any], select_layer: int = -2) -> None:
+        super().__init__()
+        full = SiglipVisionConfig(**config).to_dict()
+        self.model = SiglipVisionModel(SiglipVisionConfig(**{**shortened(full, select_layer), "vision_use_head": False}))
+        self.model.post_layernorm = nn.Identity()
+        self.width, self.patch_size = full["hidden_size"], full["patch_size"]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode frames: (f c H W) -> (f h w d)."""
+        h, _ = self.grid(*pixels.shape[-2:])
+        return rearrange(self.model(pixels).last_hidden_state, "f (h w) d -> f h w d", h=h)

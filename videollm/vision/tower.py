@@ -1,0 +1,54 @@
+"""What a vision tower is: pixels of frames in, patch features out.
+
+SHAPES  f frames (of any number of clips), c channels, H W pixels, h w patches, d features.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+
+class VisionTower(nn.Module):
+    """A ViT cut off after the layer whose features the connector reads."""
+
+    kind: ClassVar[str]
+    width: int
+    """d, width of the features."""
+    patch_size: int
+    """Pixels a side of a patch."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode frames, each by itself.
+
+        Args:
+            pixels: (f c H W), normalised.
+        Returns:
+            (f h w d).
+        """
+        raise NotImplementedError
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) of a frame of that many pixels."""
+        return height // self.patch_size, width // self.patch_size
+
+
+def layers_to_keep(num_layers: int, select_layer: int) -> int:
+    """Number of encoder layers below hidden state `select_layer`; -2 leaves out the last one.
+
+    Raises:
+        ValueError: the tower has no such hidden state.
+    """
+    keep = num_layers + 1 + select_layer if select_layer < 0 else select_layer
+    if not 1 <= keep <= num_layers:
+        raise ValueError(
+            f"select_layer {select_layer} is outside the tower's {num_layers} layers. "
+            f"Give -1 (last) to {-num_layers}, or 1 to {num_layers}."
+        )
+    return keep
+
+
+def shortened(config: dict[str, Any], select_layer: int) -> dict[str, Any]:
+    """A transformers vision config without the layers after the selected one."""
+    return {**config, "num_hidden_layers": layers_to_keep(config["num_hidden_layers"], select_layer)}
