@@ -12,7 +12,7 @@ All are greedy and must give the same tokens. The LLM is random: only its shape 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -66,7 +66,9 @@ def repeated(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
     real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for _, p in each], device=llm.device)
     embeds = fuse.embed(ids, [visual for visual, _ in each], llm.get_input_embeddings())
     config = GenerationConfig(max_new_tokens=new, do_sample=False, pad_token_id=0)
-    return llm.generate(inputs_embeds=embeds, attention_mask=real, generation_config=config).tolist()  # type: ignore[no-any-return, union-attr]
+    made = llm.generate(inputs_embeds=embeds, attention_mask=real, generation_config=config)
+    assert isinstance(made, Tensor)
+    return [list(ids) for ids in made.tolist()]
 
 
 def shared(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
@@ -75,7 +77,7 @@ def shared(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
 
 
 @contextmanager
-def virtual_ids(llm: PreTrainedModel, rows: Rows):  # type: ignore[no-untyped-def]
+def virtual_ids(llm: PreTrainedModel, rows: Rows) -> Iterator[Ids]:
     """Prompts with virtual ids, while the LLM knows them."""
     words = llm.get_input_embeddings()
     prompts, at = [], VOCABULARY
@@ -92,9 +94,12 @@ def virtual_ids(llm: PreTrainedModel, rows: Rows):  # type: ignore[no-untyped-de
 
 
 def continuous(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
-    # The default share of memory for pages would take most of a small machine.
+    # Pages are shared only with requests that began in an earlier batch, hence a bound on the requests of one; the
+    # number of pages is given since the default takes most of a small machine's memory.
     cells = sum(len(p) + new for _, prompts in rows for p in prompts)
-    batching = ContinuousBatchingConfig(page_size=32, num_blocks=cells // 32 + 256, max_batch_tokens=4096)
+    batching = ContinuousBatchingConfig(
+        page_size=32, num_blocks=cells // 32 + 256, max_batch_tokens=4096, max_requests_per_batch=16
+    )
     config = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=-1, pad_token_id=0)
     with virtual_ids(llm, rows) as prompts:
         made = llm.generate_batch(prompts, generation_config=config, continuous_batching_config=batching)
@@ -117,7 +122,7 @@ def main(
     new_tokens: int = 16,
     width: int = 256,
     layers: int = 6,
-    repeats: int = 3,
+    repeats: int = 2,
     device: str = "cpu",
 ) -> None:
     """Print seconds and ratios for each number of questions a clip."""
@@ -140,7 +145,8 @@ def main(
         for clip in range(clips):
             visual = torch.randn(visual_tokens + 32 * clip, width, device=device)
             text = torch.randint(VOCABULARY, (q, question_tokens)).tolist()
-            rows.append((visual, [[1, *[fuse.VISUAL] * len(visual), *t[: question_tokens - i % 8]] for i, t in enumerate(text)]))
+            prefix = [1, *[fuse.VISUAL] * len(visual)]
+            rows.append((visual, [[*prefix, *t[: question_tokens - i % 8]] for i, t in enumerate(text)]))
         seconds, answers = {name: float("inf") for name in WAYS}, {}
         for _ in range(repeats):
             for name, way in WAYS.items():

@@ -1,6 +1,7 @@
-"""The process that decodes: it may hang or crash on a bad video, and only it. Run as `python -m pipelines.decode_worker`.
+"""The process that decodes: it may hang or crash on a bad video, and only it.
 
-It reads requests from stdin and writes answers to what was stdout (see pipelines.frames), and dies with its parent.
+Run as `python -m pipelines.decode_worker PARENT`. It reads requests from
+stdin and writes answers to what was stdout (see pipelines.frames), and dies with its parent.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
+import numpy as np
+
 from pipelines import frames
 from videollm.types import Clip
-from videollm.video import FrameSize, Sampling, VideoError, decode, probe
+from videollm.video.decode import decode
+from videollm.video.errors import VideoError
+from videollm.video.sample import Sampling
+from videollm.video.scale import FrameSize
 
 PR_SET_PDEATHSIG: Final = 1
 
@@ -60,16 +67,16 @@ def _decode(
         "missing": [int(i) for i in batch.missing],
         "decode_seconds": time.perf_counter() - start,
     }
-    return header, memoryview(batch.frames).cast("B") if batch.frames.flags.c_contiguous else memoryview(
-        batch.frames.tobytes()
-    )
+    return header, np.ascontiguousarray(batch.frames).data.cast("B")
 
 
 def _probe(*, video: str) -> tuple[frames.Header, memoryview]:
+    from videollm.video.probe import probe
+
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
 
 
-_OPERATIONS: Final = {"decode": _decode, "probe": _probe}
+_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {"decode": _decode, "probe": _probe}
 
 
 def _die_with(parent: int) -> None:

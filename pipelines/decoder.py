@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,6 +42,7 @@ class Decoder:
     def __init__(self, *, timeout_seconds: float) -> None:
         self.timeout_seconds = timeout_seconds
         self._child: subprocess.Popen[bytes] | None = None
+        self._scratch = ""
 
     @property
     def pid(self) -> int | None:
@@ -90,13 +93,15 @@ class Decoder:
                     pipe.close()
             self._wait()
             self._child = None
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _ask(self, request: frames.Header) -> tuple[frames.Header, bytearray]:
         """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
         for last in (False, True):
             try:
                 child = self._running()
-                assert child.stdin is not None and child.stdout is not None
+                assert child.stdin is not None
+                assert child.stdout is not None
                 frames.write(child.stdin.fileno(), request)
                 return frames.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
             except TimeoutError:
@@ -111,14 +116,18 @@ class Decoder:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:
-            path = os.pathsep.join(p for p in (_ROOT, os.environ.get("PYTHONPATH")) if p)
+            self._scratch = tempfile.mkdtemp(prefix="videollm-")  # what a killed child leaves is cleared with it
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.decode_worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd=_ROOT,
-                env={**os.environ, "PYTHONPATH": path},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]),
+                    "TMPDIR": self._scratch,
+                },
                 bufsize=0,
             )
             assert self._child.stdout is not None

@@ -34,7 +34,7 @@ class FrameOptions:
 
     num_frames: int | None = None
     """Frames of a clip; the model's own number if not given."""
-    sampling: Literal["segment_centers", "linspace", "every", "fps_pack"] | None = None
+    sampling: Literal["segment_centers", "linspace", "every", "fps_stride", "fps_pack"] | None = None
     """How frames are chosen; the model's own rule if not given."""
     decoder: Literal["auto", "planned", "decord", "pyav"] = "auto"
     """What decodes. `auto` never fails where one of the others works."""
@@ -105,4 +105,3 @@ def described(job: Job, command: str) -> dict[str, Any]:
     flat.pop("device")
     prompt = getattr(job, "prompt", None)
     return flat if prompt is None else flat | {"prompt": prompt}
-

@@ -129,7 +129,7 @@ def _entry(line: Line, found: Found, default_question: str | None, ids: _Ids) ->
         return refuse(str(error), own)
     fingerprint = _hash([_shown(request.clip.video), request.clip.start, request.clip.end, request.question,
                          request.options, request.system, request.max_new_tokens])  # fmt: skip
-    id = ids.unused(f"{PurePosixPath(video).stem[:80]}-{fingerprint[:12]}") if own is None else own
+    id = ids.unused(f"{PurePosixPath(_shown(video)).stem[:80]}-{fingerprint[:12]}") if own is None else own
     ids.lines[id] = f"{name}, line {line.number}"
     request = Request(**{**vars(request), "id": id})
     return Entry(request=request, video=_shown(video), fingerprint=fingerprint)
@@ -236,4 +236,3 @@ def _shown(text: str) -> str:
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-

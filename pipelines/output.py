@@ -174,7 +174,11 @@ class Output:
 def read_rows(folder: Path) -> Iterator[Row]:
     """All rows of a job's output, shards first, then those still in the journal; each once."""
     seen: set[str] = set()
-    for path in [*sorted(folder.glob("part-*.parquet")), *sorted(folder.glob("part-*.jsonl")), folder / "journal.jsonl"]:
+    for path in [
+        *sorted(folder.glob("part-*.parquet")),
+        *sorted(folder.glob("part-*.jsonl")),
+        folder / "journal.jsonl",
+    ]:
         for row in _read(path) if path.exists() else ():
             if row["id"] not in seen:
                 seen.add(row["id"])

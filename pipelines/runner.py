@@ -32,6 +32,8 @@ MAX_DEATHS_IN_A_ROW: Final = 20
 """Deaths of a pool's workers with nothing finished between them, after which the job stops."""
 CALLS_PER_ACTOR: Final = 2
 """One that runs and one that waits, so that no worker waits for the driver."""
+LOCAL_CPUS: Final = 10_000
+"""Logical CPUs of a cluster on this machine: the sizes of the pools decide what runs, not Ray's bookkeeping."""
 STORE_SHARE: Final = 0.4
 """Share of the object store that clips between the stages may take."""
 
@@ -72,7 +74,7 @@ class _Team:
         self.queue: deque[_Item] = deque()
         self.suspects: deque[_Item] = deque()
         self.deaths_in_a_row = 0
-        self._actor_class = ray.remote(pool.stage).options(
+        self._actor_class: Any = ray.remote(pool.stage).options(
             num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_restarts=0, max_task_retries=0
         )
         self.workers = [self._hire() for _ in range(pool.size)]
@@ -102,9 +104,9 @@ class _Team:
         """What a worker should run next: an idle one whatever there is, a busy one full calls only."""
         if worker.alone or len(worker.calls) >= CALLS_PER_ACTOR:
             return None
-        if self.suspects and not worker.calls:
-            worker.alone = True
-            return [self.suspects.popleft()]
+        if self.suspects:  # wait for a worker that is idle, and do not keep it busy
+            worker.alone = not worker.calls
+            return None if worker.calls else [self.suspects.popleft()]
         enough = 1 if not worker.calls else self.pool.clips_per_call
         if len(self.queue) < enough:
             return None
@@ -126,27 +128,33 @@ class Runner:
         self.teams: list[_Team] = []
 
     def __enter__(self) -> Runner:
+        _connect(self.options)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.teams = []
         ray.shutdown()
 
-    def start(self, pools: Sequence[Pool], spare_cpus: int) -> None:
-        """Start Ray and the pools that hold a model.
+    def resources(self) -> tuple[int, float]:
+        """CPUs of the machine, or of the cluster, and its GPUs."""
+        there = _resources()
+        cpus = len(os.sched_getaffinity(0)) if self.options.address is None else int(there.get("CPU", 0))
+        return cpus, there.get("GPU", 0.0)
 
-        Args:
-            spare_cpus: logical CPUs for workers that are added later.
+    def start(self, pools: Sequence[Pool]) -> None:
+        """Start the pools that hold a model.
+
+        Raises:
+            UserError: the cluster is too small for them and a decoder.
         """
-        _connect(self.options, sum(p.size * p.num_cpus for p in pools) + spare_cpus)
-        for what, wanted in (("CPU", sum(p.size * p.num_cpus for p in pools) + min(spare_cpus, 1)),
-                             ("GPU", sum(p.size * p.num_gpus for p in pools))):  # fmt: skip
-            there = ray.cluster_resources().get(what, 0)
-            if wanted > there:
-                raise UserError(
-                    f"The job wants {wanted:g} {what}s and the cluster has {there:g}. Lower --num-llms, "
-                    "--num-encoders or --gpus-per-llm, or join a larger cluster with --address."
-                )
+        there = _resources()
+        cpus = sum(p.size * p.num_cpus for p in pools) + 1
+        gpus = sum(p.size * p.num_gpus for p in pools)
+        if cpus > there.get("CPU", 0) or gpus > there.get("GPU", 0):
+            raise UserError(
+                f"The job wants {cpus:g} CPUs and {gpus:g} GPUs, the cluster has {there.get('CPU', 0):g} and "
+                f"{there.get('GPU', 0):g}. Lower --num-llms, --num-encoders or --gpus-per-llm, or use a larger one."
+            )
         self.teams = [_Team(p) for p in pools]
 
     def card(self, *arguments: Any) -> Card:
@@ -229,7 +237,7 @@ class _Limits:
     def __init__(self, teams: Sequence[_Team]) -> None:
         later = [t.pool for t in teams[1:]]
         self.clips = 2 * teams[0].pool.size + 2 * sum(p.size * p.clips_per_call for p in later)
-        self.bytes = STORE_SHARE * ray.cluster_resources().get("object_store_memory", 2**30)
+        self.bytes = STORE_SHARE * _resources().get("object_store_memory", 2**30)
         self.largest = 0
 
     def saw(self, work: Work) -> None:
@@ -256,16 +264,22 @@ def _feed(teams: Sequence[_Team], works: Iterator[Work], limits: _Limits) -> Non
         underway += 1
 
 
-def _connect(options: WorkerOptions, num_cpus: float) -> None:
-    """Join the cluster, or start one on this machine with the logical CPUs that the workers take."""
+def _connect(options: WorkerOptions) -> None:
+    """Join the cluster, or start one on this machine."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if options.address is None:
-            ray.init(address="local", num_cpus=int(num_cpus + 0.999), include_dashboard=False, **quiet)
+            ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, **quiet)
         else:
             ray.init(address=options.address, runtime_env={"py_modules": _packages()}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(f"Ray does not start at {options.address or 'this machine'}: {_first_line(error)}") from error
+        where = "on this machine" if options.address is None else f"at {options.address}"
+        raise UserError(f"No Ray cluster {where}: {_first_line(error)}") from error
+
+
+def _resources() -> dict[str, float]:
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return there
 
 
 def _packages() -> list[str]:
@@ -279,4 +293,3 @@ def _packages() -> list[str]:
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-

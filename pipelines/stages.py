@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -47,7 +47,7 @@ class Work:
     """A clip on its way through the stages."""
 
     task: Task
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
     num_bytes: int = 0
     """Size of its payload."""
 
@@ -238,7 +238,9 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
     if options.connector_config:
         pairs = [text.partition("=") for text in options.connector_config]
         if options.connector is None or not all(found for _, found, _ in pairs):
-            raise ValueError(f"Got --connector-config {' '.join(options.connector_config)}; expected k=v, and --connector.")
+            raise ValueError(
+                f"Got --connector-config {' '.join(options.connector_config)}; expected k=v, and --connector."
+            )
         config = parse_config(load_connector(options.connector), {k: v for k, _, v in pairs})
     return load(
         options.model,
@@ -251,8 +253,11 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
 
 def card(model: VideoLLM, options: FrameOptions) -> Card:
     """What the other stages must know of a model, with the user's choice of frames."""
-    chosen = {"num_frames": options.num_frames, "policy": options.sampling}
-    sampling = replace(model.sampling, **{k: v for k, v in chosen.items() if v is not None})
+    sampling = replace(
+        model.sampling,
+        num_frames=model.sampling.num_frames if options.num_frames is None else options.num_frames,
+        policy=options.sampling or model.sampling.policy,
+    )
     size = model.transform.frame_size()
     return Card(
         identity=identity(model),

@@ -15,7 +15,7 @@ from inspect import signature
 from typing import Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm import fuse
@@ -81,7 +81,9 @@ class Engine:
             raise ValueError(f"LLM has layers of {sorted(self.kinds)}; expected {FULL} or {SLIDING} only.")
         self.llm, self.tokenizer = llm, tokenizer
         self.limit: int | None = getattr(config, "max_position_embeddings", None)
-        self.embedding = llm.get_input_embeddings()
+        embedding = llm.get_input_embeddings()
+        assert isinstance(embedding, nn.Embedding)
+        self.embedding = embedding
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -101,7 +103,7 @@ class Engine:
                 f"Prompt has {len(prompt)} tokens ({sum(i == fuse.VISUAL for i in prompt)} of them visual) but the LLM "
                 f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
             )
-        vocabulary = self.embedding.weight.shape[0]
+        vocabulary = self.embedding.num_embeddings
         if max(prompt) >= vocabulary:
             raise ValueError(
                 f"Prompt holds token id {max(prompt)} but the LLM embeds {vocabulary}. "
@@ -207,7 +209,7 @@ class _Feed:
 
     def __init__(self, engine: Engine, num_rows: int) -> None:
         self.engine, self.llm = engine, engine.llm
-        self.device: torch.device = engine.embedding.weight.device
+        self.device = engine.embedding.weight.device
         # Not made from the config: layers with a sliding window would drop keys by index, not by position.
         self.cache = DynamicCache()
         self.owners = torch.empty(num_rows, 0, dtype=torch.int64, device=self.device)

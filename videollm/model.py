@@ -169,7 +169,10 @@ class VideoLLM(nn.Module):
             [(v.tokens, [ids for ids, _ in of_clip]) for (v, _), of_clip in zip(items, prompts, strict=True)],
             generation,
             keys=[[r.id for r in requests] for _, requests in items],
-            max_new_tokens=[[r.max_new_tokens or generation.max_new_tokens for r in requests] for _, requests in items],
+            max_new_tokens=[
+                [generation.max_new_tokens if r.max_new_tokens is None else r.max_new_tokens for r in requests]
+                for _, requests in items
+            ],
             on_text=on_text,
         )
         return [

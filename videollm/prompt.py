@@ -56,6 +56,8 @@ class ChatPrompt:
             system: system message, instead of the default one.
         Returns:
             The ids, VISUAL for every visual token, and the text with `<video>` for every span.
+        Raises:
+            ValueError: more than 26 options; the chat template leaves out or repeats the user's content.
         """
         sizes = [n for n in ([spans] if isinstance(spans, int) else spans) if n]
         words: list[str] = [TAG]
@@ -63,9 +65,14 @@ class ChatPrompt:
         content = "\n".join([*lines, self._guard(format_question(question, options), words)])
         system = self.system if system is None else system
         rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
+        pieces = _MARK.split(rendered)
+        if (written := pieces[1::2].count("0")) != len(sizes):
+            raise ValueError(
+                f"Chat template wrote {written} spans of visual tokens; expected {len(sizes)}. "
+                "Use a template that writes the user's content once."
+            )
         ids: list[int] = []
         remaining = iter(sizes)
-        pieces = _MARK.split(rendered)
         for i, piece in enumerate(pieces):
             if i % 2 == 0:
                 ids += self._tokenize(piece)
@@ -74,11 +81,6 @@ class ChatPrompt:
             else:  # No token's name is read in two halves.
                 word = words[int(piece)]
                 ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
-        if (VISUAL not in ids and sizes) or next(remaining, None) is not None:
-            raise ValueError(
-                f"Chat template left out {len(sizes)} span(s) of visual tokens. "
-                "Use a template that writes the user's content."
-            )
         return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
 
     def _render(self, content: str, system: str | None) -> str:

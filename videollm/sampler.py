@@ -52,8 +52,10 @@ class Sampler:
             generated: m lists of g token ids, all of one length.
             keys: m names that, with the seed and g, fix the random numbers.
         """
-        ids = torch.tensor([list(g) for g in generated], dtype=torch.int64, device=logits.device)
-        scores: Tensor = self.processors(ids, logits.float())
+        scores = logits.float()
+        if self.processors:
+            ids = torch.tensor([list(g) for g in generated], dtype=torch.int64, device=logits.device)
+            scores = self.processors(ids, scores)  # type: ignore[arg-type]  # LongTensor is an alias for documentation
         if self.greedy:
             return [int(i) for i in scores.argmax(-1).tolist()]
         # In double and in vocabulary order: rounding that differs between batches moves a token's interval by

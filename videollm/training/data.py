@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from videollm.shapes.pretrain import worn
-from videollm.shapes.stories import CAPTION_PROMPTS, Question, tell
+from videollm.shapes.stories import CAPTION_PROMPTS, STORIES, Question, tell
 from videollm.shapes.world import draw_clip, times
 from videollm.types import FrameBatch
 
@@ -52,6 +52,8 @@ class ShapesData:
     """Frames a clip, one of these at random for each step."""
     size: int
     """Pixels a side."""
+    stories: Sequence[str] = ()
+    """Kinds of story; all kinds if empty."""
     multiple_choice: float = 0.1
     """Share of questions that are asked with their options."""
 
@@ -63,7 +65,7 @@ class ShapesData:
         return [self._example(rng, noise, num_frames) for _ in range(batch_size)]
 
     def _example(self, rng: random.Random, noise: np.random.Generator, num_frames: int) -> Example:
-        story = tell(rng.getrandbits(48))
+        story = tell(rng.getrandbits(48), rng.choice(self.stories or tuple(STORIES)))
         lessons = [_lesson(q, rng, self.multiple_choice) for q in story.questions]
         lessons.append(Lesson(question=rng.choice(CAPTION_PROMPTS), answer=story.caption, kind="caption"))
         duration = 2 * 300 ** rng.random()

@@ -31,7 +31,7 @@ def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, d
     owners = fuse.pad([r.owners for r in rows], fuse.PADDING, device)
     hidden = model.llm.base_model(
         inputs_embeds=fuse.embed(ids, visual, model.llm.get_input_embeddings()),
-        attention_mask=fuse.attention_mask(owners, owners),
+        attention_mask=_additive(fuse.attention_mask(owners, owners)),
         position_ids=fuse.pad([r.positions for r in rows], 0, device),
         use_cache=False,
     ).last_hidden_state
@@ -40,6 +40,11 @@ def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, d
     logits = model.llm.get_output_embeddings()(hidden[learned])
     loss = cross_entropy(logits.float(), targets[learned])
     return loss, _accuracy(examples, logits.argmax(-1) == targets[learned], torch.where(learned, owners, -1))
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """A mask to add to the scores, which every attention implementation takes."""
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
 def _row(model: VideoLLM, example: Example, num_visual: int) -> tuple[fuse.Row, list[int]]:

@@ -20,6 +20,7 @@ from videollm.checkpoints import load
 from videollm.model import VideoLLM
 from videollm.shapes import architecture
 from videollm.shapes.pretrain import PatchPretraining, frames_and_labels
+from videollm.shapes.stories import STORIES
 from videollm.training.data import Data, ShapesData
 from videollm.training.manifest import ManifestData
 from videollm.training.objective import answer_loss
@@ -58,6 +59,10 @@ class Job:
     """Highest learning rate, after a linear warm-up; it falls to a hundredth by a cosine."""
     num_frames: tuple[int, ...] = (4, 8, 8, 8, 16, 32)
     """Frames a clip: one of these for each step (shapes); the first one (manifest)."""
+    stories: tuple[str, ...] = ()
+    """Kinds of story that shapes tell (still, parade, ...); all kinds if none is given."""
+    multiple_choice: float = 0.1
+    """Share of the stories' questions that are asked with their options."""
     seed: int = 0
     """Fixes the new weights and the order of the data."""
     save_every: int = 500
@@ -66,6 +71,8 @@ class Job:
     """Steps between lines of the log."""
     device: str = "cpu"
     """Where to train."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 computes in mixed precision; the weights stay float32."""
     num_threads: int = 0
     """CPU threads of torch; 0 leaves the choice to torch."""
 
@@ -98,6 +105,8 @@ def main(job: Job) -> None:
     torch.manual_seed(job.seed)
     output = Path(job.output)
     model = _model(job).to(job.device)
+    if job.device == "cpu":
+        model.llm.set_attn_implementation("eager")  # sdpa's backward takes half of a step on a CPU
     module, loss, batches = _objective(job, model)
     model.requires_grad_(False)
     for part in job.train:
@@ -112,7 +121,8 @@ def main(job: Job) -> None:
     for step, batch in enumerate(loader, first):
         for group in optimizer.param_groups:
             group["lr"] = job.learning_rate * _rate(step, job.steps)
-        value, scores = loss(batch)
+        with torch.autocast(job.device.partition(":")[0], torch.bfloat16, enabled=job.precision == "bfloat16"):
+            value, scores = loss(batch)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(learned.values(), 1.0)
@@ -206,7 +216,16 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
         return pretraining, patch_loss, frames
     data: Data
     if job.data == "shapes":
-        data = ShapesData(seed=job.seed, batch_size=job.batch_size, num_frames=job.num_frames, size=size)
+        if unknown := set(job.stories) - set(STORIES):
+            raise ValueError(f"--stories got {', '.join(sorted(unknown))}; expected some of {', '.join(STORIES)}.")
+        data = ShapesData(
+            seed=job.seed,
+            batch_size=job.batch_size,
+            num_frames=job.num_frames,
+            size=size,
+            stories=job.stories,
+            multiple_choice=job.multiple_choice,
+        )
     else:
         data = ManifestData.read(job.data, model, seed=job.seed, batch_size=job.batch_size)
     return model, lambda examples: answer_loss(model, examples), data

@@ -1,1 +1,1 @@
-"""Video in, frames out: probe, sample, decode and transform. Import from the modules; importing this package loads nothing."""
+"""Video in, frames out: probe, sample, decode, transform. Import from its modules; the package loads nothing."""

@@ -8,7 +8,7 @@ from typing import Final
 from videollm.types import Clip, FrameBatch
 from videollm.video.container import check_file
 from videollm.video.errors import VideoError
-from videollm.video.index import Unplannable
+from videollm.video.index import UnplannableError
 from videollm.video.picked import Backend, Job
 from videollm.video.planned import decode_planned
 from videollm.video.sample import Sampling, check_range
@@ -50,10 +50,11 @@ def decode(
     check_range(clip.start, clip.end)
     with local_path(clip.video) as path:
         job = Job(path=path, clip=clip, sampling=sampling, size=size, threads=threads, allow_partial=allow_partial)
-        if Path(path).is_dir():
-            return _decode_images(job)
-        check_file(path)
-        return _decode_images(job) if _is_image(path) else DECODERS[decoder](job)
+        if not Path(path).is_dir():
+            check_file(path)
+        from videollm.video import images  # Pillow is loaded by those who need it
+
+        return images.decode_images(job) if images.is_image(path) else DECODERS[decoder](job)
 
 
 def decode_auto(job: Job) -> FrameBatch:
@@ -64,7 +65,7 @@ def decode_auto(job: Job) -> FrameBatch:
     """
     try:
         return decode_planned(job)
-    except Unplannable:
+    except UnplannableError:
         return decode_sequential(job)
     except VideoError as error:
         fallback = {"decode_error": decode_sequential, "no_video": decode_decord}.get(error.status)
@@ -74,18 +75,6 @@ def decode_auto(job: Job) -> FrameBatch:
             return fallback(job)
         except VideoError:
             raise error from None
-
-
-def _is_image(path: str) -> bool:
-    from videollm.video.images import is_image
-
-    return is_image(path)
-
-
-def _decode_images(job: Job) -> FrameBatch:
-    from videollm.video.images import decode_images
-
-    return decode_images(job)
 
 
 DECODERS: Final[dict[str, Backend]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Status = Literal[
-    "not_found", "permission_denied", "no_video", "bad_range", "bad_argument", "decode_error", "fetch_error", "missing_dependency"
+    "not_found", "permission_denied", "no_video", "bad_range", "decode_error", "fetch_error", "missing_dependency"
 ]
 
 

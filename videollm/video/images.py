@@ -26,12 +26,13 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", "
 
 
 def is_image(path: str) -> bool:
-    """Whether a file starts like an image that Pillow reads (gif is left to the video decoder)."""
+    """Whether this is a folder, or a file that starts like an image Pillow reads (gif is left to the video decoder)."""
+    if Path(path).is_dir():
+        return True
     with Path(path).open("rb") as file:
         head = file.read(16)
-    return (
-        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*"))
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")) or (
+        head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     )
 
 
@@ -46,8 +47,8 @@ def folder_images(path: str) -> list[Path]:
     except PermissionError:
         raise VideoError("permission_denied", f"{path}: permission denied; make the folder readable.") from None
     if not files:
-        message = f"{path}: a folder without images; expected one with {', '.join(sorted(SUFFIXES))} files, or a video file."
-        raise VideoError("no_video", message)
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise VideoError("no_video", f"{path}: a folder without images; expected {kinds} files, or a video file.")
     return sorted(files, key=lambda p: ([int(n) if n.isdigit() else n for n in re.split(r"(\d+)", p.name)], p.name))
 
 
@@ -74,7 +75,8 @@ def image_timeline(path: str) -> Timeline:
 
 def image_size(path: str) -> tuple[int, int]:
     """(h, w) of the first image, upright."""
-    return read_image(path, 0).shape[:2] if not Path(path).is_dir() else read_image(str(folder_images(path)[0]), 0).shape[:2]
+    height, width = read_image(str(folder_images(path)[0]) if Path(path).is_dir() else path, 0).shape[:2]
+    return height, width
 
 
 def read_image(path: str, index: int) -> NDArray[np.uint8]:

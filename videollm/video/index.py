@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Final
 
 import av
 import numpy as np
@@ -20,6 +21,9 @@ from videollm.video.container import is_shown, reason, tick
 from videollm.video.errors import VideoError
 from videollm.video.sample import Timeline
 
+ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
+"""Codecs whose pictures are drawn over one another, whatever their packets' flags say."""
+
 
 @dataclass(frozen=True)
 class Keyframe:
@@ -29,7 +33,7 @@ class Keyframe:
     position: int | None
     """Byte position of its packet; None where the tick alone identifies it."""
     base: int
-    """Displayed frames before it: in the file (`position` given), where leading pictures may follow it, or on the screen."""
+    """Displayed frames before it: in the file where it has a `position` (leading pictures follow), else on screen."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Index:
         )
 
 
-class Unplannable(Exception):
+class UnplannableError(Exception):
     """The container does not say which frame is where: frames must be counted as they are decoded."""
 
 
@@ -82,7 +86,7 @@ def read_index(container: InputContainer, stream: VideoStream, *, exact_times: b
         exact_times: presentation times decide which frames are wanted, so a doubtful prediction will not do.
     Raises:
         VideoError: `no_video` or `decode_error`: there is no frame.
-        Unplannable: timestamps are missing or ambiguous.
+        UnplannableError: timestamps are missing or ambiguous.
     """
     index = _header_index(container, stream)
     if index is None or (exact_times and not index.steady):
@@ -143,11 +147,13 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
 
     Raises:
         VideoError: `decode_error`: there is no packet.
-        Unplannable: as `read_index`.
+        UnplannableError: as `read_index`.
     """
     codec = stream.codec_context.name
     reordered = stream.codec_context.has_b_frames
-    keys: list[tuple[int, int]] = []  # tick, displayed frames before it in the file
+    if reordered and container.format.name == "avi":  # it knows no presentation times, and made-up ones are wrong
+        raise UnplannableError
+    keys: list[tuple[int, int, bool]] = []  # tick, displayed frames before it in the file, hidden
     shown: list[int] = []
     damage = None
     rewind(container, stream)
@@ -157,9 +163,9 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
                 continue
             time = tick(packet)
             if time is None or (packet.pts is None and reordered):
-                raise Unplannable
+                raise UnplannableError
             if packet.is_keyframe and (not keys or codec not in ONE_KEYFRAME):
-                keys.append((time, len(shown)))
+                keys.append((time, len(shown), packet.is_discard))
             if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0][0]):
                 shown.append(time)  # what precedes the first keyframe, in the file or on the screen, cannot be decoded
     except av.FFmpegError as error:
@@ -169,30 +175,37 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     order = np.array(shown, np.int64)
     ticks = np.sort(order)
     if (np.diff(ticks) == 0).any():
-        raise Unplannable
+        raise UnplannableError
     keyframes = _usable_keyframes(keys, order, ticks)
     return Index(len(ticks), keyframes, [k.base for k in keyframes], ticks, True, True, damage)
 
 
 def _usable_keyframes(
-    keys: list[tuple[int, int]], order: NDArray[np.int64], ticks: NDArray[np.int64]
+    keys: list[tuple[int, int, bool]], order: NDArray[np.int64], ticks: NDArray[np.int64]
 ) -> list[Keyframe]:
     """Keyframes that part the file as they part the screen (an edit list can repeat or reorder what is shown)."""
     latest_before = np.maximum.accumulate(order)
     earliest_after = np.minimum.accumulate(order[::-1])[::-1]
     usable = [Keyframe(keys[0][0], None, 0)]
-    for time, count in keys[1:]:
+    for time, count, hidden in keys[1:]:
         last = int(latest_before[count - 1]) if count else time - 1
         next_ = int(earliest_after[count]) if count < len(order) else time
-        if last < min(time, next_) and time > usable[-1].seek_tick:
+        parts = last < min(time, next_) and not (hidden and next_ < time)
+        if parts and time > usable[-1].seek_tick:
             usable.append(Keyframe(time, None, int(np.searchsorted(ticks, time))))
     return usable
 
 
 def rewind(container: InputContainer, stream: VideoStream) -> None:
-    """Seek to the first packet (time stamps may start anywhere)."""
-    container.seek(-(1 << 40), stream=stream, backward=True)
+    """Seek to the first packet: by time, where time stamps may start anywhere, or to the first byte.
 
-
-ONE_KEYFRAME = frozenset({"gif", "apng"})
-"""Codecs whose pictures are drawn over one another, whatever their packets' flags say."""
+    Raises:
+        av.FFmpegError: the file cannot be rewound.
+    """
+    for target in (-(1 << 40), stream.start_time or 0):  # not every container takes a time before its first
+        try:
+            container.seek(target, stream=stream, backward=True)
+            return
+        except av.FFmpegError:
+            continue
+    container.seek(0, unsupported_byte_offset=True)

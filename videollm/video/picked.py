@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,8 @@ def collect(
     missing = tuple(i for i in distinct if i not in seconds)
     if missing and (not job.allow_partial or len(missing) == len(distinct)):
         some = ", ".join(str(i) for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
-        hint = "no frame asked for is readable" if len(missing) == len(distinct) else "allow partial results to keep the others"
+        partial = len(missing) < len(distinct)
+        hint = "allow partial results to keep the others" if partial else "no frame asked for is readable"
         raise VideoError(
             "decode_error",
             f"{job.clip.video}: {len(missing)} of {len(distinct)} frames could not be decoded ({some}): "

@@ -31,7 +31,7 @@ LEADING_WINDOW: Final = 16
 """Frames after a keyframe that may be leading pictures (displayed before it)."""
 
 
-class WrongPrediction(Exception):
+class WrongPredictionError(Exception):
     """A decoded frame's time is not the one predicted from the header."""
 
 
@@ -40,14 +40,14 @@ def decode_planned(job: Job) -> FrameBatch:
 
     Raises:
         VideoError: as `decode.decode`.
-        Unplannable: the container does not say which frame is where.
+        UnplannableError: the container does not say which frame is where.
     """
     exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
     try:
         with open_video(job.path) as (container, stream):
             index = read_index(container, stream, exact_times=exact_times)
             return _decode_indexed(job, container, stream, index, check_times=exact_times)
-    except WrongPrediction:
+    except WrongPredictionError:
         with open_video(job.path) as (container, stream):
             return _decode_indexed(job, container, stream, demux_index(container, stream), check_times=False)
 
@@ -86,7 +86,7 @@ def _decode_indexed(
     if check_times and not index.exact_ticks:
         predicted = {i: int(index.ticks[i]) for i in picked.ticks}
         if any(abs(predicted[i] - time) > 1 for i, time in picked.ticks.items()):
-            raise WrongPrediction
+            raise WrongPredictionError
     assert stream.time_base is not None
     scale, first = float(stream.time_base), int(index.ticks[0])
     seconds = {i: (time - first) * scale for i, time in picked.ticks.items()}

@@ -81,10 +81,12 @@ class Decoder:
         self._context.flush_buffers()
         remaining = len(run.indices)
         key_tick: int | None = None
+        opening = run.keyframe > 0  # leading pictures come before any other that follows the keyframe
         try:
             for packet, time, index in self._labelled(run):
                 key_tick = time if key_tick is None else key_tick
-                if time < key_tick and run.keyframe > 0:  # a leading picture: its references come before the keyframe
+                opening = opening and time <= key_tick
+                if opening and time < key_tick:  # a leading picture: its references come before the keyframe
                     if index is not None:
                         leading.append(index)
                         remaining -= 1

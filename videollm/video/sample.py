@@ -28,9 +28,9 @@ class Sampling:
     """How frames are chosen. Only numbers and words, so it can be written as JSON."""
 
     policy: Policy = "segment_centers"
-    """`segment_centers` (VideoLLaMA2), `linspace`, `every` (n seconds), `fps_stride` (MiniCPM-V 2.6), `fps_pack` (4.5)."""
+    """VideoLLaMA2's `segment_centers`, `linspace`, `every` n s, MiniCPM-V's `fps_stride` (2.6), `fps_pack` (4.5)."""
     num_frames: int = 8
-    """Frames of `segment_centers` and `linspace` (short videos repeat frames); the most `every` and `fps_stride` return."""
+    """Frames of `segment_centers` and `linspace` (short videos repeat some); the most of `every` and `fps_stride`."""
     every_seconds: float = 1.0
     """Distance between frames of `every` and `fps_stride`."""
     choose_fps: float = 3.0
@@ -143,9 +143,9 @@ def frame_range(timeline: Timeline, start: float | None, end: float | None) -> t
     check_range(start, end)
     duration = timeline.duration_seconds
     if start is not None and start > 0 and start >= duration:
-        raise VideoError("bad_range", f"start is {start:g} s but the video ends at {duration:.3f} s; give a start before.")
+        raise VideoError("bad_range", f"start is {start:g} s but the video ends at {duration:.3f} s; start earlier.")
     if end is not None and end > duration + END_TOLERANCE_SECONDS:
-        raise VideoError("bad_range", f"end is {end:g} s but the video ends at {duration:.3f} s; give an end up to that.")
+        raise VideoError("bad_range", f"end is {end:g} s but the video ends at {duration:.3f} s; end earlier.")
     first = 0 if start is None else timeline.first_at(start)
     stop = timeline.num_frames if end is None else timeline.first_at(end)
     if first >= stop:

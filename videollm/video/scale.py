@@ -1,6 +1,6 @@
 """From decoded pictures to uint8 RGB at the size asked for, upright.
 
-Scaling happens in the decoder (swscale, bilinear with a support that grows with the ratio), at once with the colour
+Scaling happens in the decoder (swscale, bicubic with a support that grows with the ratio), at once with the colour
 conversion: a full-size RGB frame never exists. `transform.py` states how far that is from PIL's bicubic.
 
 SHAPES  h w pixels, c colour channels (RGB).
@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-INTERPOLATION: Final = "BILINEAR"
+INTERPOLATION: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
+"""Closest to PIL's bicubic; 0.7 ms a 1080p frame dearer than bilinear, a thirtieth of decoding it."""
 
 
 @dataclass(frozen=True, kw_only=True)

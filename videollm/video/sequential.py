@@ -1,4 +1,4 @@
-"""The plain backend: decode from the first frame and count. Slow on long videos, right on anything FFmpeg can decode."""
+"""The plain backend: decode from the first frame and count. Slow on long videos, right on all FFmpeg decodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from videollm.types import FrameBatch
 from videollm.video.container import open_video, reason, set_threads
 from videollm.video.errors import VideoError
-from videollm.video.index import Unplannable, read_index
+from videollm.video.index import UnplannableError, read_index
 from videollm.video.picked import Job, collect
 from videollm.video.sample import Timeline, sample
 from videollm.video.scale import Scaler, quarter_turns, target_size
@@ -45,14 +45,17 @@ def decode_sequential(job: Job) -> FrameBatch:
     Raises:
         VideoError: as `decode.decode`.
     """
+    expected: NDArray[np.float64] | None = None
     try:
         with open_video(job.path) as (container, stream):
             exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
-            timeline = read_index(container, stream, exact_times=exact_times).timeline(stream)
-    except Unplannable:
-        timeline = _counted(job)
+            index = read_index(container, stream, exact_times=exact_times)
+            timeline = index.timeline(stream)
+            expected = timeline.seconds if index.steady else None
+    except UnplannableError:
+        timeline = count_frames(job)
     asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
-    result = _decode(job, set(asked))
+    result = _decode(job, set(asked), expected)
     if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
         asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end).indices
         result = _decode(job, set(asked))
@@ -65,7 +68,12 @@ def decode_sequential(job: Job) -> FrameBatch:
     return collect(job, asked, frames, {i: result.seconds[i] for i in distinct}, result.damage)
 
 
-def _counted(job: Job) -> Timeline:
+def count_frames(job: Job) -> Timeline:
+    """Times of all frames, by decoding them all.
+
+    Raises:
+        VideoError: `decode_error`: there is none, or the video is damaged and the job does not allow it.
+    """
     counted = _decode(job, frozenset())
     if not counted.seconds:
         message = f"{job.clip.video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
@@ -75,8 +83,12 @@ def _counted(job: Job) -> Timeline:
     return counted.timeline()
 
 
-def _decode(job: Job, wanted: Set[int]) -> _Pass:
-    """Decode up to the last frame wanted; to the end where none is."""
+def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = None) -> _Pass:
+    """Decode up to the last frame wanted; to the end where none is.
+
+    A decoder drops what it cannot use without a word. Where the times to expect are known, a frame that comes too late
+    for its count shows this, and counting ends there.
+    """
     seconds: list[float] = []
     frames: dict[int, NDArray[np.uint8]] = {}
     scaler, last = Scaler(), max(wanted, default=-1)
@@ -90,8 +102,14 @@ def _decode(job: Job, wanted: Set[int]) -> _Pass:
         try:
             for index, frame in enumerate(container.decode(stream)):
                 first = frame.pts if first is None else first
-                timed = frame.pts is not None and first is not None
-                seconds.append((frame.pts - first) * time_base if timed else index / fps)
+                if frame.pts is None or first is None:
+                    seconds.append(index / fps)
+                else:
+                    seconds.append((frame.pts - first) * time_base)
+                if expected is not None and index < len(expected) and _is_late(seconds[-1], expected, index):
+                    damage = f"a frame is missing before frame {index}"
+                    seconds.pop()
+                    break
                 if frame.is_corrupt:
                     broken, damage = True, f"frame {index} is damaged"
                 elif frame.key_frame:
@@ -107,3 +125,9 @@ def _decode(job: Job, wanted: Set[int]) -> _Pass:
         except av.FFmpegError as error:
             damage = f"decoding stopped after frame {len(seconds) - 1} ({reason(error)})"
     return _Pass(seconds, fps, frames, ended, damage)
+
+
+def _is_late(seconds: float, expected: NDArray[np.float64], index: int) -> bool:
+    """Whether a frame's time is nearer to the frame expected after it than to its own."""
+    following = expected[index + 1] if index + 1 < len(expected) else np.inf
+    return bool(abs(seconds - following) < abs(seconds - expected[index]))

@@ -25,7 +25,7 @@ def local_path(video: str) -> Iterator[str]:
     """Path to read a video from, for as long as the context lasts.
 
     Raises:
-        VideoError: `fetch_error`, `not_found`, `permission_denied` or `missing_dependency` for a URL that cannot be fetched.
+        VideoError: a URL cannot be fetched (`fetch_error`, `not_found`, `permission_denied`, `missing_dependency`).
     """
     if not is_remote(video):
         yield video.removeprefix("file://")
@@ -43,11 +43,12 @@ def _fetch(url: str, path: Path) -> None:
         with fsspec.open(url, "rb") as remote, path.open("wb") as local:
             shutil.copyfileobj(remote, local, 1 << 20)
     except ImportError as error:
-        message = f"{url}: a package for this kind of address is missing ({error}); pip install 'videollm[s3]' or 'videollm[gs]'."
-        raise VideoError("missing_dependency", message) from error
+        hint = "pip install 'videollm[s3]' or 'videollm[gs]'"
+        raise VideoError("missing_dependency", f"{url}: a package it needs is missing ({error}); {hint}.") from error
     except FileNotFoundError as error:
         raise VideoError("not_found", f"{url}: there is no such file on the server; check the address.") from error
     except PermissionError as error:
         raise VideoError("permission_denied", f"{url}: the server denies access; check the credentials.") from error
     except Exception as error:  # every file system behind fsspec raises its own kinds
-        raise VideoError("fetch_error", f"{url}: could not be fetched ({type(error).__name__}: {error}); try again.") from error
+        kind = type(error).__name__
+        raise VideoError("fetch_error", f"{url}: could not be fetched ({kind}: {error}); try again.") from error

@@ -23,33 +23,35 @@ def decode_decord(job: Job) -> FrameBatch:
     try:
         import decord
     except ImportError:
-        raise VideoError("missing_dependency", "decord is not installed; pip install decord, or use --decoder auto.") from None
+        raise VideoError("missing_dependency", "decord is not installed; install it, or use another decoder.") from None
     check_file(job.path)
     try:
-        reader: Any = decord.VideoReader(job.path, ctx=decord.cpu(0), num_threads=job.threads)
-        if job.size is not None:
-            height, width = target_size(job.size, *reader[0].shape[:2])
-            reader = decord.VideoReader(
-                job.path, ctx=decord.cpu(0), num_threads=job.threads, width=width, height=height
-            )
-        num_frames = len(reader)
-    except (decord.DECORDError, RuntimeError) as error:
-        raise VideoError("no_video", f"{job.clip.video}: decord cannot open it ({_first_line(error)}).") from error
-    if not num_frames:
-        raise VideoError("no_video", f"{job.clip.video}: decord finds no frame in it; expected a video.")
-    times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)
-    seconds = np.sort(times[:, 0] - times[:, 0].min())
-    fps = float(reader.get_avg_fps()) or 1.0
-    duration = float(times[:, 1].max() - times[:, 0].min())
-    timeline = Timeline(num_frames=num_frames, fps=fps, duration_seconds=duration, seconds=seconds)
+        return _decode(decord, job)
+    except VideoError:
+        raise
+    except Exception as error:  # decord throws RuntimeError, IndexError and its own kind for the same things
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise VideoError("decode_error", f"{job.clip.video}: decord failed ({reason}); use another decoder.") from error
+
+
+def _decode(decord: Any, job: Job) -> FrameBatch:
+    options: dict[str, Any] = {"ctx": decord.cpu(0), "num_threads": job.threads}
+    reader = decord.VideoReader(job.path, **options)
+    if job.size is not None:
+        height, width = target_size(job.size, *reader[0].shape[:2])
+        reader = decord.VideoReader(job.path, width=width, height=height, **options)
+    timeline = _timeline(reader)
     asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
     distinct = sorted(set(asked))
-    try:
-        frames = reader.get_batch(distinct).asnumpy()
-    except (decord.DECORDError, RuntimeError) as error:
-        raise VideoError("decode_error", f"{job.clip.video}: decord failed ({_first_line(error)}).") from error
-    return collect(job, asked, frames, {i: float(seconds[i]) for i in distinct}, None)
+    frames = reader.get_batch(distinct).asnumpy()
+    return collect(job, asked, frames, {i: timeline.seconds_of(i) for i in distinct}, None)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _timeline(reader: Any) -> Timeline:
+    num_frames, fps = len(reader), float(reader.get_avg_fps()) or 1.0
+    times = np.asarray(reader.get_frame_timestamp(range(num_frames)), np.float64)[:, 0]
+    seconds = times - times[0]
+    if not np.isfinite(seconds).all() or (np.diff(seconds) <= 0).any():
+        return Timeline(num_frames=num_frames, fps=fps, duration_seconds=num_frames / fps)
+    duration = float(seconds[-1]) + 1 / fps
+    return Timeline(num_frames=num_frames, fps=fps, duration_seconds=duration, seconds=seconds)

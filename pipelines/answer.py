@@ -1,0 +1,17 @@
+"""`videollm answer`: answer the questions of a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines import batch, job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(job.Job):
+    """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
+
+
+def main(job: Job) -> None:
+    """Run the job, or what is left of it."""
+    batch.run(job, command="answer", default_question=None)

@@ -1,0 +1,53 @@
+"""`videollm ask`: one clip, one question, in this process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+from tyro.conf import Positional
+
+from pipelines.job import FrameOptions, ModelOptions
+from videollm.types import Clip, Generation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Ask one question about one video; the answer appears as it is written."""
+
+    video: Positional[str]
+    """Path or URL of a video, or a folder of images."""
+    question: Positional[str]
+    """What to ask."""
+    start: float | None = None
+    """Seconds from the start of the video."""
+    end: float | None = None
+    """Seconds, exclusive."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    frames: FrameOptions = field(default_factory=FrameOptions)
+    generation: Generation = field(default_factory=Generation)
+
+
+def main(job: Job) -> None:
+    """Print the answer."""
+    from pipelines.stages import card, load_model
+    from videollm.video.sample import Sampling
+
+    model = load_model(job.model)
+    if model.notice:
+        print(model.notice, file=sys.stderr)
+    batch = model.decode(
+        Clip(video=job.video, start=job.start, end=job.end),
+        sampling=Sampling(**card(model, job.frames).sampling),
+        decoder=job.frames.decoder,
+        allow_partial=job.frames.allow_partial,
+    )
+    if sys.stdout.isatty():
+        model.answer(batch, job.question, generation=job.generation, on_text=_show)
+        print()
+    else:
+        print(model.answer(batch, job.question, generation=job.generation).text)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)

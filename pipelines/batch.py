@@ -1,0 +1,175 @@
+"""A batch job from its inputs to its output: what is done is read, the rest is run, each row is kept at once."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from tqdm import tqdm
+
+from pipelines.errors import UserError
+from pipelines.inputs import absolute, is_remote
+from pipelines.job import Job, described
+from pipelines.manifest import Entry, Refused, group, read
+from pipelines.output import Output
+from pipelines.record import Record, manifest_hashes, model_identity
+from pipelines.rows import OK, Row, refused
+from pipelines.sizes import Sizes, sizes
+from pipelines.stages import Answer, AnswerOptions, Card, Decode, Encode, EncodeAnswer, Work
+
+if TYPE_CHECKING:
+    from pipelines.runner import Pool, Runner
+
+SECONDS: Final = ("decode_seconds", "encode_seconds", "generate_seconds")
+
+
+def run(job: Job, *, command: str, default_question: str | None) -> None:
+    """Run a job, or what is left of it.
+
+    Args:
+        command: `caption` or `answer`; part of the configuration.
+        default_question: asked where an input brings none; None makes the question a must.
+    Raises:
+        UserError: bad input, another configuration in the output, or a full disk. What is finished stays finished.
+    """
+    if is_remote(str(job.output)):
+        raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
+    requests = read(job.inputs, default_question=default_question, limit=job.limit)
+    if job.dry_run:
+        from pipelines.dry_run import dry_run
+
+        dry_run(job, requests)
+        return
+    with Output(job.output, job.format, job.rows_per_shard) as output:
+        record = Record(job.output)
+        config = described(job, command) | {"model": model_identity(job.model.model)}
+        record.begin(config, asdict(job) | {"output": str(job.output)})
+        record.note(manifests=manifest_hashes([absolute(i) for i in job.inputs]))
+        output.load(drop_errors=job.retry_errors)
+        left = [r for r in requests if not _is_done(r, output)]
+        progress = _Progress(output, left)
+        if left:
+            _work(job, left, output, record, progress)
+        output.flush()
+        record.finish(rows=dict(output.counts()), **progress.facts())
+        progress.summary(already=len(requests) - len(left))
+
+
+def _is_done(request: Entry | Refused, output: Output) -> bool:
+    id = request.request.id if isinstance(request, Entry) else request.id
+    done = output.done.get(id)
+    if done is not None and done.fingerprint != request.fingerprint:
+        raise UserError(
+            f"Request {id!r} asks something else than when it was answered into {output.folder}. Use another -o, or "
+            "give changed requests new ids (rows that are not ok are made again with --retry-errors)."
+        )
+    return done is not None
+
+
+def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
+    tasks = group([r for r in left if isinstance(r, Entry)])
+    from pipelines.runner import Runner
+
+    with Runner(job.workers) as runner:
+        cpus, gpus = runner.resources()
+        size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
+        card = _start(job, runner, size)
+        record.note(device=card.device, dtype=card.dtype, sampling=card.sampling, frame_size=card.frame_size,
+                    workers=asdict(size))  # fmt: skip
+        bad = [refused(r, card.identity) for r in left if isinstance(r, Refused)]
+        with progress.bar(len(tasks)):
+            progress.took(bad)
+            if card.notice:
+                tqdm.write(card.notice, file=sys.stderr)
+            runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
+
+
+def _start(job: Job, runner: Runner, size: Sizes) -> Card:
+    """Start all pools; the decoders last, which must know what the model wants to see."""
+    from pipelines.runner import Pool
+
+    workers = job.workers
+    options = AnswerOptions(
+        model=job.model,
+        generation=job.generation,
+        questions_per_batch=workers.questions_per_batch,
+        num_threads=size.num_threads,
+    )
+
+    def pool(stage: type, *arguments: Any, size: int, num_gpus: float = 0.0) -> Pool:
+        return Pool(stage=stage, arguments=arguments, size=size, clips_per_call=workers.clips_per_batch,
+                    num_gpus=num_gpus)  # fmt: skip
+
+    if workers.split_llm:
+        encode = pool(Encode, job.model, size.num_threads, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
+        runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
+    else:
+        runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
+    card = runner.card(job.frames)
+    runner.decode_with(Pool(stage=Decode, arguments=(card, job.frames, workers.decode_timeout), size=size.num_decoders))
+    return card
+
+
+class _Progress:
+    """Counts what is done, on a bar and in a summary."""
+
+    def __init__(self, output: Output, left: Sequence[Any]) -> None:
+        self.output, self.num_left = output, len(left)
+        self.began = time.monotonic()
+        self.clips = 0
+        self.rows: Counter[str] = Counter()
+        self.seconds = dict.fromkeys(SECONDS, 0.0)
+        self._bar: Any = None
+
+    def bar(self, num_clips: int) -> Any:
+        """Show a bar while clips are done."""
+        self._bar = tqdm(total=num_clips, unit="clip", dynamic_ncols=True, disable=None, smoothing=0.05)
+        return self._bar
+
+    def took_clip(self, rows: list[Row]) -> None:
+        """Keep the rows of a clip; no rows: only redraw."""
+        if not rows:
+            self._bar.refresh()
+            return
+        self.took(rows)
+        self.clips += 1
+        errors = self.rows.total() - self.rows[OK]
+        self._bar.set_postfix_str(f"{errors} error{'s' if errors != 1 else ''}", refresh=False)
+        self._bar.update()
+
+    def took(self, rows: Sequence[Row]) -> None:
+        """Keep rows."""
+        self.output.append(rows)
+        self.rows.update(r["status"] for r in rows)
+        for row in rows:
+            for name in SECONDS:
+                self.seconds[name] += row[name]
+
+    def facts(self) -> dict[str, Any]:
+        """What this session did."""
+        return {
+            "wall_seconds": time.monotonic() - self.began,
+            "clips": self.clips,
+            "made": dict(self.rows),
+        } | self.seconds
+
+    def summary(self, already: int) -> None:
+        """Print what is in the output now, and what it took."""
+        counts = self.output.counts()
+        by_status = ", ".join(f"{n:,} {status}" for status, n in counts.most_common()) or "none"
+        if self.num_left == 0:
+            print(f"Nothing to do: all {already:,} rows are in {self.output.folder} ({by_status}).")
+            return
+        wall = time.monotonic() - self.began
+        busy = sum(self.seconds.values()) or 1.0
+        shares = ", ".join(f"{name.removesuffix('_seconds')} {s / busy:.0%}" for name, s in self.seconds.items())
+        print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")
+        print(f"This run: {self.clips:,} clips, {self.rows.total():,} rows in {wall:.1f} s, "
+              f"{self.clips / wall:.2f} clips/s; time of the workers: {shares}.")  # fmt: skip
+        if errors := counts.total() - counts[OK]:
+            print(f"{errors:,} rows are errors; column `error` says why. --retry-errors runs them again.")
+        sys.stdout.flush()

@@ -1,0 +1,54 @@
+"""`videollm connectors`: what can stand between the vision tower and the LLM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """List connectors with their visual tokens, parameters, settings and source."""
+
+    names: Positional[tuple[str, ...]] = ()
+    """Only these (`pkg.mod:Class` for one out of the tree)."""
+    num_frames: int = 8
+    """Frames of a clip."""
+    height: int = 24
+    """Patches of a frame, from top to bottom."""
+    width: int = 24
+    """Patches of a frame, from left to right."""
+    d_vision: int = 1024
+    """Width of the encoder's features."""
+    d_llm: int = 4096
+    """Width of the LLM."""
+
+
+def main(job: Job) -> None:
+    """Print a table, and the settings below it."""
+    from connectors import connector_names, describe
+
+    found = [
+        describe(
+            name,
+            d_vision=job.d_vision,
+            d_llm=job.d_llm,
+            num_frames=job.num_frames,
+            height=job.height,
+            width=job.width,
+        )
+        for name in job.names or connector_names()
+    ]
+    print(f"{job.num_frames} frames of {job.height} x {job.width} patches, "
+          f"features of {job.d_vision}, LLM of {job.d_llm}:\n")  # fmt: skip
+    width = max(len(c.name) for c in found)
+    print(f"{'name':{width}}  {'tokens':>7}  {'parameters':>12}  source")
+    for c in found:
+        tokens = f"{c.tokens:,}" if isinstance(c.tokens, int) else "-"
+        print(f"{c.name:{width}}  {tokens:>7}  {c.parameters:>12,}  {c.source}")
+    print("\nSettings (--connector-config name=value):")
+    for c in found:
+        print(f"  {c.name:{width}}  {'; '.join(map(str, c.fields)) or 'none'}")
+        if isinstance(c.tokens, str):
+            print(f"  {'':{width}}  cannot take these frames: {c.tokens}")
