@@ -23,6 +23,7 @@ WAYS: Final = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 COLOUR_WORDS: Final = tuple(COLOURS)
 BACKGROUND_WORDS: Final = tuple(BACKGROUNDS)
 CELL_WORDS: Final = tuple(c[0] for c in CELLS)
+EDGE_WORDS: Final = tuple(w for w in CELL_WORDS if w != "center")
 YES_NO: Final = ("yes", "no")
 
 CAPTION_PROMPTS: Final = ("Describe the video.", "What happens in the video?", "Describe this video in one sentence.")
@@ -182,7 +183,8 @@ def _parade(rng: random.Random) -> Story:
 def _motion(rng: random.Random) -> Story:
     way = rng.choice(tuple(WAYS))
     dx, dy = WAYS[way]
-    lanes = rng.sample(range(3), rng.randint(1, 3))
+    lane_of_mover = rng.choice((0, 1, 1, 2))  # so that every cell but the center is as likely an end
+    lanes = [lane_of_mover, *rng.sample([lane for lane in range(3) if lane != lane_of_mover], rng.randrange(3))]
     colours = rng.sample(COLOUR_WORDS, len(lanes))
     things = []
     for i, (lane, colour) in enumerate(zip(lanes, colours, strict=True)):
@@ -199,8 +201,8 @@ def _motion(rng: random.Random) -> Story:
         caption=f"{_listing([mover]).capitalize()} moves {way}{rest}.",
         questions=(
             _ask(rng, "direction", way, tuple(WAYS), 2, name=mover.name),
-            _ask(rng, "start", _cell(mover, 0), CELL_WORDS, 2, name=mover.name),
-            _ask(rng, "end", _cell(mover, 1), CELL_WORDS, 2, name=mover.name),
+            _ask(rng, "start", _cell(mover, 0), EDGE_WORDS, 2, name=mover.name),
+            _ask(rng, "end", _cell(mover, 1), EDGE_WORDS, 2, name=mover.name),
             _ask(rng, "mover", mover.colour, COLOUR_WORDS),
             *_looks(rng, things)[:2],
         ),

@@ -1,0 +1,36 @@
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from videollm.shapes.clips import Job, main, story_of
+from videollm.shapes.world import draw_clip, times
+
+
+def test_clips_are_h264_and_show_their_stories(tmp_path: Path) -> None:
+    job = Job(output=str(tmp_path), num_clips=3, seed=5, seconds=1, size=96)
+    main(job)
+    rows = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
+    assert {r["video"] for r in rows} == {f"005-0000{i}.mp4" for i in range(3)}
+    for i in range(3):
+        with av.open(str(tmp_path / f"005-0000{i}.mp4")) as container:
+            assert container.streams.video[0].codec_context.name == "h264"
+            frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+        drawn = draw_clip(story_of(job, i).world, times(16), 96)
+        assert frames.shape == drawn.shape
+        assert np.abs(frames.astype(int) - drawn).mean() < 4
+
+
+def test_same_seed_same_files(tmp_path: Path) -> None:
+    for name in "ab":
+        main(Job(output=str(tmp_path / name), num_clips=2, seed=1, seconds=0.5))
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("wrong", [{"num_clips": 0}, {"seconds": 0.1}, {"size": 33}, {"story": "war"}])
+def test_wrong_settings_say_what_is_expected(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        main(Job(output=str(tmp_path), **wrong))
