@@ -6,7 +6,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
@@ -38,6 +39,8 @@ def run(job: Job, *, command: str, default_question: str | None) -> None:
     """
     if is_remote(str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
+    if (folder := Path(job.model.model).expanduser()).is_dir():  # workers may stand in another folder
+        job = replace(job, model=replace(job.model, model=str(folder.absolute())))
     requests = read(job.inputs, default_question=default_question, limit=job.limit)
     if job.dry_run:
         from pipelines.dry_run import dry_run
@@ -74,12 +77,12 @@ def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Rec
     tasks = group([r for r in left if isinstance(r, Entry)])
     from pipelines.runner import Runner
 
-    with Runner(job.workers) as runner:
+    with Runner(job.workers, job.model.connector) as runner:
         cpus, gpus = runner.resources()
         size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
         card = _start(job, runner, size)
         record.note(device=card.device, dtype=card.dtype, sampling=card.sampling, frame_size=card.frame_size,
-                    workers=asdict(size))  # fmt: skip
+                    workers=asdict(size), start_seconds=progress.elapsed())  # fmt: skip
         bad = [refused(r, card.identity) for r in left if isinstance(r, Refused)]
         with progress.bar(len(tasks)):
             progress.took(bad)
@@ -99,10 +102,12 @@ def _start(job: Job, runner: Runner, size: Sizes) -> Card:
         questions_per_batch=workers.questions_per_batch,
         num_threads=size.num_threads,
     )
+    folder = Path(job.model.model)
+    brought = folder if workers.address is not None and folder.is_dir() else None
 
     def pool(stage: type, *arguments: Any, size: int, num_gpus: float = 0.0) -> Pool:
         return Pool(stage=stage, arguments=arguments, size=size, clips_per_call=workers.clips_per_batch,
-                    num_gpus=num_gpus)  # fmt: skip
+                    num_gpus=num_gpus, model_folder=brought)  # fmt: skip
 
     if workers.split_llm:
         encode = pool(Encode, job.model, size.num_threads, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
@@ -149,6 +154,10 @@ class _Progress:
             for name in SECONDS:
                 self.seconds[name] += row[name]
 
+    def elapsed(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self.began
+
     def facts(self) -> dict[str, Any]:
         """What this session did."""
         return {
@@ -164,7 +173,7 @@ class _Progress:
         if self.num_left == 0:
             print(f"Nothing to do: all {already:,} rows are in {self.output.folder} ({by_status}).")
             return
-        wall = time.monotonic() - self.began
+        wall = self.elapsed()
         busy = sum(self.seconds.values()) or 1.0
         shares = ", ".join(f"{name.removesuffix('_seconds')} {s / busy:.0%}" for name, s in self.seconds.items())
         print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")

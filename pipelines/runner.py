@@ -12,12 +12,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody named that network address
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
+import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayError
 
@@ -48,6 +50,8 @@ class Pool:
     clips_per_call: int = 1
     num_cpus: float = 1
     num_gpus: float = 0
+    model_folder: Path | None = None
+    """Brought to workers that do not see it."""
 
 
 @dataclass(kw_only=True)
@@ -74,6 +78,7 @@ class _Team:
         self.queue: deque[_Item] = deque()
         self.suspects: deque[_Item] = deque()
         self.deaths_in_a_row = 0
+        self._files = _put_files(pool.model_folder)
         self._actor_class: Any = ray.remote(pool.stage).options(
             num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_restarts=0, max_task_retries=0
         )
@@ -98,7 +103,10 @@ class _Team:
         return sum(CALLS_PER_ACTOR - len(w.calls) for w in self.workers if not w.alone)
 
     def _hire(self) -> _Worker:
-        return _Worker(actor=self._actor_class.remote(*self.pool.arguments))
+        actor = self._actor_class.remote(*self.pool.arguments)
+        if self._files:
+            actor.install.remote(list(self._files), *self._files.values())
+        return _Worker(actor=actor)
 
     def _take(self, worker: _Worker) -> list[_Item] | None:
         """What a worker should run next: an idle one whatever there is, a busy one full calls only."""
@@ -117,18 +125,18 @@ class Runner:
     """Workers on Ray; use it as a context manager.
 
     Args:
-        options: where and how many.
-        model: the pool that answers, and with --split-llm before it the one that encodes.
+        options: where.
+        connector: `pkg.mod:Class` whose code the workers need.
     Raises:
         UserError: there is no such cluster, or it is too small.
     """
 
-    def __init__(self, options: WorkerOptions) -> None:
-        self.options = options
+    def __init__(self, options: WorkerOptions, connector: str | None = None) -> None:
+        self.options, self.connector = options, connector
         self.teams: list[_Team] = []
 
     def __enter__(self) -> Runner:
-        _connect(self.options)
+        _connect(self.options, self.connector)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -264,14 +272,14 @@ def _feed(teams: Sequence[_Team], works: Iterator[Work], limits: _Limits) -> Non
         underway += 1
 
 
-def _connect(options: WorkerOptions) -> None:
+def _connect(options: WorkerOptions, connector: str | None) -> None:
     """Join the cluster, or start one on this machine."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if options.address is None:
             ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, **quiet)
         else:
-            ray.init(address=options.address, runtime_env={"py_modules": _packages()}, **quiet)
+            ray.init(address=options.address, runtime_env={"py_modules": _packages(connector)}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = "on this machine" if options.address is None else f"at {options.address}"
         raise UserError(f"No Ray cluster {where}: {_first_line(error)}") from error
@@ -282,13 +290,25 @@ def _resources() -> dict[str, float]:
     return there
 
 
-def _packages() -> list[str]:
-    """Folders of our own packages, which travel to the workers."""
-    import connectors
-    import videollm
+def _packages(connector: str | None) -> list[str]:
+    """Folders (or files) of our own packages and of the connector, which travel to the workers."""
+    names = ["pipelines", "videollm", "connectors"]
+    if connector is not None and ":" in connector:
+        names.append(connector.partition(":")[0].partition(".")[0])
+    found = []
+    for name in dict.fromkeys(names):
+        spec = find_spec(name)
+        if spec is None or not (spec.submodule_search_locations or spec.origin):
+            raise UserError(f"Connector {connector!r}: there is no module {name!r}. Put its folder on PYTHONPATH.")
+        found.append(next(iter(spec.submodule_search_locations or []), None) or str(spec.origin))
+    return found
 
-    here = [Path(__file__).parent]
-    return [str(p) for p in here + [Path(m.__path__[0]) for m in (connectors, videollm)]]
+
+def _put_files(folder: Path | None) -> dict[str, Any]:
+    """Files of a model folder in the object store."""
+    if folder is None:
+        return {}
+    return {f.name: ray.put(np.fromfile(f, np.uint8)) for f in sorted(folder.iterdir()) if f.is_file()}
 
 
 def _first_line(error: Exception) -> str:

@@ -6,9 +6,11 @@ on with and its new payload, or finished rows. Nothing here knows how the worker
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -108,13 +110,24 @@ class Model:
     def __init__(self, options: ModelOptions, num_threads: int | None = None) -> None:
         self.options, self.num_threads = options, num_threads
         self._model: VideoLLM | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def model(self) -> VideoLLM:
         """The model itself."""
         if self._model is None:
-            self._model = load_model(self.options, self.num_threads)
+            name = self.options.model
+            here = name if self._folder is None else self._folder.name
+            self._model = load_model(replace(self.options, model=here), self.num_threads)
+            self._model.name = name
         return self._model
+
+    def install(self, names: Sequence[str], *files: NDArray[np.uint8]) -> None:
+        """Take the files of a model folder that this machine does not see."""
+        if not Path(self.options.model).is_dir():
+            self._folder = tempfile.TemporaryDirectory(prefix="videollm-")
+            for name, data in zip(names, files, strict=True):
+                (Path(self._folder.name) / name).write_bytes(data.data)
 
     def card(self, frames: FrameOptions) -> Card | str:
         """What the other stages must know, or why the model cannot be loaded."""

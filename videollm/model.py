@@ -125,7 +125,12 @@ class VideoLLM(nn.Module):
 
     @overload
     def answer(
-        self, clip: Any, question: str, *, generation: Generation | None = ..., on_text: Callable[[str], None] | None = ...
+        self,
+        clip: Any,
+        question: str,
+        *,
+        generation: Generation | None = ...,
+        on_text: Callable[[str], None] | None = ...,
     ) -> Answer: ...
     @overload
     def answer(self, clip: Any, question: Sequence[str], *, generation: Generation | None = ...) -> list[Answer]: ...

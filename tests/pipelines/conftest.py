@@ -18,13 +18,16 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _write_clip(path: Path, *, seed: int = 0, num_frames: int = 12, size: int = 64, fps: int = 8) -> Path:
-    """A small H.264 file of drifting noise."""
+def _write_clip(
+    path: Path, *, seed: int = 0, num_frames: int = 12, size: tuple[int, int] = (64, 64), fps: int = 8
+) -> Path:
+    """A small H.264 file of drifting blocks."""
     rng = np.random.default_rng(seed)
-    image = rng.integers(0, 255, (size, size, 3), np.uint8)
+    height, width = size
+    image = rng.integers(0, 255, (8, 8, 3), np.uint8).repeat(height // 8, axis=0).repeat(width // 8, axis=1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": "4"})
-        stream.width = stream.height = size
+        stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         for i in range(num_frames):
             frame = av.VideoFrame.from_ndarray(np.roll(image, i, axis=1), format="rgb24")

@@ -74,7 +74,9 @@ def load(
     ]
     if problems:
         listed = "; ".join(sorted(problems)[:20])
-        raise ValueError(f"Weights in {folder / WEIGHTS} do not fit config.json: {listed}. Fetch or save the folder again.")
+        raise ValueError(
+            f"Weights in {folder / WEIGHTS} do not fit config.json: {listed}. Fetch or save the folder again."
+        )
     model.load_state_dict(weights, strict=False)
     return model.to(device, dtype).eval()
 

@@ -35,7 +35,7 @@ class Job:
     size: int = 192
     """Pixels a side; even."""
     story: str | None = None
-    """Kind of story, one of still, parade, motion, change, come_and_go, pan, cut, grow; all kinds if not given."""
+    """Kind of story, one of alone, still, parade, motion, change, come_and_go, pan, cut, grow; all kinds if not given."""
 
 
 def main(job: Job) -> None:
@@ -84,4 +84,3 @@ def write_video(path: Path, world: World, *, num_frames: int, fps: int, size: in
             container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(world, u, size), format="rgb24")))
         container.mux(stream.encode())
     scratch.replace(path)
-

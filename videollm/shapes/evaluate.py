@@ -1,7 +1,7 @@
 """`videollm eval-shapes`: how well a model answers on clips it never saw, and on the same clips shuffled and blanked.
 
-A temporal question cannot be answered from the set of its frames, so shuffled frames must bring it down to what guessing
-among the answers that the set leaves open gives; a blank video must bring every question down to guessing.
+A temporal question cannot be answered from the set of its frames: shuffled frames must bring it to a guess among the
+answers that the set leaves open. A blank video must bring every question to a guess.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, se
     return scored
 
 
-def _answers(
-    model: VideoLLM, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]
-) -> dict[str, str]:
+def _answers(model: VideoLLM, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]) -> dict[str, str]:
     items = [
         (visual, [Request(id=r["id"], clip=Clip(video=r["video"]), question=r["question"]) for r in of_clip])
         for visual, of_clip in zip(model.encode(frames), rows, strict=True)
@@ -147,8 +145,10 @@ def report(scored: Sequence[Scored], *, by_kind: bool = False) -> str:
         if not group:
             continue
         score = {view: 100 * mean(s.right[view] for s in group) for view in VIEWS}
-        unordered, blind = (100 * mean(x) for x in zip(*((s.unordered_chance, s.blind_chance) for s in group), strict=True))
+        unordered = 100 * mean(s.unordered_chance for s in group)
+        blind = 100 * mean(s.blind_chance for s in group)
         lines.append(
-            f"{name:20}{len(group):6}{score['as is']:8.1f}{score['shuffled']:10.1f}{unordered:8.1f}){score['blank']:8.1f}{blind:8.1f})"
+            f"{name:20}{len(group):6}{score['as is']:8.1f}{score['shuffled']:10.1f}{unordered:8.1f})"
+            f"{score['blank']:8.1f}{blind:8.1f})"
         )
     return "\n".join(lines)

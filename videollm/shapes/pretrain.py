@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -17,8 +19,8 @@ NUM_CLASSES = (1 + len(SHAPES), 1 + len(COLOURS), len(BACKGROUNDS))
 
 
 def worn(frames: Image, rng: np.random.Generator) -> Image:
-    """Frames (t h w 3) as a codec and a camera might leave them: blurred, noisy, brighter or darker, alike in a clip."""
-    x = frames.astype(np.float32)
+    """Frames (t h w 3) as a codec and a camera might leave them: blurred, noisy, brighter or darker."""
+    x: NDArray[np.floating[Any]] = frames.astype(np.float32)
     if rng.random() < 0.5:
         k = rng.uniform(0, 0.25)
         x = (1 - k) * x + k / 4 * sum(np.roll(x, s, a) for a in (1, 2) for s in (-1, 1))

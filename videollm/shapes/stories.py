@@ -139,6 +139,21 @@ def _background(rng: random.Random) -> str:
     return rng.choice(BACKGROUND_WORDS)
 
 
+def _alone(rng: random.Random) -> Story:
+    (one,) = things = _things(rng, 1)
+    background = _background(rng)
+    return Story(
+        world=(Scene(background=background, things=tuple(things)),),
+        caption=f"There is {_listing(things)} on a {background} background.",
+        questions=(
+            _ask(rng, "colour", one.colour, COLOUR_WORDS, shape=rng.choice((one.shape, "shape"))),
+            *_looks(rng, things)[:1],
+            _ask(rng, "where", _cell(one), CELL_WORDS, name=rng.choice((one.name, "shape"))),
+            _ask(rng, "background", background, BACKGROUND_WORDS),
+        ),
+    )
+
+
 def _still(rng: random.Random) -> Story:
     things = _things(rng, rng.randint(1, 4))
     background = _background(rng)
@@ -306,6 +321,7 @@ def _grow(rng: random.Random) -> Story:
 
 
 STORIES: Final[dict[str, Callable[[random.Random], Story]]] = {
+    "alone": _alone,
     "still": _still,
     "parade": _parade,
     "motion": _motion,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ BACKGROUNDS: Final = {"black": (15, 15, 15), "gray": (125, 125, 125), "white": (
 SHAPES: Final = ("circle", "square", "triangle", "cross")
 
 Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,9 @@ def _distance(shape: str, x: Floats, y: Floats, r: float) -> Floats:
     if shape == "square":
         return np.maximum(np.abs(x), np.abs(y)) - 0.86 * r
     if shape == "triangle":
-        return np.maximum(0.87 * np.abs(x) - 0.5 * y, y) - 0.55 * r + np.where(y > 0, 0, 0).astype(np.float32)
+        return np.maximum(0.87 * np.abs(x) - 0.5 * y, y) - 0.55 * r
     arm = 0.36 * r
-    return np.minimum(
-        np.maximum(np.abs(x) - r, np.abs(y) - arm), np.maximum(np.abs(y) - r, np.abs(x) - arm)
-    )
+    return np.minimum(np.maximum(np.abs(x) - r, np.abs(y) - arm), np.maximum(np.abs(y) - r, np.abs(x) - arm))
 
 
 def coverage(world: World, u: float, size: int) -> tuple[Scene, list[tuple[Thing, str, Floats]]]:

@@ -11,7 +11,7 @@ from videollm.training.data import Example, Lesson
 from videollm.types import Clip
 from videollm.video.decode import decode
 from videollm.video.sample import Sampling
-from videollm.video.transform import FrameSize
+from videollm.video.scale import FrameSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class ManifestData:
         clips: dict[Clip, dict[str, Lesson]] = {}
         for number, row in enumerate(rows, 1):
             if lacking := [k for k in ("video", "question", "answer") if not row.get(k)]:
-                raise ValueError(f"{path}, row {number} lacks {', '.join(lacking)}; expected video, question and answer.")
+                raise ValueError(f"{path}, row {number} lacks {', '.join(lacking)}; each row needs all three.")
             video = str(Path(path).parent / row["video"])
             clip = Clip(video=video, start=row.get("start"), end=row.get("end"))
             lesson = Lesson(question=row["question"], answer=row["answer"], kind=row.get("kind") or "answer")

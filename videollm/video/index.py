@@ -23,6 +23,10 @@ from videollm.video.sample import Timeline
 
 ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
 """Codecs whose pictures are drawn over one another, whatever their packets' flags say."""
+KEYFRAME_FLAG: Final = 1
+"""FFmpeg's AVINDEX_KEYFRAME."""
+DISCARD_FLAG: Final = 2
+"""FFmpeg's AVINDEX_DISCARD_FRAME."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,9 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
     entries = stream.index_entries[:] if stream.frames else []
     if not entries or len(entries) != stream.frames:
         return None
-    flags = np.array([(e.is_keyframe, e.is_discard, e.size > 0) for e in entries])
-    is_key, is_shown_, has_data = flags[:, 0], ~flags[:, 1], flags[:, 2]
+    flags = np.array([e.flags for e in entries])
+    is_key, is_shown_ = (flags & KEYFRAME_FLAG) != 0, (flags & DISCARD_FLAG) == 0
+    has_data = np.array([e.size for e in entries]) > 0
     times = np.array([e.timestamp for e in entries], np.int64)
     keys = np.flatnonzero(is_key)
     if not has_data.all() or not is_shown_.any() or not len(keys) or keys[0] != 0 or (np.diff(times) <= 0).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass
+from typing import Final
 
 import av
 import numpy as np
@@ -16,6 +17,9 @@ from videollm.video.index import UnplannableError, read_index
 from videollm.video.picked import Job, collect
 from videollm.video.sample import Timeline, sample
 from videollm.video.scale import Scaler, quarter_turns, target_size
+
+MAX_REORDER: Final = 16
+"""Frames that a picture may be decoded ahead of its display, in any codec."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,12 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
                 else:
                     seconds.append((frame.pts - first) * time_base)
                 if expected is not None and index < len(expected) and _is_late(seconds[-1], expected, index):
-                    damage = f"a frame is missing before frame {index}"
+                    frames, damage = _before(frames, index), f"a frame is missing before frame {index}"
                     seconds.pop()
                     break
                 if frame.is_corrupt:
                     broken, damage = True, f"frame {index} is damaged"
+                    frames = _before(frames, index)
                 elif frame.key_frame:
                     broken = False
                 if index in wanted and not broken:
@@ -123,8 +128,14 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
             else:
                 ended = damage is None
         except av.FFmpegError as error:
+            frames = _before(frames, len(seconds))
             damage = f"decoding stopped after frame {len(seconds) - 1} ({reason(error)})"
     return _Pass(seconds, fps, frames, ended, damage)
+
+
+def _before(frames: dict[int, NDArray[np.uint8]], damaged: int) -> dict[int, NDArray[np.uint8]]:
+    """Frames too far ahead of damage to refer to it: a frame may refer to some that are displayed later."""
+    return {i: frame for i, frame in frames.items() if i < damaged - MAX_REORDER}
 
 
 def _is_late(seconds: float, expected: NDArray[np.float64], index: int) -> bool:

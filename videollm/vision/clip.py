@@ -20,10 +20,11 @@ class ClipTower(VisionTower):
         super().__init__()
         full = CLIPVisionConfig(**config).to_dict()
         self.model = CLIPVisionModel(CLIPVisionConfig(**shortened(full, select_layer)))
-        self.model.post_layernorm = nn.Identity()
+        setattr(self.model, "post_layernorm", nn.Identity())  # noqa: B010
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames: (f c H W) -> (f h w d)."""
         h, _ = self.grid(*pixels.shape[-2:])
-        return rearrange(self.model(pixels).last_hidden_state[:, 1:], "f (h w) d -> f h w d", h=h)
+        features: Tensor = self.model(pixels).last_hidden_state[:, 1:]
+        return rearrange(features, "f (h w) d -> f h w d", h=h)

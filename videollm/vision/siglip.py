@@ -19,11 +19,13 @@ class SiglipTower(VisionTower):
     def __init__(self, config: dict[str, Any], select_layer: int = -2) -> None:
         super().__init__()
         full = SiglipVisionConfig(**config).to_dict()
-        self.model = SiglipVisionModel(SiglipVisionConfig(**{**shortened(full, select_layer), "vision_use_head": False}))
-        self.model.post_layernorm = nn.Identity()
+        kept = {**shortened(full, select_layer), "vision_use_head": False}
+        self.model = SiglipVisionModel(SiglipVisionConfig(**kept))
+        setattr(self.model, "post_layernorm", nn.Identity())  # noqa: B010
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames: (f c H W) -> (f h w d)."""
         h, _ = self.grid(*pixels.shape[-2:])
-        return rearrange(self.model(pixels).last_hidden_state, "f (h w) d -> f h w d", h=h)
+        features: Tensor = self.model(pixels).last_hidden_state
+        return rearrange(features, "f (h w) d -> f h w d", h=h)

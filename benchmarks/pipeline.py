@@ -1,0 +1,168 @@
+"""The pipeline against a plain loop, its overhead, and (--memory) whether it stays flat and loses nothing.
+
+python benchmarks/pipeline.py            # speed and overhead
+python benchmarks/pipeline.py --memory   # 1,000 clips: memory, poisoned clips, two kills
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import tyro
+
+from pipelines.output import read_rows
+from videollm.shapes import clips as shapes
+
+ROOT = Path(__file__).resolve().parents[1]
+QUESTIONS = ("Describe the video.", "What moves first?", "How many shapes are there?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Print clips/s of the pipeline and of a plain loop, and the share of time outside decode, encode, generate."""
+
+    model: str = "tiny-stc"
+    """Model of both."""
+    num_clips: int = 200
+    """Clips of the speed run."""
+    seconds: float = 10.0
+    """Length of a clip."""
+    size: int = 640
+    """Pixels a side."""
+    max_new_tokens: int = 32
+    """Tokens of an answer."""
+    plain_clips: int = 40
+    """Clips of the plain loop."""
+    memory: bool = False
+    """Run the memory job instead."""
+
+
+def main(job: Job) -> None:
+    with tempfile.TemporaryDirectory(prefix="videollm-bench-") as folder:
+        memory(job, Path(folder)) if job.memory else speed(job, Path(folder))
+
+
+def speed(job: Job, folder: Path) -> None:
+    videos = make_videos(folder, job.num_clips, job.seconds, job.size)
+    manifest = write_manifest(folder / "requests.jsonl", videos)
+    print(f"{job.num_clips} clips of {job.seconds:g} s, {job.size} x {job.size}, {len(QUESTIONS)} questions each, "
+          f"model {job.model}, {os.cpu_count()} cores")  # fmt: skip
+    plain = plain_loop(job, videos[: job.plain_clips])
+    print(f"plain loop         {plain:8.2f} clips/s (without loading the model)")
+    subprocess.run(command(job, manifest, folder / "out"), check=True, env=environment(), stdout=subprocess.DEVNULL)
+    session = json.loads((folder / "out" / "run.json").read_text())["sessions"][-1]
+    wall, start = session["wall_seconds"], session["start_seconds"]
+    whole, steady = session["clips"] / wall, session["clips"] / (wall - start)
+    print(f"pipeline           {whole:8.2f} clips/s with start and end, {whole / plain:.2f} times the plain loop")
+    print(f"pipeline, running  {steady:8.2f} clips/s, {steady / plain:.2f} times the plain loop")
+    decode = session["decode_seconds"] / session["workers"]["num_decoders"]
+    models = (session["encode_seconds"] + session["generate_seconds"]) / session["workers"]["num_llms"]
+    print(f"wall {wall:.1f} s: start {start:.1f} s; decoders at work {decode:.1f} s, models {models:.1f} s")
+    print(f"outside decode, encode, generate: {1 - max(decode, models) / wall:.1%} of the wall time "
+          f"({1 - max(decode, models) / (wall - start):.1%} once started)")  # fmt: skip
+
+
+def plain_loop(job: Job, videos: list[Path]) -> float:
+    """Clips a second of a loop that decodes, encodes and generates for every question."""
+    import videollm
+    from videollm.types import Generation
+
+    model = videollm.load(job.model)
+    generation = Generation(max_new_tokens=job.max_new_tokens)
+    model.answer(videos[0], QUESTIONS[0], generation=generation)
+    began = time.perf_counter()
+    for video in videos:
+        for question in QUESTIONS:
+            model.answer(video, question, generation=generation)
+    return len(videos) / (time.perf_counter() - began)
+
+
+def memory(job: Job, folder: Path) -> None:
+    videos = make_videos(folder, 1000, 2.0, 192)
+    for video, data in zip(videos[::333], (b"", b"not a video", videos[0].read_bytes()[:2000]), strict=False):
+        video.unlink()
+        video.write_bytes(data)
+    manifest = write_manifest(folder / "requests.jsonl", videos, QUESTIONS[:1])
+    running = subprocess.Popen(command(job, manifest, folder / "whole"), env=environment(), stdout=subprocess.DEVNULL)
+    wait_for(folder / "whole", 100, running)
+    early = usage(running)
+    wait_for(folder / "whole", 990, running)
+    late = usage(running)
+    running.wait()
+    print(f"{'process':32} {'MB at clip 100':>15} {'MB at clip 1,000':>17}  change")
+    for name in sorted(early.keys() & late.keys()):
+        print(f"{name:32} {early[name]:15.1f} {late[name]:17.1f} {late[name] / max(early[name], 1e-9) - 1:+7.1%}")
+    report(folder / "whole")
+    for number in (333, 666):
+        running = subprocess.Popen(command(job, manifest, folder / "killed"), env=environment())
+        wait_for(folder / "killed", number, running)
+        running.kill()
+        running.wait()
+        print(f"killed with -9 at row {number}")
+    subprocess.run(command(job, manifest, folder / "killed"), env=environment(), check=True)
+    report(folder / "killed")
+
+
+def report(output: Path) -> None:
+    rows = list(read_rows(output))
+    statuses = Counter(r["status"] for r in rows)
+    print(f"{len(rows)} rows, {len({r['id'] for r in rows})} ids: {dict(statuses)}")
+
+
+def usage(running: subprocess.Popen[bytes]) -> dict[str, float]:
+    """Resident MB by process, and of the object store."""
+    found = {"object store": (shm := os.statvfs("/dev/shm")) and (shm.f_blocks - shm.f_bfree) * shm.f_frsize / 1e6}
+    driver = psutil.Process(running.pid)
+    for process in [driver, *driver.children(recursive=True)]:
+        text = " ".join(process.cmdline())
+        kinds = ("ray::Decode", "ray::EncodeAnswer", "decode_worker", "raylet", "gcs_server", "monitor", "dashboard",
+                 "pipelines.cli")  # fmt: skip
+        name = next((k for k in kinds if k in text), process.name())
+        found[f"{name} {process.pid}"] = process.memory_info().rss / 1e6
+    return found
+
+
+def wait_for(output: Path, number: int, running: subprocess.Popen[bytes]) -> None:
+    journal = output / "journal.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < number:
+        if running.poll() is not None:
+            raise SystemExit(f"the job ended with {running.returncode} before row {number}")
+        time.sleep(0.02)
+
+
+def make_videos(folder: Path, number: int, seconds: float, size: int) -> list[Path]:
+    """So many files of a few stories: what is in them does not change what they cost."""
+    shapes.main(shapes.Job(output=str(folder / "stories"), num_clips=20, seconds=seconds, size=size))
+    stories = sorted((folder / "stories").glob("*.mp4"))
+    videos = [folder / f"{i:04d}.mp4" for i in range(number)]
+    for i, video in enumerate(videos):
+        video.write_bytes(stories[i % len(stories)].read_bytes())
+    return videos
+
+
+def write_manifest(path: Path, videos: list[Path], questions: tuple[str, ...] = QUESTIONS) -> Path:
+    rows = [{"video": str(v), "question": q} for v in videos for q in questions]
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
+
+
+def command(job: Job, manifest: Path, output: Path) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", "answer", str(manifest), "-o", str(output), "--model", job.model,
+            "--max-new-tokens", str(job.max_new_tokens)]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Job, config=(tyro.conf.FlagCreatePairsOff,)))
