@@ -16,11 +16,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
+import numpy as np
 import psutil
 import tyro
 
 from pipelines.output import read_rows
-from videollm.shapes import clips as shapes
 
 ROOT = Path(__file__).resolve().parents[1]
 QUESTIONS = ("Describe the video.", "What moves first?", "How many shapes are there?")
@@ -34,13 +35,13 @@ class Job:
     """Model of both."""
     num_clips: int = 200
     """Clips of the speed run."""
-    seconds: float = 10.0
+    seconds: float = 20.0
     """Length of a clip."""
-    size: int = 640
+    size: int = 720
     """Pixels a side."""
     max_new_tokens: int = 32
     """Tokens of an answer."""
-    plain_clips: int = 40
+    plain_clips: int = 20
     """Clips of the plain loop."""
     memory: bool = False
     """Run the memory job instead."""
@@ -72,23 +73,29 @@ def speed(job: Job, folder: Path) -> None:
 
 
 def plain_loop(job: Job, videos: list[Path]) -> float:
-    """Clips a second of a loop that decodes, encodes and generates for every question."""
+    """Clips a second of a loop that decodes, encodes and generates for every question; the better of 1 thread and all."""
+    import torch
+
     import videollm
     from videollm.types import Generation
 
     model = videollm.load(job.model)
     generation = Generation(max_new_tokens=job.max_new_tokens)
     model.answer(videos[0], QUESTIONS[0], generation=generation)
-    began = time.perf_counter()
-    for video in videos:
-        for question in QUESTIONS:
-            model.answer(video, question, generation=generation)
-    return len(videos) / (time.perf_counter() - began)
+    rates = []
+    for num_threads in (1, os.cpu_count() or 1):
+        torch.set_num_threads(num_threads)
+        began = time.perf_counter()
+        for video in videos:
+            for question in QUESTIONS:
+                model.answer(video, question, generation=generation)
+        rates.append(len(videos) / (time.perf_counter() - began))
+    return max(rates)
 
 
 def memory(job: Job, folder: Path) -> None:
     videos = make_videos(folder, 1000, 2.0, 192)
-    for video, data in zip(videos[::333], (b"", b"not a video", videos[0].read_bytes()[:2000]), strict=False):
+    for video, data in zip(videos[50::333], (b"", b"not a video", videos[0].read_bytes()[:2000]), strict=True):
         video.unlink()
         video.write_bytes(data)
     manifest = write_manifest(folder / "requests.jsonl", videos, QUESTIONS[:1])
@@ -140,13 +147,27 @@ def wait_for(output: Path, number: int, running: subprocess.Popen[bytes]) -> Non
 
 
 def make_videos(folder: Path, number: int, seconds: float, size: int) -> list[Path]:
-    """So many files of a few stories: what is in them does not change what they cost."""
-    shapes.main(shapes.Job(output=str(folder / "stories"), num_clips=20, seconds=seconds, size=size))
-    stories = sorted((folder / "stories").glob("*.mp4"))
+    """So many files of 5 stories: what is in them does not change what they cost."""
+    stories = [write_video(folder / f"story{i}.mp4", i, seconds, size) for i in range(5)]
     videos = [folder / f"{i:04d}.mp4" for i in range(number)]
     for i, video in enumerate(videos):
         video.write_bytes(stories[i % len(stories)].read_bytes())
     return videos
+
+
+def write_video(path: Path, seed: int, seconds: float, size: int, fps: int = 24) -> Path:
+    """H.264 as encoders write it by default; blocks that drift."""
+    image = np.random.default_rng(seed).integers(0, 255, (size // 24, size // 24, 3), np.uint8)
+    image = image.repeat(24, axis=0).repeat(24, axis=1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast"})
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for i in range(round(seconds * fps)):
+            frame = av.VideoFrame.from_ndarray(np.roll(image, (i, 3 * i), axis=(0, 1)), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
 
 
 def write_manifest(path: Path, videos: list[Path], questions: tuple[str, ...] = QUESTIONS) -> Path:

@@ -11,6 +11,7 @@ from connectors.registry import (
     describe,
     load_connector,
     parse_config,
+    read_settings,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "describe",
     "load_connector",
     "parse_config",
+    "read_settings",
 ]

@@ -127,6 +127,20 @@ def parse_config(cls: type[Connector], strings: Mapping[str, str]) -> dict[str, 
     return values
 
 
+def read_settings(name: str | None, pairs: Sequence[str]) -> dict[str, object]:
+    """Values of `--connector-config k=v ...` for a connector.
+
+    Raises:
+        ValueError: a pair has no `=`, no connector is named, or `parse_config` says why.
+    """
+    if not pairs:
+        return {}
+    split = [pair.partition("=") for pair in pairs]
+    if name is None or not all(equals for _, equals, _ in split):
+        raise ValueError(f"Got --connector-config {' '.join(pairs)}; expected k=v, and --connector.")
+    return parse_config(load_connector(name), {key: value for key, _, value in split})
+
+
 def build_connector(name: str, *, d_vision: int, d_llm: int, **config: Any) -> Connector:
     """A new connector with fresh weights.
 

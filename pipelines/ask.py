@@ -30,7 +30,8 @@ class Job:
 
 def main(job: Job) -> None:
     """Print the answer."""
-    from pipelines.stages import card, load_model
+    from pipelines.card import card
+    from pipelines.stages import load_model
     from videollm.video.sample import Sampling
 
     model = load_model(job.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -12,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
 
+from pipelines.card import Card, peek
 from pipelines.errors import UserError
-from pipelines.inputs import absolute, is_remote
+from pipelines.inputs import absolute
 from pipelines.job import Job, described
 from pipelines.manifest import Entry, Refused, group, read
 from pipelines.output import Output
 from pipelines.record import Record, manifest_hashes, model_identity
 from pipelines.rows import OK, Row, refused
 from pipelines.sizes import Sizes, sizes
-from pipelines.stages import Answer, AnswerOptions, Card, Decode, Encode, EncodeAnswer, Work
+from pipelines.stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer, Work
 
 if TYPE_CHECKING:
     from pipelines.runner import Pool, Runner
@@ -37,7 +39,7 @@ def run(job: Job, *, command: str, default_question: str | None) -> None:
     Raises:
         UserError: bad input, another configuration in the output, or a full disk. What is finished stays finished.
     """
-    if is_remote(str(job.output)):
+    if re.match(r"\w+:/", str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
     if (folder := Path(job.model.model).expanduser()).is_dir():  # workers may stand in another folder
         job = replace(job, model=replace(job.model, model=str(folder.absolute())))
@@ -75,24 +77,27 @@ def _is_done(request: Entry | Refused, output: Output) -> bool:
 
 def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
     tasks = group([r for r in left if isinstance(r, Entry)])
+    progress.took([refused(r) for r in left if isinstance(r, Refused)])
+    if not tasks:
+        return
     from pipelines.runner import Runner
 
     with Runner(job.workers, job.model.connector) as runner:
         cpus, gpus = runner.resources()
         size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
         card = _start(job, runner, size)
-        record.note(device=card.device, dtype=card.dtype, sampling=card.sampling, frame_size=card.frame_size,
-                    workers=asdict(size), start_seconds=progress.elapsed())  # fmt: skip
-        bad = [refused(r, card.identity) for r in left if isinstance(r, Refused)]
+        record.note(sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
+                    start_seconds=progress.elapsed())  # fmt: skip
         with progress.bar(len(tasks)):
-            progress.took(bad)
             if card.notice:
                 tqdm.write(card.notice, file=sys.stderr)
             runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
+        loaded = runner.loaded()
+        record.note(device=loaded.device, dtype=loaded.dtype)
 
 
 def _start(job: Job, runner: Runner, size: Sizes) -> Card:
-    """Start all pools; the decoders last, which must know what the model wants to see."""
+    """Start all pools. Decoders begin while the models still load, where the model's folder says what to decode."""
     from pipelines.runner import Pool
 
     workers = job.workers
@@ -114,7 +119,8 @@ def _start(job: Job, runner: Runner, size: Sizes) -> Card:
         runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     else:
         runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
-    card = runner.card(job.frames)
+    runner.load(job.frames)
+    card = peek(job.model, job.frames) or runner.loaded()
     runner.decode_with(Pool(stage=Decode, arguments=(card, job.frames, workers.decode_timeout), size=size.num_decoders))
     return card
 

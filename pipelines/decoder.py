@@ -21,6 +21,8 @@ from videollm.types import Clip, FrameBatch
 
 START_SECONDS: Final = 120.0
 """A child that is not ready after this time is given up."""
+CLIPS_PER_CHILD: Final = 250
+"""Clips after which the child is replaced: what libraries leak over 100,000 videos cannot add up."""
 _ROOT: Final = str(Path(__file__).resolve().parents[1])
 
 
@@ -43,6 +45,7 @@ class Decoder:
         self.timeout_seconds = timeout_seconds
         self._child: subprocess.Popen[bytes] | None = None
         self._scratch = ""
+        self._num_asked = 0
 
     @property
     def pid(self) -> int | None:
@@ -92,16 +95,19 @@ class Decoder:
                 if pipe is not None:
                     pipe.close()
             self._wait()
-            self._child = None
+            self._child, self._num_asked = None, 0
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _ask(self, request: frames.Header) -> tuple[frames.Header, bytearray]:
         """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
+        if self._num_asked >= CLIPS_PER_CHILD:
+            self.close()
         for last in (False, True):
             try:
                 child = self._running()
                 assert child.stdin is not None
                 assert child.stdout is not None
+                self._num_asked += 1
                 frames.write(child.stdin.fileno(), request)
                 return frames.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
             except TimeoutError:

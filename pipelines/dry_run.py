@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from pipelines.card import Card, card
 from pipelines.decoder import Decoder, Failure
 from pipelines.job import Job
 from pipelines.manifest import Entry, Refused, Task, group
 from pipelines.sizes import sizes
-from pipelines.stages import AnswerOptions, Card, Decode, Work, answer, card, encode, load_model
+from pipelines.stages import AnswerOptions, Decode, Work, answer, encode, load_model
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""

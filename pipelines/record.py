@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.card import model_folder
 from pipelines.errors import UserError
 from pipelines.inputs import MANIFESTS, find, is_remote
 from pipelines.output import write_json
@@ -72,11 +73,8 @@ class Record:
 
 def model_identity(model: str) -> dict[str, Any]:
     """Which weights a name stands for, where they lie in a folder: file name -> hash, or size."""
-    from importlib.resources import files
-
-    embedded = Path(str(files("videollm") / "models" / model)) if "/" not in model else Path(model)
-    folder = embedded if embedded.is_dir() else Path(model)
-    if not folder.is_dir():
+    folder = model_folder(model)
+    if folder is None:
         return {"name": model}
     found = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
     return {"name": model, "files": {f.name: _file_identity(f) for f in found}}

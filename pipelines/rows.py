@@ -65,11 +65,11 @@ def failed(task: Task, status: str, error: str, facts: Facts, identity: Identity
         yield _row(entry, facts.shared_by(len(task.entries)), identity) | {"status": status, "error": error}
 
 
-def refused(bad: Refused, identity: Identity) -> Row:
+def refused(bad: Refused) -> Row:
     """The row of a manifest row that is no request."""
     row = dict.fromkeys(COLUMNS) | {"frame_indices": [], "frame_seconds": [], "missing_frames": []}
     row |= {"id": bad.id, "video": bad.video, "question": bad.question, "fingerprint": bad.fingerprint}
-    row |= {"status": "bad_request", "error": bad.error, "model": identity.model, "connector": identity.connector}
+    row |= {"status": "bad_request", "error": bad.error}
     return row | {"decode_seconds": 0.0, "encode_seconds": 0.0, "generate_seconds": 0.0}
 
 

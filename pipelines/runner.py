@@ -12,7 +12,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,10 +22,12 @@ import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from pipelines.card import Card
 from pipelines.errors import UserError
 from pipelines.job import WorkerOptions
+from pipelines.packages import packages
 from pipelines.rows import Facts, Row, failed
-from pipelines.stages import Card, Work
+from pipelines.stages import Work
 
 MAX_DEATHS: Final = 3
 """Workers (or tasks) a clip may take down before it becomes an error row."""
@@ -134,6 +135,8 @@ class Runner:
     def __init__(self, options: WorkerOptions, connector: str | None = None) -> None:
         self.options, self.connector = options, connector
         self.teams: list[_Team] = []
+        self._loading: list[Any] = []
+        self._card: Card | None = None
 
     def __enter__(self) -> Runner:
         _connect(self.options, self.connector)
@@ -165,17 +168,30 @@ class Runner:
             )
         self.teams = [_Team(p) for p in pools]
 
-    def card(self, *arguments: Any) -> Card:
-        """What the models say of themselves, when the first one is loaded; the others go on loading."""
-        cards = [w.actor.card.remote(*arguments) for t in self.teams for w in t.workers]
-        done, _ = ray.wait(cards, num_returns=1)
-        try:
-            card: Card | str = ray.get(done[0])
-        except RayError as error:
-            raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
-        if isinstance(card, str):
-            raise UserError(card)
-        return card
+    def load(self, *arguments: Any) -> None:
+        """Have the models loaded.
+
+        Args:
+            arguments: of the stages' `card`.
+        """
+        self._loading = [w.actor.card.remote(*arguments) for t in self.teams for w in t.workers]
+
+    def loaded(self) -> Card:
+        """What the first model that is loaded says of itself; the others go on loading.
+
+        Raises:
+            UserError: it does not load.
+        """
+        if self._card is None:
+            done, _ = ray.wait(self._loading, num_returns=1)
+            try:
+                card: Card | str = ray.get(done[0])
+            except RayError as error:
+                raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
+            if isinstance(card, str):
+                raise UserError(card)
+            self._card, self._loading = card, []
+        return self._card
 
     def decode_with(self, pool: Pool) -> None:
         """Add the pool in front."""
@@ -191,13 +207,15 @@ class Runner:
         limits = _Limits(self.teams)
         while True:
             _feed(self.teams, works, limits)
-            for team in reversed(self.teams):
+            for team in self.teams[:1] if self._loading else reversed(self.teams):
                 team.launch()
             calls = {ref: (t, w) for t in range(len(self.teams)) for w in self.teams[t].workers for ref in w.calls}
-            if not calls:
+            if not calls and not self._loading:
                 return
-            ray.wait([*calls], num_returns=1, timeout=1.0, fetch_local=False)
-            done, _ = ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)
+            ray.wait([*calls, *self._loading], num_returns=1, timeout=1.0, fetch_local=False)
+            if self._loading and ray.wait(self._loading, timeout=0)[0]:
+                self.loaded()
+            done = ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []
             for ref in done:
                 at, worker = calls[ref]
                 for rows in self._collect(ref, at, worker, card, limits):
@@ -279,7 +297,7 @@ def _connect(options: WorkerOptions, connector: str | None) -> None:
         if options.address is None:
             ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, **quiet)
         else:
-            ray.init(address=options.address, runtime_env={"py_modules": _packages(connector)}, **quiet)
+            ray.init(address=options.address, runtime_env={"py_modules": packages(connector)}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         where = "on this machine" if options.address is None else f"at {options.address}"
         raise UserError(f"No Ray cluster {where}: {_first_line(error)}") from error
@@ -288,20 +306,6 @@ def _connect(options: WorkerOptions, connector: str | None) -> None:
 def _resources() -> dict[str, float]:
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return there
-
-
-def _packages(connector: str | None) -> list[str]:
-    """Folders (or files) of our own packages and of the connector, which travel to the workers."""
-    names = ["pipelines", "videollm", "connectors"]
-    if connector is not None and ":" in connector:
-        names.append(connector.partition(":")[0].partition(".")[0])
-    found = []
-    for name in dict.fromkeys(names):
-        spec = find_spec(name)
-        if spec is None or not (spec.submodule_search_locations or spec.origin):
-            raise UserError(f"Connector {connector!r}: there is no module {name!r}. Put its folder on PYTHONPATH.")
-        found.append(next(iter(spec.submodule_search_locations or []), None) or str(spec.origin))
-    return found
 
 
 def _put_files(folder: Path | None) -> dict[str, Any]:

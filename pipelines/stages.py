@@ -9,17 +9,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.card import Card, card, identity
 from pipelines.decoder import Decoder, Failure
 from pipelines.job import FrameOptions, ModelOptions
 from pipelines.manifest import Entry, Task
-from pipelines.rows import Facts, Identity, Row, answered, failed
+from pipelines.rows import Facts, Row, answered, failed
 from videollm.types import Answer as ModelAnswer
 from videollm.types import FrameBatch, Generation, Request
 
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What the other stages must know of a model."""
-
-    identity: Identity
-    sampling: dict[str, Any]
-    """Fields of videollm.video.sample.Sampling."""
-    frame_size: dict[str, Any] | None
-    """Fields of videollm.video's FrameSize."""
-    notice: str | None
-    device: str
-    dtype: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,29 +249,6 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
         device=options.device,
         dtype=options.dtype,
     )
-
-
-def card(model: VideoLLM, options: FrameOptions) -> Card:
-    """What the other stages must know of a model, with the user's choice of frames."""
-    sampling = replace(
-        model.sampling,
-        num_frames=model.sampling.num_frames if options.num_frames is None else options.num_frames,
-        policy=options.sampling or model.sampling.policy,
-    )
-    size = model.transform.frame_size()
-    return Card(
-        identity=identity(model),
-        sampling=asdict(sampling),
-        frame_size=None if size is None else asdict(size),
-        notice=model.notice,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
-    )
-
-
-def identity(model: VideoLLM) -> Identity:
-    """Who answers."""
-    return Identity(model=model.name, connector=model.connector_name)
 
 
 def singly(call: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:

@@ -66,7 +66,7 @@ def poisoned(
     write_clip(folder / "one.mp4", num_frames=1)
     write_clip(folder / "tenth.mp4", num_frames=3, fps=30)
     write_clip(folder / "8k.mp4", num_frames=1, size=(4320, 7680))
-    (folder / "das Video – 動画 🎬.mp4").write_bytes(good)
+    (folder / "das Video, 動画 🎬.mp4").write_bytes(good)
     (folder / ("n" * 250 + ".mp4")).write_bytes(good)
     os.mkfifo(folder / "pipe.mp4")
     failing = ("no_video", "decode_error")
@@ -84,7 +84,7 @@ def poisoned(
         ({"id": "one frame", "video": "one.mp4"}, "ok"),
         ({"id": "0.1 s", "video": "tenth.mp4"}, "ok"),
         ({"id": "8K", "video": "8k.mp4"}, "ok"),
-        ({"id": "unicode – 動画", "video": "das Video – 動画 🎬.mp4", "question": "Was bewegt sich zuerst? 🎈"}, "ok"),
+        ({"id": "unicode 動画", "video": "das Video, 動画 🎬.mp4", "question": "Was bewegt sich zuerst? 🎈"}, "ok"),
         ({"id": "i" * 5000, "video": "n" * 250 + ".mp4"}, "ok"),
         ({"id": "name too long", "video": "n" * 5000 + ".mp4"}, (*failing, "not_found")),
         ({"id": "pipe", "video": "pipe.mp4"}, (*failing, "timeout")),

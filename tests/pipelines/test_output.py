@@ -137,6 +137,11 @@ def test_full_disk_loses_and_doubles_nothing(tmp_path: Path, environment: dict[s
     assert resource.getrlimit(resource.RLIMIT_FSIZE) == (soft, hard)
 
 
+def fill(output: Output) -> None:
+    for i in range(1000):
+        output.append([row(i)])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_full_file_system_is_one_message(tmp_path: Path) -> None:
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True)
@@ -144,8 +149,7 @@ def test_full_file_system_is_one_message(tmp_path: Path) -> None:
         pytest.skip(f"mount is not allowed here: {mounted.stderr.decode().strip()}")
     try:
         with Output(tmp_path, "parquet", 40) as output, pytest.raises(UserError, match="No space left") as full:
-            for i in range(1000):
-                output.append([row(i)])
+            fill(output)
         assert "same command" in str(full.value)
         with Output(tmp_path, "parquet", 40) as output:
             output.load()

@@ -80,7 +80,7 @@ def test_frames_show_what_the_labels_say() -> None:
     world = tell(3, "still").world
     frame, labels = draw(world, 0.5, 48), patch_labels(world, 0.5, 48, 8)
     assert frame.shape == (48, 48, 3)
-    assert labels.shape == (6, 6, 3)
+    assert labels.shape == (6, 6, 5)
     background = frame.reshape(6, 8, 6, 8, 3).mean((1, 3))[labels[..., 0] == 0]
     assert background.std(0).max() < 12  # patches labelled as empty look alike
     assert np.array_equal(draw_clip(world, times(4), 48)[0], draw(world, times(4)[0], 48))

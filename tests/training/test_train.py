@@ -91,7 +91,7 @@ def test_a_users_connector_learns_from_a_manifest(start: Path, tmp_path: Path) -
         ({"data": "a.txt"}, "--data got 'a.txt'"),
         ({"stories": ("war",)}, "--stories got war"),
         ({"objective": "patches"}, "--train vision"),
-        ({"connector_config": ("depth",)}, "expected name=value"),
+        ({"connector_config": ("depth",)}, "expected k=v"),
         ({"model": "no-such"}, "No model 'no-such'"),
     ],
 )

@@ -6,7 +6,7 @@ The barcode is 12 blocks over the top quarter of the picture; the rest moves, so
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,8 +20,8 @@ HEIGHT, WIDTH = 96, 192
 
 def picture(number: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
     """(h w c) picture of a frame number."""
-    y, x = np.mgrid[0:height, 0:width]
-    luma = (96 + 60 * np.sin((x + 5 * number) / 17) * np.cos((y - 3 * number) / 13)).astype(np.uint8)
+    x, y = np.sin((np.arange(width) + 5 * number) / 17), np.cos((np.arange(height) - 3 * number) / 13)
+    luma = (96 + 60 * x * y[:, None].astype(np.float32)).astype(np.uint8)
     frame = np.repeat(luma[..., None], 3, axis=2)
     edges = np.linspace(0, width, BITS + 1).round().astype(int)
     for bit in range(BITS):
@@ -51,9 +51,7 @@ def write(
     options: dict[str, str] | None = None,
     mux: dict[str, str] | None = None,
     times: Sequence[int] | None = None,
-    rotation: int = 0,
     container_format: str | None = None,
-    prepare: Callable[[av.VideoCodecContext], None] | None = None,
 ) -> Path:
     """Encode frames 0 to count - 1; `times` are presentation times in 1 / fps seconds, `fps` apart by default."""
     defaults = {"preset": "ultrafast", "bf": "2"} if codec == "libx264" else {}
@@ -62,10 +60,6 @@ def write(
         stream.height, stream.width = size
         stream.pix_fmt = pixels
         stream.codec_context.time_base = Fraction(1, fps)
-        if prepare is not None:
-            prepare(stream.codec_context)
-        if rotation:
-            stream.set_display_rotation(rotation) if hasattr(stream, "set_display_rotation") else None
         for number in range(count):
             frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
             frame.pts = number if times is None else times[number]

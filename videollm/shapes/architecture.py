@@ -30,7 +30,7 @@ VISION: Final[dict[str, Any]] = {
     },
 }
 CONNECTORS: Final[dict[str, dict[str, Any]]] = {
-    "stc": {"depth": 2},
+    "stc": {"depth": 1, "variant": "stc_connector_v35"},
     "resampler3d": {"num_queries": 16, "frames_per_pack": 2, "num_heads": 4},
 }
 """Settings of connectors that suit models this small; other connectors take their own defaults."""
@@ -83,7 +83,8 @@ def build(connector: str, seed: int, **connector_config: Any) -> VideoLLM:
         "num_hidden_layers": 4,
         "num_attention_heads": 4,
         "num_key_value_heads": 4,
-        "head_dim": 32,
+        "head_dim": 64,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0},
         "max_position_embeddings": 8192,
         "tie_word_embeddings": True,
         "eos_token_id": words.eos_token_id,

@@ -1,4 +1,4 @@
-"""Pretrain a vision tower on the shapes world: each patch says which shape, colour and background it shows."""
+"""Pretrain a vision tower on the shapes world: each patch says what it shows, and where it is."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ def worn(frames: Image, rng: np.random.Generator) -> Image:
 class PatchPretraining(nn.Module):
     """A tower with one linear head that labels patches; the head is thrown away afterwards."""
 
-    def __init__(self, tower: VisionTower) -> None:
+    def __init__(self, tower: VisionTower, size: int) -> None:
         super().__init__()
         self.tower = tower
-        self.head = nn.Sequential(nn.LayerNorm(tower.width), nn.Linear(tower.width, sum(NUM_CLASSES)))
+        self.num_classes = (*NUM_CLASSES, *tower.grid(size, size))
+        self.head = nn.Sequential(nn.LayerNorm(tower.width), nn.Linear(tower.width, sum(self.num_classes)))
 
     def forward(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Loss, and the share of shape patches labelled wholly right.
 
         Args:
             pixels: (f c H W).
-            labels: (f h w 3), see `patch_labels`.
+            labels: (f h w 5), see `patch_labels`.
         """
-        scores = self.head(self.tower(pixels)).split(NUM_CLASSES, -1)
+        scores = self.head(self.tower(pixels)).split(self.num_classes, -1)
         loss = sum(cross_entropy(s.flatten(0, 2), labels[..., i].flatten()) for i, s in enumerate(scores))
         right = torch.stack([s.argmax(-1) == labels[..., i] for i, s in enumerate(scores)]).all(0)
         return torch.as_tensor(loss), right[labels[..., 0] > 0].float().mean()
 
 
 def frames_and_labels(seed: int, step: int, num_frames: int, size: int, patch_size: int) -> tuple[Image, Tensor]:
-    """Frames of random moments of random stories (f h w 3) with their patch labels (f h w 3)."""
+    """Frames of random moments of random stories (f h w 3) with their patch labels (f h w 5)."""
     rng, noise = random.Random(f"{seed}/{step}"), np.random.default_rng((seed, step))
     frames, labels = [], []
     for _ in range(num_frames):

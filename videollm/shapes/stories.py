@@ -56,7 +56,7 @@ PHRASES: Final[dict[str, tuple[str, ...]]] = {
     "count": ("How many shapes are there?", "How many shapes are in the video?"),
     "colour": ("What color is the {shape}?", "Which color is the {shape}?"),
     "shape": ("What shape is the {colour} one?", "Which shape is {colour}?"),
-    "exists": ("Is there a {name}?", "Does the video show a {name}?"),
+    "exists": ("Is anything {colour}?", "Does the video show anything {colour}?"),
     "where": ("Where is the {name}?", "Where is the {name} in the picture?"),
     "background": ("What color is the background?", "Which color is the background?"),
     "mover": ("Which color moves?", "What color is the moving shape?"),
@@ -114,25 +114,36 @@ def _cell(thing: Thing, end: int = 0) -> str:
 def _looks(rng: random.Random, things: list[Thing]) -> list[Question]:
     """Questions on what things look like: one of each kind."""
     one = rng.choice(things)
-    asked = [_ask(rng, "shape", one.shape, SHAPES, colour=one.colour)]
-    shapes = [t.shape for t in things]
-    lone = [t for t in things if shapes.count(t.shape) == 1]
-    if lone:
-        it = rng.choice(lone)
-        asked.append(_ask(rng, "colour", it.colour, COLOUR_WORDS, shape=it.shape))
-    names = [t.name for t in things]
-    if rng.random() < 0.5:
-        asked.append(_ask(rng, "exists", "yes", YES_NO, name=one.name))
-    else:
-        colour = rng.choice(COLOUR_WORDS)
-        absent = [s for s in SHAPES if f"{colour} {s}" not in names]
-        asked.append(_ask(rng, "exists", "no", YES_NO, name=f"{colour} {rng.choice(absent)}"))
-    return asked
+    colours = [t.colour for t in things]
+    there = rng.random() < 0.5
+    colour = rng.choice(colours) if there else rng.choice([c for c in COLOUR_WORDS if c not in colours])
+    return [
+        _ask(rng, "shape", one.shape, SHAPES, colour=one.colour),
+        _ask(rng, "exists", "yes" if there else "no", YES_NO, colour=colour),
+    ]
 
 
 def _listing(things: list[Thing]) -> str:
     named = [f"a {t.name}" if t.colour != "orange" else f"an {t.name}" for t in things]
     return named[0] if len(named) == 1 else ", ".join(named[:-1]) + " and " + named[-1]
+
+
+def drills(story: Story, rng: random.Random) -> list[tuple[str, str]]:
+    """Questions whose answers look one property up by another, word by word, in any order: to learn from, not to score.
+
+    After the word `red` the next word is the shape of the red thing: one look at the video, where a question needs two.
+    """
+    things = [t for scene in story.world for t in scene.things]
+    rng.shuffle(things)
+    shapes = [t.shape for t in things]
+    lone = [t for t in things if shapes.count(t.shape) == 1]
+    made = [("List the shapes by color.", "; ".join(f"{t.colour} {t.shape}" for t in things))]
+    if lone:
+        made.append(("List the colors by shape.", "; ".join(f"{t.shape} {t.colour}" for t in lone)))
+    if all(t.x[0] == t.x[1] and t.y[0] == t.y[1] for t in things) and not any(any(s.pan) for s in story.world):
+        made.append(("List the places by shape.", "; ".join(f"{t.name} {_cell(t)}" for t in things)))
+        made.append(("List the shapes by place.", "; ".join(f"{_cell(t)} {t.name}" for t in things)))
+    return made
 
 
 def _background(rng: random.Random) -> str:
@@ -147,7 +158,7 @@ def _alone(rng: random.Random) -> Story:
         caption=f"There is {_listing(things)} on a {background} background.",
         questions=(
             _ask(rng, "colour", one.colour, COLOUR_WORDS, shape=rng.choice((one.shape, "shape"))),
-            *_looks(rng, things)[:1],
+            *_looks(rng, things),
             _ask(rng, "where", _cell(one), CELL_WORDS, name=rng.choice((one.name, "shape"))),
             _ask(rng, "background", background, BACKGROUND_WORDS),
         ),
@@ -157,14 +168,12 @@ def _alone(rng: random.Random) -> Story:
 def _still(rng: random.Random) -> Story:
     things = _things(rng, rng.randint(1, 4))
     background = _background(rng)
-    one = rng.choice(things)
     return Story(
         world=(Scene(background=background, things=tuple(things)),),
         caption=f"There is {_listing(sorted(things, key=lambda t: (t.y, t.x)))} on a {background} background.",
         questions=(
             _ask(rng, "count", NUMBERS[len(things) - 1], NUMBERS),
             *_looks(rng, things),
-            _ask(rng, "where", _cell(one), CELL_WORDS, name=one.name),
             _ask(rng, "background", background, BACKGROUND_WORDS),
         ),
     )
@@ -190,7 +199,7 @@ def _parade(rng: random.Random) -> Story:
                 _ask(rng, "after", things[i + 1].colour, COLOUR_WORDS, 3, a=things[i].colour)
                 for i in rng.sample(followed, min(1, len(followed)))
             ),
-            *_looks(rng, things)[:2],
+            *_looks(rng, things),
         ),
     )
 
@@ -219,7 +228,7 @@ def _motion(rng: random.Random) -> Story:
             _ask(rng, "start", _cell(mover, 0), EDGE_WORDS, 2, name=mover.name),
             _ask(rng, "end", _cell(mover, 1), EDGE_WORDS, 2, name=mover.name),
             _ask(rng, "mover", mover.colour, COLOUR_WORDS),
-            *_looks(rng, things)[:2],
+            *_looks(rng, things),
         ),
     )
 
@@ -277,7 +286,7 @@ def _pan(rng: random.Random) -> Story:
         questions=(
             _ask(rng, "pan", way, tuple(WAYS), 2),
             _ask(rng, "background", background, BACKGROUND_WORDS),
-            *_looks(rng, things)[:2],
+            *_looks(rng, things),
         ),
     )
 
@@ -297,7 +306,7 @@ def _cut(rng: random.Random) -> Story:
             _ask(rng, "cut", after, BACKGROUND_WORDS, 2),
             _ask(rng, "before", *(("yes", YES_NO, 2) if (swap := rng.random() < 0.5) else ("no", YES_NO, 2)),
                  a=(a if swap else b)[0].colour, b=(b if swap else a)[0].colour),
-            *_looks(rng, things)[:2],
+            *_looks(rng, things),
         ),
     )  # fmt: skip
 
@@ -315,7 +324,7 @@ def _grow(rng: random.Random) -> Story:
         questions=(
             _ask(rng, "grow", word, ("grow", "shrink"), 2, name=it.name),
             _ask(rng, "where", _cell(it), CELL_WORDS, name=it.name),
-            *_looks(rng, things)[:2],
+            *_looks(rng, things),
         ),
     )
 

@@ -114,10 +114,11 @@ def draw_clip(world: World, at: Sequence[float], size: int) -> Image:
 
 
 def patch_labels(world: World, u: float, size: int, patch: int) -> NDArray[np.int64]:
-    """What each patch shows, (p p 3): shape and colour (0 is none, then the tables' order) and background."""
+    """What each patch shows, (p p 5): shape and colour (0 is none, then the tables' order), background, row, column."""
     scene, seen = coverage(world, u, size)
     p = size // patch
-    labels = np.zeros((p, p, 3), np.int64)
+    labels = np.zeros((p, p, 5), np.int64)
+    labels[..., 3], labels[..., 4] = np.mgrid[:p, :p]
     labels[..., 2] = list(BACKGROUNDS).index(scene.background)
     best = np.full((p, p), 0.12, np.float32)
     for thing, colour, mask in seen:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from videollm.shapes.pretrain import worn
-from videollm.shapes.stories import CAPTION_PROMPTS, STORIES, Question, tell
+from videollm.shapes.stories import CAPTION_PROMPTS, STORIES, Question, drills, tell
 from videollm.shapes.world import draw_clip, times
 from videollm.types import FrameBatch
 
@@ -56,6 +56,8 @@ class ShapesData:
     """Kinds of story; all kinds if empty."""
     multiple_choice: float = 0.1
     """Share of questions that are asked with their options."""
+    drills: float = 0.0
+    """Share of clips that bring a drill too."""
 
     def __call__(self, step: int) -> list[Example]:
         """The batch of a step."""
@@ -68,6 +70,9 @@ class ShapesData:
         story = tell(rng.getrandbits(48), rng.choice(self.stories or tuple(STORIES)))
         lessons = [_lesson(q, rng, self.multiple_choice) for q in story.questions]
         lessons.append(Lesson(question=rng.choice(CAPTION_PROMPTS), answer=story.caption, kind="caption"))
+        if rng.random() < self.drills:
+            question, answer = rng.choice(drills(story, rng))
+            lessons.append(Lesson(question=question, answer=answer, kind="drill"))
         duration = 2 * 300 ** rng.random()
         at = times(num_frames)
         frames = FrameBatch(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from connectors import read_settings
 from videollm.checkpoints import load
 from videollm.model import VideoLLM
 from videollm.shapes import architecture
@@ -63,6 +64,8 @@ class Job:
     """Kinds of story that shapes tell (still, parade, ...); all kinds if none is given."""
     multiple_choice: float = 0.1
     """Share of the stories' questions that are asked with their options."""
+    drills: float = 0.0
+    """Share of the stories that bring a drill: properties looked up by another one, word by word."""
     seed: int = 0
     """Fixes the new weights and the order of the data."""
     save_every: int = 500
@@ -166,7 +169,7 @@ class _Window:
 
     def line(self) -> dict[str, Any]:
         means = {k: round(sum(v) / len(v), 3) for k, v in sorted(self.scores.items())}
-        answers = [v for k, v in means.items() if k != "caption"]
+        answers = [v for k, v in means.items() if k not in ("caption", "drill")]
         return {
             "loss": round(sum(self.losses) / len(self.losses), 4),
             "right": round(sum(answers) / max(1, len(answers)), 3),
@@ -177,21 +180,15 @@ class _Window:
 
 def _model(job: Job) -> VideoLLM:
     if job.model == SCRATCH:
-        return architecture.build(job.connector or "stc", job.seed, **dict(_settings(job)))
+        name = job.connector or "stc"
+        return architecture.build(name, job.seed, **read_settings(name, job.connector_config))
     return load(
         job.model,
         connector=job.connector,
-        connector_config=dict(_settings(job)),
+        connector_config=read_settings(job.connector, job.connector_config),
         device=job.device,
         dtype="float32",
     )
-
-
-def _settings(job: Job) -> list[tuple[str, str]]:
-    pairs = [s.partition("=") for s in job.connector_config]
-    if bad := [name for name, equals, _ in pairs if not equals]:
-        raise ValueError(f"--connector-config got {bad}, expected name=value.")
-    return [(name, value) for name, _, value in pairs]
 
 
 Loss = Callable[[Any], tuple[Tensor, dict[str, float]]]
@@ -203,7 +200,7 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
     if job.objective == "patches":
         if job.train != ("vision",) or job.data != "shapes":
             raise ValueError("--objective patches teaches the tower alone: give --train vision and --data shapes.")
-        pretraining = PatchPretraining(model.tower)
+        pretraining = PatchPretraining(model.tower, size)
 
         def patch_loss(batch: tuple[FrameBatch, Tensor]) -> tuple[Tensor, dict[str, float]]:
             value, right = pretraining(model.transform(batch[0].frames), batch[1])
@@ -225,6 +222,7 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
             size=size,
             stories=job.stories,
             multiple_choice=job.multiple_choice,
+            drills=job.drills,
         )
     else:
         data = ManifestData.read(job.data, model, seed=job.seed, batch_size=job.batch_size)

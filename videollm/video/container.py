@@ -22,10 +22,10 @@ LOCAL_ONLY: Final = {"protocol_whitelist": "file"}
 
 
 def check_file(path: str) -> None:
-    """Refuse what cannot be a video before a decoder meets it.
+    """Refuse what can be neither a video nor a folder of images, before a decoder meets it.
 
     Raises:
-        VideoError: `not_found`, `permission_denied`, or `no_video` for an empty file, a directory, a pipe or a device.
+        VideoError: `not_found`, `permission_denied`, or `no_video` for an empty file, a pipe or a device.
     """
     try:
         status = Path(path).stat()
@@ -34,7 +34,11 @@ def check_file(path: str) -> None:
     except PermissionError:
         raise VideoError("permission_denied", f"{path}: permission denied; make its folder readable.") from None
     except (OSError, ValueError) as error:
-        raise VideoError("not_found", f"{_short(path)}: not a usable path ({error}).") from None
+        raise VideoError(
+            "not_found", f"{_short(path)}: not a usable path ({getattr(error, 'strerror', error)})."
+        ) from None
+    if stat.S_ISDIR(status.st_mode):
+        return
     if not stat.S_ISREG(status.st_mode):
         raise VideoError("no_video", f"{path}: not a regular file; expected a video file or a folder of images.")
     if not os.access(path, os.R_OK):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 from videollm.types import Clip, FrameBatch
@@ -50,8 +49,7 @@ def decode(
     check_range(clip.start, clip.end)
     with local_path(clip.video) as path:
         job = Job(path=path, clip=clip, sampling=sampling, size=size, threads=threads, allow_partial=allow_partial)
-        if not Path(path).is_dir():
-            check_file(path)
+        check_file(path)
         from videollm.video import images  # Pillow is loaded by those who need it
 
         return images.decode_images(job) if images.is_image(path) else DECODERS[decoder](job)

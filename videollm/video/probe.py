@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -47,8 +46,7 @@ def probe(video: str) -> VideoInfo:
         VideoError: it cannot be read; `status` says why.
     """
     with local_path(video) as path:
-        if not Path(path).is_dir():
-            check_file(path)
+        check_file(path)
         from videollm.video import images
 
         if images.is_image(path):

@@ -56,13 +56,14 @@ def decode_sequential(job: Job) -> FrameBatch:
             index = read_index(container, stream, exact_times=exact_times)
             timeline = index.timeline(stream)
             expected = timeline.seconds if index.steady else None
+        timed = True
     except UnplannableError:
-        timeline = count_frames(job)
+        timeline, timed = count_frames(job), False
     asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
-    result = _decode(job, set(asked), expected)
+    result = _decode(job, set(asked), expected, timed=timed)
     if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
         asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end).indices
-        result = _decode(job, set(asked))
+        result = _decode(job, set(asked), timed=timed)
     distinct = [i for i in sorted(set(asked)) if i in result.frames]
     shape = result.frames[distinct[0]].shape if distinct else (0, 0, 3)
     frames = np.empty((len(set(asked)), *shape), np.uint8)
@@ -78,7 +79,7 @@ def count_frames(job: Job) -> Timeline:
     Raises:
         VideoError: `decode_error`: there is none, or the video is damaged and the job does not allow it.
     """
-    counted = _decode(job, frozenset())
+    counted = _decode(job, frozenset(), timed=False)
     if not counted.seconds:
         message = f"{job.clip.video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
         raise VideoError("decode_error", message)
@@ -87,7 +88,7 @@ def count_frames(job: Job) -> Timeline:
     return counted.timeline()
 
 
-def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = None) -> _Pass:
+def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = None, *, timed: bool) -> _Pass:
     """Decode up to the last frame wanted; to the end where none is.
 
     A decoder drops what it cannot use without a word. Where the times to expect are known, a frame that comes too late
@@ -106,7 +107,7 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
         try:
             for index, frame in enumerate(container.decode(stream)):
                 first = frame.pts if first is None else first
-                if frame.pts is None or first is None:
+                if not timed or frame.pts is None or first is None:  # the container's times are made up, if any
                     seconds.append(index / fps)
                 else:
                     seconds.append((frame.pts - first) * time_base)

@@ -46,6 +46,8 @@ def _fetch(url: str, path: Path) -> None:
         hint = "pip install 'videollm[s3]' or 'videollm[gs]'"
         raise VideoError("missing_dependency", f"{url}: a package it needs is missing ({error}); {hint}.") from error
     except FileNotFoundError as error:
+        if error.__cause__ is not None and not hasattr(error.__cause__, "status"):  # the server was not reached at all
+            raise VideoError("fetch_error", f"{url}: could not be fetched ({error.__cause__}); try again.") from error
         raise VideoError("not_found", f"{url}: there is no such file on the server; check the address.") from error
     except PermissionError as error:
         raise VideoError("permission_denied", f"{url}: the server denies access; check the credentials.") from error

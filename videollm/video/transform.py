@@ -1,21 +1,27 @@
 """From uint8 frames to the float pixels a vision tower takes.
 
+By default frames arrive scaled by the decoder (`scale.py`), which is close to PIL's bicubic but not equal: over four
+real 480p to 1080p clips the mean difference is 0.1 to 0.5 grey levels of 255 at 336 x 336 (99% of values within 2 to 6)
+and 0.5 to 1.3 at 48 x 48 (99% within 6 to 15). `exact=True` takes full frames and resizes with PIL itself, as the
+checkpoints' own preprocessing does; it holds every full frame in memory.
+
 SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from videollm.video.scale import FrameSize, target_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,8 @@ class Transform:
         if frames.shape[1:3] != (height, width):
             frames = resize(frames, height, width)
         frames = frames[:, top : top + self.size, left : left + self.size]
+        import torch  # not above: what only asks for frame_size() need not wait for it
+
         pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
         mean, std = (rearrange(torch.tensor(values), "c -> c 1 1") for values in (self.mean, self.std))
         return ((pixels - mean) / std).contiguous()

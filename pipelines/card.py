@@ -1,0 +1,82 @@
+"""What the stages must know of a model: read from its folder where that can be done without loading it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.job import FrameOptions, ModelOptions
+from pipelines.rows import Identity
+from videollm.video.sample import Sampling
+from videollm.video.transform import Transform
+
+if TYPE_CHECKING:
+    from videollm.model import VideoLLM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """Facts about a model."""
+
+    identity: Identity
+    sampling: dict[str, Any]
+    """Fields of videollm.video.sample.Sampling."""
+    frame_size: dict[str, Any] | None
+    """Fields of videollm.video.scale.FrameSize; None is full size."""
+    notice: str | None
+    device: str | None = None
+    """None until the model is loaded."""
+    dtype: str | None = None
+
+
+def card(model: VideoLLM, options: FrameOptions) -> Card:
+    """The card of a loaded model, with the user's choice of frames."""
+    return Card(
+        identity=identity(model),
+        sampling=_sampling(model.sampling, options),
+        frame_size=_frame_size(model.transform),
+        notice=model.notice,
+        device=str(model.device),
+        dtype=str(model.dtype).removeprefix("torch."),
+    )
+
+
+def peek(model: ModelOptions, options: FrameOptions) -> Card | None:
+    """The card of a model that lies in a folder of our own format; None where it must be loaded to know."""
+    folder = model_folder(model.model)
+    try:
+        config = json.loads((folder / "config.json").read_text()) if folder else {}
+        if not isinstance(config, dict) or config.get("model_type") != "videollm":
+            return None
+        return Card(
+            identity=Identity(model=model.model, connector=model.connector or config["connector"]["name"]),
+            sampling=_sampling(Sampling(**config["sampling"]), options),
+            frame_size=_frame_size(Transform(**config["transform"])),
+            notice=config.get("notice"),
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return None  # loading it says what is wrong
+
+
+def model_folder(name: str) -> Path | None:
+    """Where a model lies on this machine, if it does."""
+    embedded = Path(str(files("videollm") / "models")) / name
+    return next((f for f in (embedded, Path(name)) if (f / "config.json").is_file()), None)
+
+
+def identity(model: VideoLLM) -> Identity:
+    """Who answers."""
+    return Identity(model=model.name, connector=model.connector_name)
+
+
+def _sampling(own: Sampling, options: FrameOptions) -> dict[str, Any]:
+    num_frames = own.num_frames if options.num_frames is None else options.num_frames
+    return asdict(replace(own, num_frames=num_frames, policy=options.sampling or own.policy))
+
+
+def _frame_size(transform: Transform) -> dict[str, Any] | None:
+    size = transform.frame_size()
+    return None if size is None else asdict(size)
