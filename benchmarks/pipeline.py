@@ -73,7 +73,7 @@ def speed(job: Job, folder: Path) -> None:
 
 
 def plain_loop(job: Job, videos: list[Path]) -> float:
-    """Clips a second of a loop that decodes, encodes and generates for every question; the better of 1 thread and all."""
+    """Clips a second of a loop that does all for every question; the better of 1 thread and all."""
     import torch
 
     import videollm

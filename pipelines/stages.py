@@ -229,23 +229,15 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
     """
     import torch
 
-    from connectors import load_connector, parse_config
+    from connectors import read_settings
     from videollm.checkpoints import load
 
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    config: dict[str, Any] = {}
-    if options.connector_config:
-        pairs = [text.partition("=") for text in options.connector_config]
-        if options.connector is None or not all(found for _, found, _ in pairs):
-            raise ValueError(
-                f"Got --connector-config {' '.join(options.connector_config)}; expected k=v, and --connector."
-            )
-        config = parse_config(load_connector(options.connector), {k: v for k, _, v in pairs})
     return load(
         options.model,
         connector=options.connector,
-        connector_config=config,
+        connector_config=read_settings(options.connector, options.connector_config),
         device=options.device,
         dtype=options.dtype,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from connectors import CONNECTORS, connector_names
 from videollm.model import ModelConfig, VideoLLM
@@ -26,6 +26,7 @@ def save(model: VideoLLM, folder: str | Path) -> None:
     model.tokenizer.save_pretrained(folder)
     scratch = folder / f"{WEIGHTS}.partial"
     save_file({k: v.contiguous() for k, v in _stored(model).items()}, scratch, {"format": "pt"})
+    scratch.chmod(0o644)  # safetensors writes files that only their owner can read
     scratch.replace(folder / WEIGHTS)
 
 
@@ -59,7 +60,7 @@ def load(
             f"Give --connector {saved} to import it (this runs its code)."
         )
     weights = _weights(folder / WEIGHTS)
-    model = VideoLLM(config, AutoTokenizer.from_pretrained(folder, local_files_only=True), name)
+    model = VideoLLM(config, PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True), name)
     wanted = _stored(model)
     own_connector = connector is None or connector == _config(folder).connector["name"]
     if not own_connector:

@@ -130,7 +130,7 @@ def main(job: Job) -> None:
         value.backward()
         nn.utils.clip_grad_norm_(learned.values(), 1.0)
         optimizer.step()
-        window.add(float(value.detach()), scores, len(batch))
+        window.add(float(value.detach()), scores)
         bar.update()
         if (step + 1) % job.log_every == 0 or step + 1 == job.steps:
             line = {"step": step + 1, **window.line(), "learning_rate": optimizer.param_groups[0]["lr"]}
@@ -159,11 +159,10 @@ class _Window:
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.scores: dict[str, list[float]] = defaultdict(list)
-        self.clips, self.began = 0, time.perf_counter()
+        self.began = time.perf_counter()
 
-    def add(self, loss: float, scores: dict[str, float], clips: int) -> None:
+    def add(self, loss: float, scores: dict[str, float]) -> None:
         self.losses.append(loss)
-        self.clips += clips
         for kind, score in scores.items():
             self.scores[kind].append(score)
 
@@ -173,7 +172,7 @@ class _Window:
         return {
             "loss": round(sum(self.losses) / len(self.losses), 4),
             "right": round(sum(answers) / max(1, len(answers)), 3),
-            "clips_per_second": round(self.clips / (time.perf_counter() - self.began), 1),
+            "steps_per_second": round(len(self.losses) / (time.perf_counter() - self.began), 2),
             "kinds": means,
         }
 
