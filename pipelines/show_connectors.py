@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tyro.conf import Positional
 
+from pipelines.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -13,6 +15,8 @@ class Job:
 
     names: Positional[tuple[str, ...]] = ()
     """Only these (`pkg.mod:Class` for one out of the tree)."""
+    check: bool = False
+    """Run the contract on the connectors named: every check passes, or it says which do not."""
     num_frames: int = 8
     """Frames of a clip."""
     height: int = 24
@@ -27,8 +31,15 @@ class Job:
 
 def main(job: Job) -> None:
     """Print a table, and the settings below it."""
-    from connectors import connector_names, describe
+    from connectors import ContractError, check_connector, connector_names, describe, load_connector
 
+    if job.check:
+        for name in job.names or connector_names():
+            try:
+                print(f"{name}\n{check_connector(load_connector(name))}")
+            except ContractError as error:
+                raise UserError(f"{name}\n{error}") from error
+        return
     found = [
         describe(
             name,

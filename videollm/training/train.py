@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import torch
+import tyro
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -38,7 +39,7 @@ SCRATCH: Final = "scratch"
 class Job:
     """Train on videos with questions and answers, or on shapes drawn as it goes."""
 
-    output: str
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])]
     """Folder of the trained model, its log (train.jsonl) and what a resumed run needs."""
     data: str = "shapes"
     """`shapes`, or a manifest (.jsonl .csv .parquet) of rows: video, question, answer [, start, end]."""
