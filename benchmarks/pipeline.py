@@ -139,7 +139,7 @@ def usage(running: subprocess.Popen[bytes]) -> dict[str, float]:
 
 
 def wait_for(output: Path, number: int, running: subprocess.Popen[bytes]) -> None:
-    journal = output / "journal.jsonl"
+    journal = output / "_journal.jsonl"
     while not journal.exists() or journal.read_bytes().count(b"\n") < number:
         if running.poll() is not None:
             raise SystemExit(f"the job ended with {running.returncode} before row {number}")

@@ -110,7 +110,7 @@ class Output:
 
     @property
     def _journal_path(self) -> Path:
-        return self.folder / "journal.jsonl"
+        return self.folder / "_journal.jsonl"
 
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob(f"part-*.{self.format}"))
@@ -177,7 +177,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
     for path in [
         *sorted(folder.glob("part-*.parquet")),
         *sorted(folder.glob("part-*.jsonl")),
-        folder / "journal.jsonl",
+        folder / "_journal.jsonl",
     ]:
         for row in _read(path) if path.exists() else ():
             if row["id"] not in seen:

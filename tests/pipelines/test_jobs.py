@@ -265,7 +265,7 @@ def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[s
 
 def wait_for_rows(output: Path, number: int, running: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 100
-    journal = output / "journal.jsonl"
+    journal = output / "_journal.jsonl"
     while not journal.exists() or journal.read_bytes().count(b"\n") < number:
         assert running.poll() is None, running.communicate()[0]
         assert time.monotonic() < deadline

@@ -43,7 +43,7 @@ def test_rows_survive_reopening_and_become_shards(tmp_path: Path, format: Any) -
 def test_a_torn_line_is_no_row(tmp_path: Path, format: Any) -> None:
     with Output(tmp_path, format, 100) as output:
         output.append([row(0), row(1)])
-    journal = tmp_path / "journal.jsonl"
+    journal = tmp_path / "_journal.jsonl"
     whole = journal.read_bytes()
     for cut in (len(whole) - 1, len(whole) - 30):
         journal.write_bytes(whole[:cut])
@@ -57,9 +57,9 @@ def test_a_torn_line_is_no_row(tmp_path: Path, format: Any) -> None:
 def test_death_between_shard_and_journal_doubles_nothing(tmp_path: Path) -> None:
     with Output(tmp_path, "parquet", 100) as output:
         output.append([row(i) for i in range(5)])
-        journal = (tmp_path / "journal.jsonl").read_bytes()
+        journal = (tmp_path / "_journal.jsonl").read_bytes()
         output.flush()
-    (tmp_path / "journal.jsonl").write_bytes(journal)
+    (tmp_path / "_journal.jsonl").write_bytes(journal)
     (tmp_path / "part-00001.parquet.partial").write_bytes(b"half")
     assert len(ids(tmp_path)) == 5
     with Output(tmp_path, "parquet", 100) as output:
@@ -128,7 +128,7 @@ def test_full_disk_loses_and_doubles_nothing(tmp_path: Path, environment: dict[s
     message, kept = run.stdout.splitlines()
     assert "make room" in message
     assert 0 < int(kept) < 1000
-    assert (tmp_path / "out" / "journal.jsonl").read_bytes().endswith(b"\n")
+    assert (tmp_path / "out" / "_journal.jsonl").read_bytes().endswith(b"\n")
     with Output(tmp_path / "out", "parquet", 1000) as output:
         output.load()
         assert len(output.done) == int(kept)

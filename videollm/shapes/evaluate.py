@@ -140,15 +140,17 @@ def report(scored: Sequence[Scored], *, by_kind: bool = False) -> str:
     groups = {"all questions": list(scored), "temporal questions": temporal}
     if by_kind:
         groups |= {f"  {k}": [s for s in scored if s.kind == k] for k in sorted({s.kind for s in scored})}
-    lines = [f"{'accuracy, %':20}{'n':>6}{'as is':>8}{'shuffled':>10}{'(chance':>9}{'blank':>8}{'(chance':>9}"]
+    lines = [f"{'accuracy, %':20}{'n':>6}{'as is':>8}{'shuffled':>10}{'chance':>8}{'blank':>8}{'chance':>8}"]
     for name, group in groups.items():
         if not group:
             continue
         score = {view: 100 * mean(s.right[view] for s in group) for view in VIEWS}
-        unordered = 100 * mean(s.unordered_chance for s in group)
         blind = 100 * mean(s.blind_chance for s in group)
+        unordered = "-"  # the set of frames answers what is not temporal
+        if all(s.temporal for s in group):
+            unordered = f"{100 * mean(s.unordered_chance for s in group):.1f}"
         lines.append(
-            f"{name:20}{len(group):6}{score['as is']:8.1f}{score['shuffled']:10.1f}{unordered:8.1f})"
-            f"{score['blank']:8.1f}{blind:8.1f})"
+            f"{name:20}{len(group):6}{score['as is']:8.1f}{score['shuffled']:10.1f}{unordered:>8}"
+            f"{score['blank']:8.1f}{blind:8.1f}"
         )
     return "\n".join(lines)
