@@ -43,7 +43,12 @@ class ChatPrompt:
             raise ValueError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
 
     def __call__(
-        self, question: str, visual: int | Sequence[int | str], *, options: Sequence[str] = (), system: str | None = None
+        self,
+        question: str,
+        visual: int | Sequence[int | str],
+        *,
+        options: Sequence[str] = (),
+        system: str | None = None,
     ) -> tuple[list[int], str]:
         """Ids and text of one prompt.
 

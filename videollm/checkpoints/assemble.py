@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from connectors import Connector, build_connector
 from videollm.checkpoints.weights import Source, fill, weight_files, without_weights
@@ -58,7 +58,7 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     if options.thinking:
         config = replace(config, prompt={**config.prompt, "enable_thinking": True})
     with without_weights():
-        model = VideoLLM(config, _tokenizer(folder), options.name)
+        model = VideoLLM(config, _tokenizer(folder, config.llm), options.name)
     own = None if new or options.connector_weights is not None else model.connector
     if own is None:
         model.connector = _connector(model, options)
@@ -109,11 +109,12 @@ def language_model(values: dict[str, Any], foreign: Set[str]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in foreign and not (k == "rope_scaling" and v is None)}
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path, llm: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """The folder's tokenizer, that of its LLM: no code of the folder's own is run."""
     try:
         made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, config=PreTrainedConfig(), local_files_only=True, trust_remote_code=False
-        )  # no config.json of a family that transformers does not know
+            folder, config=AutoConfig.for_model(**llm), local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{folder} has no tokenizer that loads: {error}") from error
     return made

@@ -88,8 +88,8 @@ def configure(
         ValueError: a field is missing or has a value that is not known.
     """
     kind = "clip" if tower["model_type"].startswith("clip") else "siglip"
-    if values.get("mm_vision_select_feature", "patch") != "patch":
-        raise ValueError(f"{file} has mm_vision_select_feature {values['mm_vision_select_feature']!r}; expected 'patch'.")
+    if (feature := values.get("mm_vision_select_feature", "patch")) != "patch":
+        raise ValueError(f"{file} has mm_vision_select_feature {feature!r}; expected 'patch'.")
     llm_type = LLMS[values["model_type"]]
     llm = language_model(values, FOREIGN | {k for k in values if k.startswith(("mm_", "tune_mm_", "_"))})
     return ModelConfig(
@@ -146,8 +146,8 @@ def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[
         return None, dict(TOWERS[named])
     found = inside if inside.is_dir() else find_folder(named, patterns=["config.json", "preprocessor_config.json"])
     config = read_json(found / "config.json")
-    config = {**config.get("vision_config", {}), "model_type": config.get("model_type")} if (
-        "vision_config" in config) else config  # fmt: skip
+    if "vision_config" in config:  # the repository of a model of text and images
+        config = {**config["vision_config"], "model_type": config.get("model_type")}
     if not str(config.get("model_type")).startswith(("clip", "siglip")):
         got = config.get("model_type")
         raise ValueError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
@@ -187,6 +187,6 @@ def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, re
 
 def _tower_name(name: str, rename: Rename) -> str | None:
     """Name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
-    if name.startswith(("text_model.", "text_projection.", "visual_projection.")) or name in ("logit_scale", "logit_bias"):
+    if name.startswith(("text_model.", "text_projection.", "visual_projection.", "logit_")):
         return None
     return rename(TOWER + name.removeprefix("vision_model."))

@@ -55,7 +55,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
             except (ValueError, KeyError, AttributeError, TypeError) as error:
                 raise ValueError(f"{index} is damaged ({error!r}). Fetch it again.") from error
             if missing := [s for s in shards if not (folder / s).is_file()]:
-                raise ValueError(f"{folder} lacks {', '.join(missing)}, which {index.name} lists. Fetch the folder again.")
+                names = ", ".join(missing)
+                raise ValueError(f"{folder} lacks {names}, which {index.name} lists. Fetch the folder again.")
             return tuple(folder / s for s in shards)
         if (folder / name).is_file():
             return (folder / name,)
@@ -76,7 +77,7 @@ def without_weights() -> Iterator[None]:
             parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
         register(module, name, parameter)
 
-    nn.Module.register_parameter = on_meta  # type: ignore[method-assign]
+    nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -186,7 +187,7 @@ def _open(file: Path) -> tuple[dict[str, tuple[int, ...]], Callable[[str], Tenso
     """Shapes of a file's tensors, and what reads one; the file is open for as long as that is referred to."""
     with _blaming(file):
         if file.suffix == ".safetensors":
-            opened = safe_open(file, "pt")
+            opened: Any = safe_open(file, "pt")
             return {n: tuple(opened.get_slice(n).get_shape()) for n in opened.keys()}, opened.get_tensor  # noqa: SIM118
         tensors = _unpickled(file)
         return {n: tuple(t.shape) for n, t in tensors.items()}, tensors.__getitem__

@@ -18,7 +18,7 @@ from videollm.video.container import check_file
 from videollm.video.errors import VideoError
 from videollm.video.picked import Job, collect
 from videollm.video.sample import Sampled, Timeline, sample
-from videollm.video.scale import resize, target_size
+from videollm.video.scale import resize_frame, target_size
 
 FOLDER_FPS: Final = 1.0
 """Images of a folder count as one second each: nothing in it says how far apart they were taken."""
@@ -123,7 +123,7 @@ def decode_images(job: Job) -> FrameBatch:
         if frames is None:
             height, width = target_size(size, *image.shape[:2])
             frames = np.empty((len(distinct), height, width, 3), np.uint8)
-        frames[row] = resize(image, *frames.shape[1:3])
+        frames[row] = resize_frame(image, *frames.shape[1:3])
         seconds[index] = timeline.seconds_of(index)
     if frames is None:
         frames = np.empty((len(distinct), 0, 0, 3), np.uint8)

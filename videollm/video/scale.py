@@ -72,7 +72,7 @@ def round_sides(height: float, width: float, multiple: int) -> tuple[int, int]:
     return h, w
 
 
-def resize(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize_frame(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """PIL bicubic: (h w c) uint8 -> (height width c) uint8."""
     if frame.shape[:2] == (height, width):
         return frame
@@ -108,4 +108,4 @@ class Scaler:
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=interpolation, threads=1)
         plane: Any = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
-        out[...] = resize(np.rot90(rows.reshape(height, width, 3), turns), *out.shape[:2])
+        out[...] = resize_frame(np.rot90(rows.reshape(height, width, 3), turns), *out.shape[:2])

@@ -10,15 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
-from torch import Tensor
 
 from videollm.types import FrameBatch
-from videollm.video.scale import FrameSize, area_size, resize, round_sides
-from videollm.video.transform import Group, Shape, normalise, resize_all
+from videollm.video.scale import FrameSize, area_size, resize_frame, round_sides
+from videollm.video.transform import Group, Shape, normalise, resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class Slices:
         height, width = batch.frames.shape[1:3]
         seconds = batch.model_seconds or batch.seconds
         if most == 1 and not batch.still:
-            frames = resize_all(batch.frames, *self._thumbnail(height, width, None))
+            frames = resize(batch.frames, *self._thumbnail(height, width, None))
             pack = t if self.whole_clip else batch.packing
             packs = [slice(i, min(i + pack, t)) for i in range(0, t, pack)]
             return [
@@ -97,7 +100,7 @@ class Slices:
         grid = slice_grid(height, width, most, self.side)
         end = "" if last else "\n"
         yield Group(
-            pictures=resize(frame, *self._thumbnail(height, width, grid))[None],
+            pictures=resize_frame(frame, *self._thumbnail(height, width, grid))[None],
             seconds=(-1.0,),
             before="<image>" if number is None else f"<image_id>{number}</image_id><image>",
             after="</image>" + (end if grid is None else ""),
@@ -105,7 +108,7 @@ class Slices:
         if grid is None:
             return
         rows, columns = grid
-        refined = resize(frame, *self._refined(height, width, grid))
+        refined = resize_frame(frame, *self._refined(height, width, grid))
         for i, picture in enumerate(rearrange(refined, "(r h) (k w) c -> (r k) h w c", r=rows, k=columns), 1):
             line_end = end if i == rows * columns else "\n" if i % columns == 0 else ""
             yield Group(pictures=picture[None], seconds=(-1.0,), before="<slice>", after="</slice>" + line_end)

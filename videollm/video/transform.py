@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from einops import rearrange
 from numpy.typing import NDArray
-from torch import Tensor
 
 from videollm.types import FrameBatch
-from videollm.video.scale import FrameSize, resize, target_size
+from videollm.video.scale import FrameSize, resize_frame, target_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Shape(NamedTuple):
@@ -99,7 +100,7 @@ class Transform:
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             got = f"Got frames {frames.shape} {frames.dtype}"
             raise ValueError(f"{got}; expected (t h w 3) uint8 RGB, as decode returns.")
-        frames = resize_all(frames, *target_size(self.frame_size(), *frames.shape[1:3]))
+        frames = resize(frames, *target_size(self.frame_size(), *frames.shape[1:3]))
         top, left = ((side - self.size) // 2 for side in frames.shape[1:3])
         return frames[:, top : top + self.size, left : left + self.size]
 
@@ -118,16 +119,18 @@ class Transform:
 
 def normalise(pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """(t H W c) uint8 -> (t c H W) float32: / 255, less the mean, divided by std."""
+    import torch  # not above: what only asks for frame_size() need not wait for it
+
     pixels = rearrange(torch.from_numpy(np.ascontiguousarray(pictures)), "t h w c -> t c h w").float() / 255
     means, stds = (rearrange(torch.tensor(values), "c -> c 1 1") for values in (mean, std))
     return ((pixels - means) / stds).contiguous()
 
 
-def resize_all(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """PIL bicubic, frame by frame: (t h w c) uint8 -> (t height width c) uint8."""
     if frames.shape[1:3] == (height, width):
         return frames
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for row, frame in zip(out, frames, strict=True):
-        row[...] = resize(frame, height, width)
+        row[...] = resize_frame(frame, height, width)
     return out

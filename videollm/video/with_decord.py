@@ -11,7 +11,7 @@ from videollm.video.container import check_file
 from videollm.video.errors import VideoError
 from videollm.video.picked import Job, collect
 from videollm.video.sample import Timeline, sample
-from videollm.video.scale import resize, target_size
+from videollm.video.scale import resize_frame, target_size
 
 
 def decode_decord(job: Job) -> FrameBatch:
@@ -45,7 +45,7 @@ def _decode(decord: Any, job: Job) -> FrameBatch:
     distinct = sorted(set(asked.indices))
     if job.size is not None and job.size.exact:
         height, width = target_size(job.size, *reader[0].shape[:2])
-        frames = np.stack([resize(reader[i].asnumpy(), height, width) for i in distinct])
+        frames = np.stack([resize_frame(reader[i].asnumpy(), height, width) for i in distinct])
     else:
         frames = reader.get_batch(distinct).asnumpy()
     return collect(job, asked, frames, {i: timeline.seconds_of(i) for i in distinct}, None)

@@ -21,7 +21,8 @@ class NavitTower(VisionTower):
     def __init__(self, config: dict[str, Any], select_layer: int = -1) -> None:
         super().__init__()
         full = SiglipVisionConfig(**config).to_dict()
-        self.model = SiglipVisionModel(SiglipVisionConfig(**{**shortened(full, select_layer), "vision_use_head": False}))
+        kept = {**shortened(full, select_layer), "vision_use_head": False}
+        self.model = SiglipVisionModel(SiglipVisionConfig(**kept))
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]
         self.num_buckets = full["image_size"] // full["patch_size"]
 
