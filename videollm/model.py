@@ -142,8 +142,14 @@ class VideoLLM(nn.Module):
     @torch.inference_mode()
     def encode(self, batches: Sequence[FrameBatch]) -> list[Visual]:
         """Visual tokens of clips, by the tower and the connector; a batch equals single clips."""
+        return self.visuals(batches)
+
+    def visuals(self, batches: Sequence[FrameBatch]) -> list[Visual]:
+        """What `encode` gives, with gradients for the parameters that want them."""
         groups = [self.transform.groups(b) for b in batches]
-        tokens = iter(self.connector.connect(self._features([group for of_clip in groups for group in of_clip])))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in self.tower.parameters())):
+            features = self._features([group for of_clip in groups for group in of_clip])
+        tokens = iter(self.connector.connect(features))
         visuals = []
         for b, of_clip in zip(batches, groups, strict=True):
             made = [next(tokens) for _ in of_clip]

@@ -33,7 +33,8 @@ class NavitTower(VisionTower):
         ids = position_ids(h, w, self.num_buckets).to(pixels.device)
         patches = rearrange(embeddings.patch_embedding(pixels), "f d h w -> f (h w) d")
         x = self.model.encoder(inputs_embeds=patches + embeddings.position_embedding(ids)).last_hidden_state
-        return rearrange(self.model.post_layernorm(x), "f (h w) d -> f h w d", h=h)
+        made: Tensor = rearrange(self.model.post_layernorm(x), "f (h w) d -> f h w d", h=h)
+        return made
 
 
 def position_ids(h: int, w: int, num_buckets: int) -> Tensor:
