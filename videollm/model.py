@@ -156,9 +156,7 @@ class VideoLLM(nn.Module):
             spans = zip(of_clip, made, strict=True)
             layout = [part for g, span in spans for part in (g.before, len(span), g.after) if part]
             visuals.append(
-                Visual(
-                    tokens=torch.cat(made), frame_indices=b.indices, frame_seconds=b.seconds, layout=tuple(layout)
-                )
+                Visual(tokens=torch.cat(made), frame_indices=b.indices, frame_seconds=b.seconds, layout=tuple(layout))
             )
         return visuals
 
@@ -211,10 +209,7 @@ class VideoLLM(nn.Module):
         """Answer the requests of several clips at once; token for token as one by one."""
         generation = generation or self.generation
         prompts = [
-            [
-                self.prompt(r.question, v.layout or len(v.tokens), options=r.options, system=r.system)
-                for r in requests
-            ]
+            [self.prompt(r.question, v.layout or len(v.tokens), options=r.options, system=r.system) for r in requests]
             for v, requests in items
         ]
         completions = Engine(self.llm, self.tokenizer).generate(

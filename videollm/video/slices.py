@@ -57,7 +57,7 @@ class Slices:
         height, width = batch.frames.shape[1:3]
         seconds = batch.model_seconds or batch.seconds
         if most == 1 and not batch.still:
-            frames = resize(batch.frames, *self._thumbnail(height, width, None))
+            frames = resize(batch.frames, *self._thumbnail(height, width))
             pack = t if self.whole_clip else batch.packing
             packs = [slice(i, min(i + pack, t)) for i in range(0, t, pack)]
             return [
@@ -79,7 +79,7 @@ class Slices:
         """Shapes of the groups of a clip."""
         most = self.max_slices if still else self.max_slices_of_frames
         grid = slice_grid(height, width, most, self.side)
-        thumbnail = self._thumbnail(height, width, grid)
+        thumbnail = self._thumbnail(height, width)
         if most == 1 and not still:
             pack = num_frames if self.whole_clip else packing
             return [Shape(min(pack, num_frames - i), *thumbnail) for i in range(0, num_frames, pack)]
@@ -100,7 +100,7 @@ class Slices:
         grid = slice_grid(height, width, most, self.side)
         end = "" if last else "\n"
         yield Group(
-            pictures=resize_frame(frame, *self._thumbnail(height, width, grid))[None],
+            pictures=resize_frame(frame, *self._thumbnail(height, width))[None],
             seconds=(-1.0,),
             before="<image>" if number is None else f"<image_id>{number}</image_id><image>",
             after="</image>" + (end if grid is None else ""),
@@ -113,11 +113,9 @@ class Slices:
             line_end = end if i == rows * columns else "\n" if i % columns == 0 else ""
             yield Group(pictures=picture[None], seconds=(-1.0,), before="<slice>", after="</slice>" + line_end)
 
-    def _thumbnail(self, height: int, width: int, grid: tuple[int, int] | None) -> tuple[int, int]:
-        """(H, W) of the whole picture; beside slices it only shrinks."""
-        if grid is None or height * width > self.side**2:
-            return round_sides(*area_size(self.side, height, width), self.patch_size)
-        return round_sides(height, width, self.patch_size)
+    def _thumbnail(self, height: int, width: int) -> tuple[int, int]:
+        """(H, W) of the whole picture; small ones grow, but those have no slices beside them."""
+        return round_sides(*area_size(self.side, height, width), self.patch_size)
 
     def _refined(self, height: int, width: int, grid: tuple[int, int]) -> tuple[int, int]:
         """(H, W) of the picture that is cut into a grid."""
