@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.job import FrameOptions, ModelOptions
 from pipelines.rows import Identity
 from videollm.video.sample import Sampling
-from videollm.video.transform import Transform
+from videollm.video.transform import Preprocessing, Transform
 
 if TYPE_CHECKING:
     from videollm.model import VideoLLM
@@ -73,10 +73,17 @@ def identity(model: VideoLLM) -> Identity:
 
 
 def _sampling(own: Sampling, options: FrameOptions) -> dict[str, Any]:
-    num_frames = own.num_frames if options.num_frames is None else options.num_frames
-    return asdict(replace(own, num_frames=num_frames, policy=options.sampling or own.policy))
+    chosen = replace(
+        own,
+        num_frames=own.num_frames if options.num_frames is None else options.num_frames,
+        policy=options.sampling or own.policy,
+        choose_fps=own.choose_fps if options.choose_fps is None else options.choose_fps,
+        force_packing=own.force_packing if options.packing is None else options.packing,
+        max_packing=max(own.max_packing, options.packing or 1),
+    )
+    return asdict(chosen)
 
 
-def _frame_size(transform: Transform) -> dict[str, Any] | None:
+def _frame_size(transform: Preprocessing) -> dict[str, Any] | None:
     size = transform.frame_size()
     return None if size is None else asdict(size)

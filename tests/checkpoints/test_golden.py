@@ -112,3 +112,27 @@ def test_through_the_command_line(golden: Golden, capsys: pytest.CaptureFixture[
     options = ["--model", str(golden.folder), "--device", "cpu", "--max-new-tokens", "24", *packing]
     cli.main(["ask", video, question, *options])
     assert capsys.readouterr().out.strip() == golden.facts["answer"].strip()
+
+
+def test_through_a_batch_job(golden: Golden, tmp_path: Path) -> None:
+    row = {"id": "golden", "video": str(clip(golden.facts["video"])), "question": golden.facts["question"]}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(row) + "\n")
+    packed = "force_packing" in golden.facts
+    packing = ["--packing", golden.facts["force_packing"], "--split-llm"] if packed else []
+    options = [
+        "--model",
+        str(golden.folder),
+        "--device",
+        "cpu",
+        "--max-new-tokens",
+        "24",
+        "--format",
+        "jsonl",
+        *packing,
+    ]
+    cli.main(["answer", str(tmp_path / "questions.jsonl"), "-o", str(tmp_path / "out"), *options])
+    (shard,) = (tmp_path / "out").glob("part-*.jsonl")
+    (made,) = (json.loads(line) for line in shard.read_text().splitlines())
+    assert (made["status"], made["answer"]) == ("ok", golden.facts["answer"].strip())
+    assert made["frame_indices"] == golden.tensors["frame_indices"].tolist()
+    assert made["num_visual_tokens"] == golden.tensors["visual_tokens"].flatten(0, 1).shape[0]

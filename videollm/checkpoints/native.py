@@ -26,6 +26,7 @@ def save(model: VideoLLM, folder: str | Path) -> None:
     scratch = folder / f"{WEIGHTS}.partial"
     tied = tied_names(model)
     save_file({k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}, scratch, {"format": "pt"})
+    scratch.chmod(0o644)  # safetensors writes files that only their owner can read
     scratch.replace(folder / WEIGHTS)
 
 

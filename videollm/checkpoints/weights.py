@@ -135,7 +135,6 @@ def _check(
     wanted: dict[str, tuple[int, ...]], found: dict[str, list[Entry]], unexpected: list[Entry], files: Sequence[Path]
 ) -> None:
     problems = [f"missing {k}" for k in wanted if k not in found]
-    problems += [f"unexpected {e.name}" for e in unexpected]
     for target, entries in found.items():
         shapes, expected = [e.shape for e in entries], wanted[target]
         joined = (sum(s[0] for s in shapes), *shapes[0][1:]) if len(shapes) > 1 else shapes[0]
@@ -143,6 +142,7 @@ def _check(
         if not fits:
             names = f"{entries[0].name}{f' and {len(entries) - 1} like it' if len(entries) > 1 else ''}"
             problems.append(f"{names} of shape {joined}, expected {expected}")
+    problems += [f"unexpected {e.name}" for e in unexpected]
     if problems:
         listed = "; ".join(problems[:MAX_LISTED])
         more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
