@@ -46,13 +46,13 @@ def card(model: VideoLLM, options: FrameOptions) -> Card:
 
 def peek(model: ModelOptions, options: FrameOptions) -> Card | None:
     """The card of a model that lies in a folder of our own format; None where it must be loaded to know."""
-    folder = model_folder(model.model)
+    folder = None if model.connector_weights or model.connector else model_folder(model.model)
     try:
         config = json.loads((folder / "config.json").read_text()) if folder else {}
         if not isinstance(config, dict) or config.get("model_type") != "videollm":
             return None
         return Card(
-            identity=Identity(model=model.model, connector=model.connector or config["connector"]["name"]),
+            identity=Identity(model=model.model, connector=config["connector"]["name"]),
             sampling=_sampling(Sampling(**config["sampling"]), options),
             frame_size=_frame_size(Transform(**config["transform"])),
             notice=config.get("notice"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from official import FAMILIES, Golden, read_golden  # noqa: E402
+from official import FAMILIES, Golden, read_golden
 
 
 @pytest.fixture(autouse=True, scope="session")

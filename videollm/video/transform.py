@@ -1,5 +1,10 @@
 """From uint8 frames to the pictures a vision tower takes, and to their float pixels.
 
+By default frames arrive scaled by the decoder (`scale.py`), which is close to PIL's bicubic but not equal: over four
+real 480p to 1080p clips the mean difference is 0.1 to 0.5 grey levels of 255 at 336 x 336 (99% of values within 2 to 6)
+and 0.5 to 1.3 at 48 x 48 (99% within 6 to 15). `exact=True` resizes with PIL itself, as the checkpoints' own
+preprocessing does, one full frame at a time.
+
 SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
 """
 
