@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.job import FrameOptions, ModelOptions
 from pipelines.rows import Identity
 from videollm.video.sample import Sampling
-from videollm.video.transform import Transform
+from videollm.video.transform import Preprocessing, Transform
 
 if TYPE_CHECKING:
     from videollm.model import VideoLLM
@@ -46,13 +46,13 @@ def card(model: VideoLLM, options: FrameOptions) -> Card:
 
 def peek(model: ModelOptions, options: FrameOptions) -> Card | None:
     """The card of a model that lies in a folder of our own format; None where it must be loaded to know."""
-    folder = model_folder(model.model)
+    folder = None if model.connector_weights or model.connector else model_folder(model.model)
     try:
         config = json.loads((folder / "config.json").read_text()) if folder else {}
         if not isinstance(config, dict) or config.get("model_type") != "videollm":
             return None
         return Card(
-            identity=Identity(model=model.model, connector=model.connector or config["connector"]["name"]),
+            identity=Identity(model=model.model, connector=config["connector"]["name"]),
             sampling=_sampling(Sampling(**config["sampling"]), options),
             frame_size=_frame_size(Transform(**config["transform"])),
             notice=config.get("notice"),
@@ -73,10 +73,17 @@ def identity(model: VideoLLM) -> Identity:
 
 
 def _sampling(own: Sampling, options: FrameOptions) -> dict[str, Any]:
-    num_frames = own.num_frames if options.num_frames is None else options.num_frames
-    return asdict(replace(own, num_frames=num_frames, policy=options.sampling or own.policy))
+    chosen = replace(
+        own,
+        num_frames=own.num_frames if options.num_frames is None else options.num_frames,
+        policy=options.sampling or own.policy,
+        choose_fps=own.choose_fps if options.choose_fps is None else options.choose_fps,
+        force_packing=own.force_packing if options.packing is None else options.packing,
+        max_packing=max(own.max_packing, options.packing or 1),
+    )
+    return asdict(chosen)
 
 
-def _frame_size(transform: Transform) -> dict[str, Any] | None:
+def _frame_size(transform: Preprocessing) -> dict[str, Any] | None:
     size = transform.frame_size()
     return None if size is None else asdict(size)

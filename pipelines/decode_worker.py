@@ -65,6 +65,8 @@ def _decode(
         "indices": [int(i) for i in batch.indices],
         "seconds": [float(s) for s in batch.seconds],
         "missing": [int(i) for i in batch.missing],
+        "model_seconds": [float(s) for s in batch.model_seconds],
+        "packing": batch.packing,
         "decode_seconds": time.perf_counter() - start,
     }
     return header, np.ascontiguousarray(batch.frames).data.cast("B")

@@ -78,6 +78,8 @@ class Decoder:
             indices=tuple(reply["indices"]),
             seconds=tuple(reply["seconds"]),
             missing=tuple(reply["missing"]),
+            model_seconds=tuple(reply["model_seconds"]),
+            packing=reply["packing"],
         )
         return batch, reply["decode_seconds"]
 

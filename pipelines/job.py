@@ -22,10 +22,14 @@ class ModelOptions:
     """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
     connector_config: tuple[str, ...] = ()
     """Fields of the connector's Config, `k=v`, one or more."""
+    connector_weights: str | None = None
+    """Weights of that connector: a .safetensors file or a model folder. Without them it is untrained."""
+    thinking: bool = False
+    """Let the LLM think before it answers, where it can (MiniCPM-V 4.5)."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"
-    """`auto`, `float32`, `bfloat16` or `float16`."""
+    """`auto`, `config` (what the model's config.json says), `float32`, `bfloat16` or `float16`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,10 @@ class FrameOptions:
     """Frames of a clip; the model's own number if not given."""
     sampling: Literal["segment_centers", "linspace", "every", "fps_stride", "fps_pack"] | None = None
     """How frames are chosen; the model's own rule if not given."""
+    choose_fps: float | None = None
+    """With `fps_pack`: frames a second, before packing sets in; the model's own number if not given."""
+    packing: int | None = None
+    """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by the clip's length if not given."""
     decoder: Literal["auto", "planned", "decord", "pyav"] = "auto"
     """What decodes. `auto` never fails where one of the others works."""
     allow_partial: bool = False

@@ -39,6 +39,10 @@ class Work:
     facts: Facts = field(default_factory=Facts)
     num_bytes: int = 0
     """Size of its payload."""
+    batch: FrameBatch | None = None
+    """What is known of its frames, which are the payload."""
+    layout: tuple[int | str, ...] = ()
+    """How its visual tokens, which are the payload, stand in the prompt."""
 
 
 Outcome = Work | list[Row]
@@ -77,7 +81,8 @@ class Decode:
             frame_width=batch.frames.shape[2],
             decode_seconds=seconds,
         )
-        return replace(work, facts=facts, num_bytes=batch.frames.nbytes), batch.frames
+        known = replace(batch, frames=batch.frames[:0])
+        return replace(work, facts=facts, num_bytes=batch.frames.nbytes, batch=known), batch.frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +154,7 @@ class Answer(Model):
                 tokens=tokens.to(self.model.device),
                 frame_indices=w.facts.frame_indices,
                 frame_seconds=w.facts.frame_seconds,
+                layout=w.layout,
             )
             for w, tokens in zip(works, payloads, strict=True)
         ]
@@ -170,15 +176,7 @@ def encode(
     model: VideoLLM, works: Sequence[Work], frames: Sequence[NDArray[np.uint8]]
 ) -> list[tuple[Outcome, Visual | None]]:
     """Works with their visual tokens; or rows, and None."""
-    batches = [
-        FrameBatch(
-            frames=f,
-            indices=w.facts.frame_indices,
-            seconds=w.facts.frame_seconds,
-            missing=w.facts.missing_frames,
-        )
-        for w, f in zip(works, frames, strict=True)
-    ]
+    batches = [replace(w.batch, frames=f) for w, f in zip(works, frames, strict=True) if w.batch is not None]
     began = time.perf_counter()
     visuals = singly(model.encode, batches)
     seconds = (time.perf_counter() - began) / max(len(works), 1)
@@ -189,7 +187,7 @@ def encode(
             made.append((list(failed(work.task, "encode_error", reason(visual), facts, identity(model))), None))
         else:
             num_bytes = visual.tokens.element_size() * visual.tokens.numel()
-            made.append((replace(work, facts=facts, num_bytes=num_bytes), visual))
+            made.append((replace(work, facts=facts, num_bytes=num_bytes, batch=None, layout=visual.layout), visual))
     return made
 
 
@@ -238,6 +236,8 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
         options.model,
         connector=options.connector,
         connector_config=read_settings(options.connector, options.connector_config),
+        connector_weights=options.connector_weights,
+        thinking=options.thinking,
         device=options.device,
         dtype=options.dtype,
     )

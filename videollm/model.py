@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Final, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
@@ -20,11 +21,13 @@ from videollm.prompt import ChatPrompt
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 from videollm.video.decode import decode
 from videollm.video.sample import Sampling
-from videollm.video.transform import Transform
+from videollm.video.slices import Slices
+from videollm.video.transform import Group, Preprocessing, Transform
 from videollm.vision import TOWERS, VisionTower
 
 MAX_FRAMES_PER_FORWARD = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
+TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,11 @@ class ModelConfig:
     llm: dict[str, Any]
     """The transformers config of the LLM."""
     transform: dict[str, Any]
+    """Settings of one of TRANSFORMS, which `kind` names (`square` if there is none)."""
     sampling: dict[str, Any]
     generation: dict[str, Any] = field(default_factory=dict)
+    prompt: dict[str, Any] = field(default_factory=dict)
+    """Settings of ChatPrompt."""
     notice: str | None = None
     """One line that users should see before they trust the answers."""
     model_type: str = "videollm"
@@ -53,6 +59,8 @@ class Visual:
     """(n d_llm)."""
     frame_indices: tuple[int, ...]
     frame_seconds: tuple[float, ...]
+    layout: tuple[int | str, ...] = ()
+    """Spans of the visual tokens, each by its number of them, and the text around the spans; () is one span."""
 
 
 class VideoLLM(nn.Module):
@@ -69,7 +77,8 @@ class VideoLLM(nn.Module):
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.connector_name: str = config.connector["name"]
         self.sampling = Sampling(**config.sampling)
-        self.transform = Transform(**config.transform)
+        settings = {"kind": "square", **config.transform}
+        self.transform = TRANSFORMS[settings.pop("kind")](**settings)
         self.generation = Generation(**config.generation)
         self.notice = config.notice
         self.tower: VisionTower = TOWERS[config.vision["kind"]](config.vision["config"], config.vision["select_layer"])
@@ -81,7 +90,7 @@ class VideoLLM(nn.Module):
             d_llm=llm_config.get_text_config(decoder=True).hidden_size,
             **config.connector.get("config", {}),
         )
-        self.prompt = ChatPrompt(tokenizer=tokenizer)
+        self.prompt = ChatPrompt(tokenizer=tokenizer, **config.prompt)
 
     @property
     def device(self) -> torch.device:
@@ -95,28 +104,61 @@ class VideoLLM(nn.Module):
         dtype: torch.dtype = self.llm.dtype
         return dtype
 
-    def num_visual_tokens(self, num_frames: int) -> int:
-        """Visual tokens that a clip of so many frames costs."""
-        size = self.transform.size
-        return self.connector.num_tokens(num_frames, *self.tower.grid(size, size))
+    def num_visual_tokens(
+        self, num_frames: int, height: int = 1, width: int = 1, *, packing: int = 1, still: bool = False
+    ) -> int:
+        """Visual tokens that a clip of so many frames of height x width pixels costs (some models take any as alike).
+
+        Args:
+            packing: frames that share one set of visual tokens, where the sampling packs.
+            still: the frame is a still image.
+        """
+        shapes = self.transform.shapes(num_frames, height, width, packing=packing, still=still)
+        return sum(self.connector.num_tokens(t, *self.tower.grid(h, w)) for t, h, w in shapes)
 
     def features(self, batches: Sequence[FrameBatch]) -> list[ClipFeatures]:
-        """Tower features of clips, the frames of all of them in as few forwards as memory allows."""
-        pixels = torch.cat([self.transform(b.frames) for b in batches]).to(self.device, self.dtype)
-        encoded = torch.cat([self.tower(part) for part in pixels.split(MAX_FRAMES_PER_FORWARD)])
-        return [
-            ClipFeatures(frames=frames.unbind(), seconds=torch.tensor(b.seconds, dtype=torch.float64))
-            for frames, b in zip(encoded.split([len(b.frames) for b in batches]), batches, strict=True)
-        ]
+        """Tower features of clips, the frames of all of them in as few forwards as memory allows.
+
+        Returns:
+            One for each group of pictures that share visual tokens: one a clip, unless the model packs or slices.
+        """
+        return self._features([group for b in batches for group in self.transform.groups(b)])
+
+    def _features(self, groups: Sequence[Group]) -> list[ClipFeatures]:
+        """Pictures of one size go through the tower together, so that none is padded."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, group in enumerate(groups):
+            alike.setdefault(group.pictures.shape[1:], []).append(i)
+        made: dict[int, ClipFeatures] = {}
+        for members in alike.values():
+            pictures = np.concatenate([groups[i].pictures for i in members])
+            parts = [pictures[i : i + MAX_FRAMES_PER_FORWARD] for i in range(0, len(pictures), MAX_FRAMES_PER_FORWARD)]
+            encoded = torch.cat([self.tower(self.transform.pixels(p).to(self.device, self.dtype)) for p in parts])
+            for i, frames in zip(members, encoded.split([len(groups[i].pictures) for i in members]), strict=True):
+                seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
+                made[i] = ClipFeatures(frames=frames.unbind(), seconds=seconds)
+        return [made[i] for i in range(len(groups))]
 
     @torch.inference_mode()
     def encode(self, batches: Sequence[FrameBatch]) -> list[Visual]:
         """Visual tokens of clips, by the tower and the connector; a batch equals single clips."""
-        tokens = self.connector.connect(self.features(batches))
-        return [
-            Visual(tokens=made, frame_indices=b.indices, frame_seconds=b.seconds)
-            for made, b in zip(tokens, batches, strict=True)
-        ]
+        return self.visuals(batches)
+
+    def visuals(self, batches: Sequence[FrameBatch]) -> list[Visual]:
+        """What `encode` gives, with gradients for the parameters that want them."""
+        groups = [self.transform.groups(b) for b in batches]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in self.tower.parameters())):
+            features = self._features([group for of_clip in groups for group in of_clip])
+        tokens = iter(self.connector.connect(features))
+        visuals = []
+        for b, of_clip in zip(batches, groups, strict=True):
+            made = [next(tokens) for _ in of_clip]
+            spans = zip(of_clip, made, strict=True)
+            layout = [part for g, span in spans for part in (g.before, len(span), g.after) if part]
+            visuals.append(
+                Visual(tokens=torch.cat(made), frame_indices=b.indices, frame_seconds=b.seconds, layout=tuple(layout))
+            )
+        return visuals
 
     def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
         """Frames of a clip as this model samples and sizes them; options as for `videollm.video.decode`."""
@@ -167,7 +209,7 @@ class VideoLLM(nn.Module):
         """Answer the requests of several clips at once; token for token as one by one."""
         generation = generation or self.generation
         prompts = [
-            [self.prompt(r.question, len(v.tokens), options=r.options, system=r.system) for r in requests]
+            [self.prompt(r.question, v.layout or len(v.tokens), options=r.options, system=r.system) for r in requests]
             for v, requests in items
         ]
         completions = Engine(self.llm, self.tokenizer).generate(

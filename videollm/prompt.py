@@ -35,8 +35,6 @@ class ChatPrompt:
     """System message of requests that bring none."""
     system_format: str = "{}"
     """Put around a system message; `<<SYS>>\\n{}\\n<</SYS>>` for VideoLLaMA2 on Mistral."""
-    span_format: str = "{}"
-    """Put around each span of visual tokens; `<image>{}</image>` for MiniCPM-V."""
     enable_thinking: bool = False
     """Passed to templates that know it (Qwen3)."""
 
@@ -45,13 +43,19 @@ class ChatPrompt:
             raise ValueError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
 
     def __call__(
-        self, question: str, spans: int | Sequence[int], *, options: Sequence[str] = (), system: str | None = None
+        self,
+        question: str,
+        visual: int | Sequence[int | str],
+        *,
+        options: Sequence[str] = (),
+        system: str | None = None,
     ) -> tuple[list[int], str]:
         """Ids and text of one prompt.
 
         Args:
             question: the user's text, taken literally.
-            spans: number of visual tokens, or of each span of them (packs of frames); 0 for a prompt without a video.
+            visual: number of visual tokens, or of each span of them and the text around the spans, in order; 0 for a
+                prompt without a video.
             options: answers to choose from.
             system: system message, instead of the default one.
         Returns:
@@ -59,10 +63,12 @@ class ChatPrompt:
         Raises:
             ValueError: more than 26 options; the chat template leaves out or repeats the user's content.
         """
-        sizes = [n for n in ([spans] if isinstance(spans, int) else spans) if n]
+        layout = [part for part in ([visual] if isinstance(visual, int) else visual) if part]
+        sizes = [part for part in layout if isinstance(part, int)]
         words: list[str] = [TAG]
-        lines = [self.span_format.format("\x000\x00") for _ in sizes]
-        content = "\n".join([*lines, self._guard(format_question(question, options), words)])
+        seen = "".join(part if isinstance(part, str) else "\x000\x00" for part in layout)
+        asked = self._guard(format_question(question, options), words)
+        content = f"{seen}\n{asked}" if seen else asked
         system = self.system if system is None else system
         rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
         pieces = _MARK.split(rendered)

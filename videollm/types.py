@@ -35,6 +35,15 @@ class FrameBatch:
     """Presentation time of every frame, from the first frame of the whole video."""
     missing: tuple[int, ...] = ()
     """Indices asked for that could not be decoded (only with allow_partial; they are not in `frames`)."""
+    model_seconds: tuple[float, ...] = ()
+    """Times that the model is told, where the sampling has its own (`fps_pack`); -1 for a still image."""
+    packing: int = 1
+    """Consecutive frames that share one set of visual tokens (`fps_pack`)."""
+
+    @property
+    def still(self) -> bool:
+        """Whether this is a still image, which has no time."""
+        return bool(self.model_seconds) and self.model_seconds[0] < 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def test_a_literal_tag_changes_no_count_and_reads_as_text():
 
 
 def test_spans_of_packed_frames():
-    ids, text = ChatPrompt(tokenizer=tokenizer(), span_format="<image>{}</image>")("Why?", [2, 3])
+    ids, text = ChatPrompt(tokenizer=tokenizer())("Why?", ["<image>", 2, "</image>\n<image>", 3, "</image>"])
     assert "<image><video></image>\n<image><video></image>\nWhy?" in text
     assert ids.count(VISUAL) == 5
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from videollm.checkpoints import native
+from videollm.checkpoints import minicpmv, native, videollama2
+from videollm.checkpoints.assemble import Options, read_json
+from videollm.checkpoints.hub import find_folder
 from videollm.model import VideoLLM
 
 EMBEDDED: Final = ("tiny-stc", "tiny-resampler3d")
-FAMILIES: Final = {"videollm": native.load}
+FAMILIES: Final[dict[str, Callable[[Path, Options], VideoLLM]]] = {
+    "videollm": native.load,
+    "videollama2_mistral": videollama2.load,
+    "videollama2_mixtral": videollama2.load,
+    "videollama2_qwen2": videollama2.load,
+    "minicpmv": minicpmv.load,
+}
 """`model_type` of config.json -> how to load the folder."""
 
 
@@ -22,34 +30,48 @@ def load(
     *,
     connector: str | None = None,
     connector_config: dict[str, Any] | None = None,
+    connector_weights: str | Path | None = None,
+    thinking: bool = False,
     device: str = "auto",
     dtype: str = "auto",
 ) -> VideoLLM:
     """Load a model.
 
     Args:
-        name: an embedded model (tiny-stc, tiny-resampler3d), a model folder, or a hub id (org/name).
-        connector: a name, an entry point or pkg.mod:Class to put, untrained, in the place of the model's own.
+        name: an embedded model (tiny-stc, tiny-resampler3d), a model folder, or a hub id (org/name, org/name@revision).
+        connector: a name, an entry point or pkg.mod:Class to put in the place of the model's own.
         connector_config: settings of that connector.
+        connector_weights: its weights, a file or a model folder; without them it is untrained.
+        thinking: let the LLM think before it answers, where it can.
         device: auto is cuda where there is one, else cpu.
-        dtype: auto is bfloat16 on cuda and float32 on cpu; or a torch dtype's name.
+        dtype: auto is bfloat16 on cuda and float32 on cpu; config is what config.json says; or a torch dtype's name.
     Raises:
         ValueError: no such model, or one that cannot be loaded; the message says why.
     """
     folder = _folder(str(name))
-    kind = _model_type(folder)
+    config = read_json(folder / "config.json")
+    kind = str(config.get("model_type"))
     if kind not in FAMILIES:
         raise ValueError(f"{folder / 'config.json'} has model_type {kind!r}; expected one of {', '.join(FAMILIES)}.")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
         dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if dtype == "config":
+        dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
     kept = getattr(torch, dtype, None)
     if not isinstance(kept, torch.dtype) or not kept.is_floating_point:
-        raise ValueError(f"dtype is {dtype!r}; expected float32, bfloat16 or float16.")
-    return FAMILIES[kind](
-        folder, str(name), connector=connector, connector_config=connector_config or {}, device=device, dtype=kept
+        raise ValueError(f"dtype is {dtype!r}; expected float32, bfloat16, float16 or config.")
+    options = Options(
+        name=str(name),
+        device=device,
+        dtype=kept,
+        connector=connector,
+        connector_config=connector_config or {},
+        connector_weights=None if connector_weights is None else Path(connector_weights),
+        thinking=thinking,
     )
+    return FAMILIES[kind](folder, options)
 
 
 def _folder(name: str) -> Path:
@@ -60,24 +82,5 @@ def _folder(name: str) -> Path:
     if Path(name).exists():
         raise ValueError(f"Model folder {name} has no config.json.")
     if name.count("/") == 1 and not name.startswith(("/", ".", "~")):
-        return _download(name)
+        return find_folder(name)
     raise ValueError(f"No model {name!r}; expected {', '.join(EMBEDDED)}, a model folder, or a hub id (org/name).")
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"Model {name!r} is no folder here, and the hub did not give it: {reason}") from error
-
-
-def _model_type(folder: Path) -> str:
-    try:
-        config = json.loads((folder / "config.json").read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder / 'config.json'} is not JSON: {error}.") from error
-    return str(config.get("model_type")) if isinstance(config, dict) else "none"

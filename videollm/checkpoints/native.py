@@ -7,12 +7,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from safetensors.torch import save_file
 
 from connectors import CONNECTORS, connector_names
+from videollm.checkpoints.assemble import Options, assemble, read_json, tied_names
+from videollm.checkpoints.weights import Source, weight_files
 from videollm.model import ModelConfig, VideoLLM
 
 WEIGHTS = "model.safetensors"
@@ -25,78 +24,40 @@ def save(model: VideoLLM, folder: str | Path) -> None:
     (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=2) + "\n")
     model.tokenizer.save_pretrained(folder)
     scratch = folder / f"{WEIGHTS}.partial"
-    save_file({k: v.contiguous() for k, v in _stored(model).items()}, scratch, {"format": "pt"})
+    tied = tied_names(model)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}, scratch, {"format": "pt"})
     scratch.chmod(0o644)  # safetensors writes files that only their owner can read
     scratch.replace(folder / WEIGHTS)
 
 
-def _stored(model: VideoLLM) -> dict[str, torch.Tensor]:
-    """State dict without tensors that are tied to another one."""
-    tied = {f"llm.{k}" for k in getattr(model.llm, "all_tied_weights_keys", {}) or {}}
-    return {k: v for k, v in model.state_dict().items() if k not in tied}
-
-
-def load(
-    folder: Path, name: str, *, connector: str | None, connector_config: dict[str, Any], device: str, dtype: torch.dtype
-) -> VideoLLM:
+def load(folder: Path, options: Options) -> VideoLLM:
     """Read a model folder.
 
     Args:
         folder: what `save` wrote.
-        name: how answers name the model.
-        connector: build this one, with new weights, instead of the saved one.
-        connector_config: its settings.
-        device: where the weights go.
-        dtype: their type.
+        options: how to load it.
     Raises:
         ValueError: a file is missing or damaged, or weights and configuration do not fit.
     """
     config = _config(folder)
-    if connector is not None:
-        config = ModelConfig(**{**asdict(config), "connector": {"name": connector, "config": connector_config}})
-    elif (saved := config.connector["name"]) not in connector_names():
+    if options.connector is None and (saved := config.connector["name"]) not in connector_names():
         raise ValueError(
             f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
             f"Give --connector {saved} to import it (this runs its code)."
         )
-    weights = _weights(folder / WEIGHTS)
-    model = VideoLLM(config, PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True), name)
-    wanted = _stored(model)
-    own_connector = connector is None or connector == _config(folder).connector["name"]
-    if not own_connector:
-        weights = {k: v for k, v in weights.items() if not k.startswith("connector.")}
-        wanted = {k: v for k, v in wanted.items() if not k.startswith("connector.")}
-    problems = [f"missing {k}" for k in wanted.keys() - weights.keys()]
-    problems += [f"unexpected {k}" for k in weights.keys() - wanted.keys()]
-    problems += [
-        f"{k} has shape {tuple(weights[k].shape)}, expected {tuple(wanted[k].shape)}"
-        for k in wanted.keys() & weights.keys()
-        if weights[k].shape != wanted[k].shape
-    ]
-    if problems:
-        listed = "; ".join(sorted(problems)[:20])
-        raise ValueError(
-            f"Weights in {folder / WEIGHTS} do not fit config.json: {listed}. Fetch or save the folder again."
-        )
-    model.load_state_dict(weights, strict=False)
-    return model.to(device, dtype).eval()
+    files = weight_files(folder)
+    if not files:
+        raise ValueError(f"{folder / WEIGHTS} is missing. Fetch or save the model folder again.")
+    return assemble(folder, config, [Source(files=files, rename=str)], options)
 
 
 def _config(folder: Path) -> ModelConfig:
-    values = json.loads((folder / "config.json").read_text())
+    file = folder / "config.json"
+    values: dict[str, Any] = read_json(file)
     known = {f.name for f in fields(ModelConfig)}
     needed = {"vision", "connector", "llm", "transform", "sampling"}
     if unknown := values.keys() - known:
-        raise ValueError(f"{folder / 'config.json'} has unknown fields {sorted(unknown)}; expected {sorted(known)}.")
+        raise ValueError(f"{file} has unknown fields {sorted(unknown)}; expected {sorted(known)}.")
     if missing := needed - values.keys():
-        raise ValueError(f"{folder / 'config.json'} lacks {sorted(missing)}.")
+        raise ValueError(f"{file} lacks {sorted(missing)}.")
     return ModelConfig(**values)
-
-
-def _weights(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing. Fetch or save the model folder again.") from None
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or incomplete ({error}). Fetch or save it again.") from error

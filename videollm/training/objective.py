@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from videollm import fuse
-from videollm.model import VideoLLM
+from videollm.model import VideoLLM, Visual
 from videollm.training.data import Example
 
 IGNORED = -100
@@ -22,15 +22,13 @@ IGNORED = -100
 
 def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy of the answers' tokens, and the share of answers of each kind that are wholly right."""
-    with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in model.tower.parameters())):
-        features = model.features([e.frames for e in examples])
-    visual = model.connector.connect(features)
-    rows, labels = zip(*(_row(model, e, len(v)) for e, v in zip(examples, visual, strict=True)), strict=True)
+    visual = model.visuals([e.frames for e in examples])
+    rows, labels = zip(*(_row(model, e, v) for e, v in zip(examples, visual, strict=True)), strict=True)
     device = model.device
     ids = fuse.pad([r.ids for r in rows], 0, device)
     owners = fuse.pad([r.owners for r in rows], fuse.PADDING, device)
     hidden = model.llm.base_model(
-        inputs_embeds=fuse.embed(ids, visual, model.llm.get_input_embeddings()),
+        inputs_embeds=fuse.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings()),
         attention_mask=_additive(fuse.attention_mask(owners, owners)),
         position_ids=fuse.pad([r.positions for r in rows], 0, device),
         use_cache=False,
@@ -47,11 +45,11 @@ def _additive(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
-def _row(model: VideoLLM, example: Example, num_visual: int) -> tuple[fuse.Row, list[int]]:
+def _row(model: VideoLLM, example: Example, visual: Visual) -> tuple[fuse.Row, list[int]]:
     """A clip's prompts with their answers, and for every token the one that it should be followed by."""
     prompts, answers = [], []
     for lesson in example.lessons:
-        ids, _ = model.prompt(lesson.question, num_visual, options=lesson.options)
+        ids, _ = model.prompt(lesson.question, visual.layout, options=lesson.options)
         answer = model.tokenizer(lesson.answer, add_special_tokens=False).input_ids
         prompts.append(ids)
         answers.append([*answer, model.tokenizer.eos_token_id])

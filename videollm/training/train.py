@@ -28,6 +28,7 @@ from videollm.training.manifest import ManifestData
 from videollm.training.objective import answer_loss
 from videollm.training.state import load_state, save_state
 from videollm.types import FrameBatch
+from videollm.video.transform import Transform
 
 Part = Literal["connector", "llm", "vision"]
 PARTS: Final = {"connector": "connector", "llm": "llm", "vision": "tower"}
@@ -196,18 +197,18 @@ Loss = Callable[[Any], tuple[Tensor, dict[str, float]]]
 
 def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[int], Any]]:
     """The module that learns, its loss of a batch, and the batch of a step."""
-    size = model.transform.size
     if job.objective == "patches":
         if job.train != ("vision",) or job.data != "shapes":
             raise ValueError("--objective patches teaches the tower alone: give --train vision and --data shapes.")
-        pretraining = PatchPretraining(model.tower, size)
+        transform = _square(model)
+        pretraining = PatchPretraining(model.tower, transform.size)
 
         def patch_loss(batch: tuple[FrameBatch, Tensor]) -> tuple[Tensor, dict[str, float]]:
-            value, right = pretraining(model.transform(batch[0].frames), batch[1])
+            value, right = pretraining(transform(batch[0].frames), batch[1])
             return value, {"patch": float(right)}
 
         def frames(step: int) -> tuple[FrameBatch, Tensor]:
-            made, labels = frames_and_labels(job.seed, step, job.batch_size, size, model.tower.patch_size)
+            made, labels = frames_and_labels(job.seed, step, job.batch_size, transform.size, model.tower.patch_size)
             return FrameBatch(frames=made, indices=(), seconds=()), labels
 
         return pretraining, patch_loss, frames
@@ -219,7 +220,7 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
             seed=job.seed,
             batch_size=job.batch_size,
             num_frames=job.num_frames,
-            size=size,
+            size=_square(model).size,
             stories=job.stories,
             multiple_choice=job.multiple_choice,
             drills=job.drills,
@@ -227,3 +228,10 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
     else:
         data = ManifestData.read(job.data, model, seed=job.seed, batch_size=job.batch_size)
     return model, lambda examples: answer_loss(model, examples), data
+
+
+def _square(model: VideoLLM) -> Transform:
+    """The transform of a model that takes squares, as shapes are drawn."""
+    if not isinstance(model.transform, Transform):
+        raise ValueError(f"Shapes are drawn as squares, which {model.name} does not take. Give --data a manifest.")
+    return model.transform

@@ -17,8 +17,8 @@ from videollm.types import FrameBatch
 from videollm.video.container import check_file
 from videollm.video.errors import VideoError
 from videollm.video.picked import Job, collect
-from videollm.video.sample import Timeline, sample
-from videollm.video.scale import target_size
+from videollm.video.sample import Sampled, Timeline, sample
+from videollm.video.scale import resize_frame, target_size
 
 FOLDER_FPS: Final = 1.0
 """Images of a folder count as one second each: nothing in it says how far apart they were taken."""
@@ -100,8 +100,12 @@ def decode_images(job: Job) -> FrameBatch:
         VideoError: as `decode.decode`.
     """
     timeline = image_timeline(job.path)
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
-    distinct = sorted(set(asked))
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    still = timeline.num_frames == 1 and not Path(job.path).is_dir()
+    if still:
+        asked = Sampled(asked.indices, snapped_seconds=(-1.0,) * len(asked.indices))
+    size = None if still and job.size is not None and job.size.keep_stills else job.size
+    distinct = sorted(set(asked.indices))
     folder = folder_images(job.path) if Path(job.path).is_dir() else None
     frames: NDArray[np.uint8] | None = None
     seconds: dict[int, float] = {}
@@ -117,12 +121,9 @@ def decode_images(job: Job) -> FrameBatch:
             damage = str(error)
             continue
         if frames is None:
-            height, width = target_size(job.size, *image.shape[:2])
+            height, width = target_size(size, *image.shape[:2])
             frames = np.empty((len(distinct), height, width, 3), np.uint8)
-        if image.shape != frames.shape[1:]:
-            size = (frames.shape[2], frames.shape[1])
-            image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        frames[row] = image
+        frames[row] = resize_frame(image, *frames.shape[1:3])
         seconds[index] = timeline.seconds_of(index)
     if frames is None:
         frames = np.empty((len(distinct), 0, 0, 3), np.uint8)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from videollm.types import Clip, FrameBatch
 from videollm.video.errors import VideoError
-from videollm.video.sample import Sampling
+from videollm.video.sample import Sampled, Sampling
 from videollm.video.scale import FrameSize
 
 
@@ -36,7 +36,7 @@ class Backend(Protocol):
 
 def collect(
     job: Job,
-    asked: tuple[int, ...],
+    asked: Sampled,
     frames: NDArray[np.uint8],
     seconds: dict[int, float],
     damage: str | None,
@@ -45,14 +45,14 @@ def collect(
 
     Args:
         job: the call.
-        asked: display indices in order, possibly repeated.
+        asked: display indices in order, possibly repeated, and the times of their own that they come with.
         frames: (u h w c), one for every distinct index asked, ascending.
         seconds: presentation times of the indices that were decoded.
         damage: what went wrong, if anything did.
     Raises:
         VideoError: `decode_error`: a frame is missing and the job does not allow it, or all are.
     """
-    distinct = sorted(set(asked))
+    distinct = sorted(set(asked.indices))
     missing = tuple(i for i in distinct if i not in seconds)
     if missing and (not job.allow_partial or len(missing) == len(distinct)):
         some = ", ".join(str(i) for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -63,8 +63,16 @@ def collect(
             f"{job.clip.video}: {len(missing)} of {len(distinct)} frames could not be decoded ({some}): "
             f"{damage or 'the decoder returned nothing for them'}; {hint}.",
         )
-    kept = tuple(i for i in asked if i in seconds)
+    kept = tuple(i for i in asked.indices if i in seconds)
     if kept != tuple(distinct):  # frames repeat, or some are missing
         rows = {index: row for row, index in enumerate(distinct)}
         frames = frames[[rows[i] for i in kept]]
-    return FrameBatch(frames=frames, indices=kept, seconds=tuple(seconds[i] for i in kept), missing=missing)
+    pairs = zip(asked.indices, asked.snapped_seconds, strict=True) if asked.snapped_seconds else ()
+    return FrameBatch(
+        frames=frames,
+        indices=kept,
+        seconds=tuple(seconds[i] for i in kept),
+        missing=missing,
+        model_seconds=tuple(s for i, s in pairs if i in seconds),
+        packing=asked.packing,
+    )

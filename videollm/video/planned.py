@@ -57,8 +57,8 @@ def _decode_indexed(
 ) -> FrameBatch:
     if index.damage and not job.allow_partial:
         raise VideoError("decode_error", f"{job.clip.video}: {index.damage}; allow partial results to keep those.")
-    asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end).indices
-    picked = _Picked(job, stream, sorted(set(asked)))
+    asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end)
+    picked = _Picked(job, stream, sorted(set(asked.indices)))
     runs = _plan(Decoder(container, stream, index), index, picked.distinct)
     num_workers = min(job.threads, len(runs))
     frame_threads = job.threads // num_workers
@@ -66,7 +66,7 @@ def _decode_indexed(
 
     def work(container: InputContainer, stream: VideoStream) -> None:
         set_threads(stream, frame_threads)
-        decoder, scaler = Decoder(container, stream, index), Scaler()
+        decoder, scaler = Decoder(container, stream, index), Scaler(job.size)
         while queue:
             try:
                 run = queue.popleft()

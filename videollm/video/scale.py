@@ -1,13 +1,15 @@
 """From decoded pictures to uint8 RGB at the size asked for, upright.
 
 Scaling happens in the decoder (swscale, bicubic with a support that grows with the ratio), at once with the colour
-conversion: a full-size RGB frame never exists. `transform.py` states how far that is from PIL's bicubic.
+conversion: a full-size RGB frame never exists. `transform.py` states how far that is from PIL's bicubic, which is what
+official checkpoints were made with: `exact` sizes use it, one full frame at a time.
 
 SHAPES  h w pixels, c colour channels (RGB).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -26,14 +28,22 @@ class FrameSize:
 
     height: int
     width: int
-    mode: Literal["squash", "shortest_edge"] = "squash"
-    """`squash` gives height x width; `shortest_edge` keeps the ratio, its short side becomes `height`."""
+    mode: Literal["squash", "shortest_edge", "area"] = "squash"
+    """`squash` gives height x width. `shortest_edge` keeps the ratio, the short side becomes `height`. `area` keeps the
+    ratio but for rounding both sides to a `multiple`, the area becomes height * width."""
+    multiple: int = 1
+    """Sides of `area` are multiples of it."""
+    exact: bool = False
+    """Scale with PIL's bicubic, bit for bit."""
+    keep_stills: bool = False
+    """Leave still images as large as they are."""
 
     def __post_init__(self) -> None:
-        if self.height < 1 or self.width < 1:
-            raise ValueError(f"FrameSize is {self.height} x {self.width}; expected at least 1 x 1.")
-        if self.mode not in ("squash", "shortest_edge"):
-            raise ValueError(f"FrameSize.mode is {self.mode!r}; expected 'squash' or 'shortest_edge'.")
+        if min(self.height, self.width, self.multiple) < 1:
+            got = f"{self.height} x {self.width}, multiple {self.multiple}"
+            raise ValueError(f"FrameSize is {got}; expected at least 1 each.")
+        if self.mode not in ("squash", "shortest_edge", "area"):
+            raise ValueError(f"FrameSize.mode is {self.mode!r}; expected 'squash', 'shortest_edge' or 'area'.")
 
 
 def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, int]:
@@ -42,9 +52,33 @@ def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, i
         return height, width
     if size.mode == "squash":
         return size.height, size.width
+    if size.mode == "area":
+        return round_sides(*area_size(math.sqrt(size.height * size.width), height, width), size.multiple)
     if height <= width:
         return size.height, max(1, int(size.height * width / height))
     return max(1, int(size.height * height / width)), size.height
+
+
+def area_size(side: float, height: float, width: float) -> tuple[int, int]:
+    """(h, w) of the ratio given and of the area of a square; rounded as MiniCPM-V does."""
+    ratio = width / height
+    height = int(side / math.sqrt(ratio))
+    return height, int(height * ratio)
+
+
+def round_sides(height: float, width: float, multiple: int) -> tuple[int, int]:
+    """The nearest multiples, at least one each."""
+    h, w = (max(round(side / multiple) * multiple, multiple) for side in (height, width))
+    return h, w
+
+
+def resize_frame(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """PIL bicubic: (h w c) uint8 -> (height width c) uint8."""
+    if frame.shape[:2] == (height, width):
+        return frame
+    from PIL import Image  # loaded by those who need it
+
+    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def quarter_turns(frame: VideoFrame) -> int:
@@ -55,8 +89,9 @@ def quarter_turns(frame: VideoFrame) -> int:
 class Scaler:
     """Writes frames into RGB arrays; holds one swscale context, so it belongs to one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: FrameSize | None) -> None:
         self._reformatter = VideoReformatter()
+        self._exact = size is not None and size.exact
 
     def write(self, frame: VideoFrame, out: NDArray[np.uint8]) -> None:
         """Convert, scale and turn a frame.
@@ -67,7 +102,10 @@ class Scaler:
         """
         turns = quarter_turns(frame)
         height, width = out.shape[:2] if turns % 2 == 0 else out.shape[1::-1]
-        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=INTERPOLATION, threads=1)
+        interpolation = INTERPOLATION
+        if self._exact:  # swscale's default arithmetic is what decord and OpenCV convert colours with
+            height, width, interpolation = frame.height, frame.width, Interpolation.BICUBIC
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=interpolation, threads=1)
         plane: Any = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
-        out[...] = np.rot90(rows.reshape(height, width, 3), turns)
+        out[...] = resize_frame(np.rot90(rows.reshape(height, width, 3), turns), *out.shape[:2])

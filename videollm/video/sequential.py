@@ -59,15 +59,15 @@ def decode_sequential(job: Job) -> FrameBatch:
         timed = True
     except UnplannableError:
         timeline, timed = count_frames(job), False
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
-    result = _decode(job, set(asked), expected, timed=timed)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    result = _decode(job, set(asked.indices), expected, timed=timed)
     if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
-        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end).indices
-        result = _decode(job, set(asked), timed=timed)
-    distinct = [i for i in sorted(set(asked)) if i in result.frames]
+        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end)
+        result = _decode(job, set(asked.indices), timed=timed)
+    distinct = [i for i in sorted(set(asked.indices)) if i in result.frames]
     shape = result.frames[distinct[0]].shape if distinct else (0, 0, 3)
-    frames = np.empty((len(set(asked)), *shape), np.uint8)
-    for row, i in enumerate(sorted(set(asked))):
+    frames = np.empty((len(set(asked.indices)), *shape), np.uint8)
+    for row, i in enumerate(sorted(set(asked.indices))):
         if i in result.frames:
             frames[row] = result.frames.pop(i)
     return collect(job, asked, frames, {i: result.seconds[i] for i in distinct}, result.damage)
@@ -96,7 +96,7 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
     """
     seconds: list[float] = []
     frames: dict[int, NDArray[np.uint8]] = {}
-    scaler, last = Scaler(), max(wanted, default=-1)
+    scaler, last = Scaler(job.size), max(wanted, default=-1)
     first: int | None = None
     damage, broken, ended = None, False, False
     with open_video(job.path) as (container, stream):

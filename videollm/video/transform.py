@@ -1,27 +1,66 @@
-"""From uint8 frames to the float pixels a vision tower takes.
+"""From uint8 frames to the pictures a vision tower takes, and to their float pixels.
 
 By default frames arrive scaled by the decoder (`scale.py`), which is close to PIL's bicubic but not equal: over four
 real 480p to 1080p clips the mean difference is 0.1 to 0.5 grey levels of 255 at 336 x 336 (99% of values within 2 to 6)
-and 0.5 to 1.3 at 48 x 48 (99% within 6 to 15). `exact=True` takes full frames and resizes with PIL itself, as the
-checkpoints' own preprocessing does; it holds every full frame in memory.
+and 0.5 to 1.3 at 48 x 48 (99% within 6 to 15). `exact=True` resizes with PIL itself, as the checkpoints' own
+preprocessing does, one full frame at a time.
 
 SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
-from PIL import Image
 
-from videollm.video.scale import FrameSize, target_size
+from videollm.types import FrameBatch
+from videollm.video.scale import FrameSize, resize_frame, target_size
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class Shape(NamedTuple):
+    """Shape of a group of pictures."""
+
+    t: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Pictures that share one set of visual tokens."""
+
+    pictures: NDArray[np.uint8]
+    """(t H W c)."""
+    seconds: tuple[float, ...]
+    """Of each picture; negative for a still image."""
+    before: str = ""
+    """Written in front of its visual tokens."""
+    after: str = ""
+    """Written behind them."""
+
+
+class Preprocessing(Protocol):
+    """What a model does to the frames of a clip; its settings are written as JSON."""
+
+    def frame_size(self) -> FrameSize | None:
+        """What to ask of the decoder; None is full frames."""
+
+    def groups(self, batch: FrameBatch) -> list[Group]:
+        """Pictures of a clip, those together that share visual tokens."""
+
+    def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
+        """Shapes of the groups of a clip."""
+
+    def pixels(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """(t H W c) uint8 -> (t c H W) float32, normalised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +74,7 @@ class Transform:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     exact: bool = False
-    """Take full frames from the decoder and resize here with PIL, equal to the checkpoint's own preprocessing."""
+    """Scale with PIL, frame by frame, equal to the checkpoint's own preprocessing; else in the decoder."""
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.mode not in ("squash", "crop"):
@@ -44,50 +83,59 @@ class Transform:
         if min(self.std) <= 0:
             raise ValueError(f"Transform.std is {self.std}; expected numbers above 0.")
 
-    def frame_size(self) -> FrameSize | None:
-        """What to ask of the decoder; None (full frames) on the exact path."""
-        return None if self.exact else self._scaled()
+    def frame_size(self) -> FrameSize:
+        """What to ask of the decoder."""
+        mode: Literal["squash", "shortest_edge"] = "squash" if self.mode == "squash" else "shortest_edge"
+        return FrameSize(height=self.size, width=self.size, mode=mode, exact=self.exact)
 
     def __call__(self, frames: NDArray[np.uint8]) -> Tensor:
-        """Make pixels of frames; those that do not have the decoder's size yet are resized with PIL.
+        """(t h w c) uint8 RGB, t may be 0 -> (t c H W) float32, H = W = size; errors as `fit`."""
+        return self.pixels(self.fit(frames))
+
+    def fit(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Crop frames, after resizing those with PIL that do not have the decoder's size yet.
 
         Args:
             frames: (t h w c), uint8 RGB, t may be 0.
         Returns:
-            (t c H W), float32, H = W = size.
+            (t H W c), H = W = size.
         Raises:
             ValueError: not (t h w 3) uint8.
         """
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             got = f"Got frames {frames.shape} {frames.dtype}"
             raise ValueError(f"{got}; expected (t h w 3) uint8 RGB, as decode returns.")
-        height, width = target_size(self._scaled(), *frames.shape[1:3])
-        top, left = (height - self.size) // 2, (width - self.size) // 2
-        if frames.shape[1:3] != (height, width):
-            frames = resize(frames, height, width)
-        frames = frames[:, top : top + self.size, left : left + self.size]
-        import torch  # not above: what only asks for frame_size() need not wait for it
+        frames = resize(frames, *target_size(self.frame_size(), *frames.shape[1:3]))
+        top, left = ((side - self.size) // 2 for side in frames.shape[1:3])
+        return frames[:, top : top + self.size, left : left + self.size]
 
-        pixels = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 255
-        mean, std = (rearrange(torch.tensor(values), "c -> c 1 1") for values in (self.mean, self.std))
-        return ((pixels - mean) / std).contiguous()
+    def groups(self, batch: FrameBatch) -> list[Group]:
+        """All frames of a clip as one group; errors as `fit`."""
+        return [Group(pictures=self.fit(batch.frames), seconds=batch.seconds)]
 
-    def _scaled(self) -> FrameSize:
-        mode: Literal["squash", "shortest_edge"] = "squash" if self.mode == "squash" else "shortest_edge"
-        return FrameSize(height=self.size, width=self.size, mode=mode)
+    def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
+        """One group of squares, whatever the frames are."""
+        return [Shape(num_frames, self.size, self.size)]
+
+    def pixels(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """(t H W c) uint8 -> (t c H W) float32, normalised."""
+        return normalise(pictures, self.mean, self.std)
+
+
+def normalise(pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(t H W c) uint8 -> (t c H W) float32: / 255, less the mean, divided by std."""
+    import torch  # not above: what only asks for frame_size() need not wait for it
+
+    pixels = rearrange(torch.from_numpy(np.ascontiguousarray(pictures)), "t h w c -> t c h w").float() / 255
+    means, stds = (rearrange(torch.tensor(values), "c -> c 1 1") for values in (mean, std))
+    return ((pixels - means) / stds).contiguous()
 
 
 def resize(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """PIL bicubic, frame by frame.
-
-    Args:
-        frames: (t h w c), uint8.
-        height: of the result.
-        width: of the result.
-    Returns:
-        (t height width c), uint8.
-    """
+    """PIL bicubic, frame by frame: (t h w c) uint8 -> (t height width c) uint8."""
+    if frames.shape[1:3] == (height, width):
+        return frames
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for row, frame in zip(out, frames, strict=True):
-        row[...] = np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+        row[...] = resize_frame(frame, height, width)
     return out

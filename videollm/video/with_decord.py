@@ -11,7 +11,7 @@ from videollm.video.container import check_file
 from videollm.video.errors import VideoError
 from videollm.video.picked import Job, collect
 from videollm.video.sample import Timeline, sample
-from videollm.video.scale import target_size
+from videollm.video.scale import resize_frame, target_size
 
 
 def decode_decord(job: Job) -> FrameBatch:
@@ -37,13 +37,17 @@ def decode_decord(job: Job) -> FrameBatch:
 def _decode(decord: Any, job: Job) -> FrameBatch:
     options: dict[str, Any] = {"ctx": decord.cpu(0), "num_threads": job.threads}
     reader = decord.VideoReader(job.path, **options)
-    if job.size is not None:
+    if job.size is not None and not job.size.exact:
         height, width = target_size(job.size, *reader[0].shape[:2])
         reader = decord.VideoReader(job.path, width=width, height=height, **options)
     timeline = _timeline(reader)
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end).indices
-    distinct = sorted(set(asked))
-    frames = reader.get_batch(distinct).asnumpy()
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    distinct = sorted(set(asked.indices))
+    if job.size is not None and job.size.exact:
+        height, width = target_size(job.size, *reader[0].shape[:2])
+        frames = np.stack([resize_frame(reader[i].asnumpy(), height, width) for i in distinct])
+    else:
+        frames = reader.get_batch(distinct).asnumpy()
     return collect(job, asked, frames, {i: timeline.seconds_of(i) for i in distinct}, None)
 
 

@@ -1,0 +1,192 @@
+"""VideoLLaMA2 and 2.1 in the official layout (arXiv 2406.07476, github.com/DAMO-NLP-SG/VideoLLaMA2)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from videollm.checkpoints.assemble import Options, assemble, language_model, read_json, require
+from videollm.checkpoints.hub import find_folder
+from videollm.checkpoints.weights import Rename, Source, weight_files
+from videollm.model import ModelConfig, VideoLLM
+from videollm.vision.tower import layers_to_keep
+
+LLMS: Final = {"videollama2_mistral": "mistral", "videollama2_mixtral": "mixtral", "videollama2_qwen2": "qwen2"}
+"""`model_type` -> that of the LLM alone."""
+CONNECTORS: Final = {
+    "stc_connector": "stc",
+    "stc_connector_v35": "stc_v35",
+    "stp_connector": "stp",
+    "spatial_conv": "spatial_conv",
+    "spatial_pool": "spatial_pool",
+    "linear": "linear",
+}
+"""`mm_projector_type` -> connector; besides these there is mlp<n>x_gelu."""
+CLIP: Final = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
+SIGLIP: Final = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+TOWERS: Final = {
+    "openai/clip-vit-large-patch14-336": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 336,
+        "patch_size": 14,
+        "projection_dim": 768,
+    },
+    "google/siglip-so400m-patch14-384": {
+        "model_type": "siglip_vision_model",
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "image_size": 384,
+        "patch_size": 14,
+    },
+}
+"""Vision towers of the published checkpoints, so that these need no file of another repository."""
+SYSTEM: Final = (
+    "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "
+    "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
+    "Please ensure that your responses are socially unbiased and positive in nature.\n"
+    "If a question does not make any sense, or is not factually coherent, explain why instead of answering something "
+    "not correct. If you don't know the answer to a question, please don't share false information."
+)
+TOWER: Final = "model.vision_tower.vision_tower.vision_model."
+PROJECTOR: Final = "model.mm_projector."
+
+
+def load(folder: Path, options: Options) -> VideoLLM:
+    """Read a folder of the official layout.
+
+    The LLM's weights may lie elsewhere, where `_name_or_path` says ("Base" repositories, whose mm_projector.bin is all
+    they ship), and those of the vision tower in the folder of `mm_vision_tower`.
+
+    Raises:
+        ValueError: a file is missing or damaged, weights and configuration do not fit, or a part is not known.
+    """
+    values = read_json(folder / "config.json")
+    tower_folder, tower = find_tower(folder, values)
+    config = configure(folder / "config.json", values, tower, _preprocessor(tower_folder))
+    rename = renamer(config, tower["num_hidden_layers"])
+    return assemble(folder, config, _sources(folder, values, tower_folder, rename), options)
+
+
+def configure(
+    file: Path, values: dict[str, Any], tower: dict[str, Any], preprocessor: dict[str, Any] | None = None
+) -> ModelConfig:
+    """The model that a config.json describes.
+
+    Args:
+        file: that config.json, for messages.
+        values: what it holds.
+        tower: transformers' configuration of the vision tower.
+        preprocessor: what preprocessor_config.json beside it holds, if it is there.
+    Raises:
+        ValueError: a field is missing or has a value that is not known.
+    """
+    kind = "clip" if tower["model_type"].startswith("clip") else "siglip"
+    if (feature := values.get("mm_vision_select_feature", "patch")) != "patch":
+        raise ValueError(f"{file} has mm_vision_select_feature {feature!r}; expected 'patch'.")
+    llm_type = LLMS[values["model_type"]]
+    llm = language_model(values, FOREIGN | {k for k in values if k.startswith(("mm_", "tune_mm_", "_"))})
+    return ModelConfig(
+        vision={"kind": kind, "select_layer": values.get("mm_vision_select_layer", -2), "config": tower},
+        connector=connector(file, require(values, "mm_projector_type", file)),
+        llm={**llm, "model_type": llm_type},
+        transform=_transform(kind, tower, preprocessor or {}),
+        sampling={"policy": "segment_centers", "num_frames": values.get("num_frames") or 8},
+        generation={"max_new_tokens": 2048},
+        prompt={} if llm_type == "qwen2" else {"system": SYSTEM, "system_format": "<<SYS>>\n{}\n<</SYS>>"},
+    )
+
+
+FOREIGN: Final = {"architectures", "num_frames", "auto_map", "transformers_version", "torch_dtype", "dtype"}
+"""Fields of config.json that do not describe the LLM."""
+
+
+def connector(file: Path, kind: str) -> dict[str, Any]:
+    """The connector of a `mm_projector_type`; nothing but this field tells stc_connector and its v35 apart."""
+    if kind in CONNECTORS:
+        return {"name": CONNECTORS[kind], "config": {}}
+    if found := re.fullmatch(r"mlp(\d+)x_gelu", str(kind)):
+        return {"name": "mlp2x_gelu", "config": {"depth": int(found[1])}}
+    raise ValueError(f"{file} has mm_projector_type {kind!r}; expected one of {', '.join(CONNECTORS)}, mlp2x_gelu.")
+
+
+def renamer(config: ModelConfig, num_layers: int) -> Rename:
+    """What the official names become; the tower's layers after the selected one are known and not used."""
+    kept = layers_to_keep(num_layers, config.vision["select_layer"])
+
+    def rename(name: str) -> str | None:
+        if name.startswith(TOWER):
+            inside = name.removeprefix(TOWER)
+            layer = re.match(r"encoder\.layers\.(\d+)\.", inside)
+            unused = inside.startswith(("post_layernorm.", "head.")) or inside == "embeddings.position_ids"
+            return None if unused or (layer and kept <= int(layer[1]) < num_layers) else f"tower.model.{inside}"
+        if name.startswith(PROJECTOR):
+            return f"connector.{name.removeprefix(PROJECTOR)}"
+        if name.endswith("rotary_emb.inv_freq"):
+            return None
+        if found := re.fullmatch(r"(model\.layers\.\d+\.)block_sparse_moe\.(.*)", name):  # Mixtral
+            inside = re.sub(r"experts\.\d+\.w([13])\.weight", "experts.gate_up_proj", found[2])
+            return f"llm.{found[1]}mlp.{re.sub(r'experts.[0-9]+.w2.weight', 'experts.down_proj', inside)}"
+        return f"llm.{name}"
+
+    return rename
+
+
+def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
+    """Folder (if it needs one) and transformers configuration of `mm_vision_tower`."""
+    named = str(require(values, "mm_vision_tower", folder / "config.json"))
+    inside = folder / named
+    if not inside.is_dir() and not Path(named).is_dir() and named in TOWERS:
+        return None, dict(TOWERS[named])
+    found = inside if inside.is_dir() else find_folder(named, patterns=["config.json", "preprocessor_config.json"])
+    config = read_json(found / "config.json")
+    if "vision_config" in config:  # the repository of a model of text and images
+        config = {**config["vision_config"], "model_type": config.get("model_type")}
+    if not str(config.get("model_type")).startswith(("clip", "siglip")):
+        got = config.get("model_type")
+        raise ValueError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
+    return found, config
+
+
+def _preprocessor(folder: Path | None) -> dict[str, Any] | None:
+    file = None if folder is None else folder / "preprocessor_config.json"
+    return read_json(file) if file is not None and file.is_file() else None
+
+
+def _transform(kind: str, tower: dict[str, Any], preprocessor: dict[str, Any]) -> dict[str, Any]:
+    defaults = CLIP if kind == "clip" else SIGLIP
+    return {
+        "size": tower["image_size"],
+        "mode": "crop" if preprocessor.get("do_center_crop", kind == "clip") else "squash",
+        "mean": tuple(preprocessor.get("image_mean", defaults["mean"])),
+        "std": tuple(preprocessor.get("image_std", defaults["std"])),
+        "exact": True,
+    }
+
+
+def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, rename: Rename) -> list[Source]:
+    files = weight_files(folder)
+    sources = [Source(files=files, rename=rename)]
+    projector = folder / "mm_projector.bin"
+    if not projector.is_file():
+        return sources
+    if not files:
+        base = str(require(values, "_name_or_path", folder / "config.json"))
+        sources = [Source(files=weight_files(find_folder(base, near=folder)), rename=rename)]
+    if tower_folder is None:
+        tower_folder = find_folder(str(values["mm_vision_tower"]))
+    tower = Source(files=weight_files(tower_folder), rename=lambda name: _tower_name(name, rename))
+    return [*sources, Source(files=(projector,), rename=rename), tower]
+
+
+def _tower_name(name: str, rename: Rename) -> str | None:
+    """Name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
+    if name.startswith(("text_model.", "text_projection.", "visual_projection.", "logit_")):
+        return None
+    return rename(TOWER + name.removeprefix("vision_model."))

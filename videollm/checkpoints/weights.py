@@ -1,0 +1,218 @@
+"""Weights of checkpoints: every name accounted for, then read piece by piece into a model that has none yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+Rename = Callable[[str], str | None]
+"""Name in a file -> name in the model; None for what a model of this kind is known not to use."""
+FILES: Final = ("model.safetensors", "pytorch_model.bin")
+"""Weights of a folder, the first that is there; `.index.json` beside it names shards."""
+MAPPED_BYTES: Final = 64 * 2**20
+"""A file is mapped into memory for about so much of it at a time, so that what was read does not stay resident."""
+MAX_LISTED: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file of weights, or several, whose names follow one rule."""
+
+    files: tuple[Path, ...]
+    rename: Rename
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A tensor in a file."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Files with a folder's weights; none where it holds no weights.
+
+    Raises:
+        ValueError: the index of the shards is damaged, or a shard is missing.
+    """
+    for name in FILES:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise ValueError(f"{index} is damaged ({error!r}). Fetch it again.") from error
+            if missing := [s for s in shards if not (folder / s).is_file()]:
+                names = ", ".join(missing)
+                raise ValueError(f"{folder} lacks {names}, which {index.name} lists. Fetch the folder again.")
+            return tuple(folder / s for s in shards)
+        if (folder / name).is_file():
+            return (folder / name,)
+    return ()
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Build modules whose parameters take no memory (meta device) while their buffers are real.
+
+    Buffers that no checkpoint holds (rotary frequencies, position ids) come out right, which building everything on
+    the meta device would lose.
+    """
+    register = nn.Module.register_parameter
+
+    def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None and not parameter.is_meta:  # a tied parameter must stay the same object
+            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        nn.Module.register_parameter = register  # type: ignore[method-assign]
+
+
+def fill(
+    module: nn.Module,
+    sources: Sequence[Source],
+    *,
+    device: str,
+    dtype: torch.dtype,
+    tied: frozenset[str] = frozenset(),
+) -> None:
+    """Give a module its weights, straight onto the device.
+
+    Several tensors with one name in the model (experts) are laid end to end and take its shape.
+
+    Args:
+        module: built within `without_weights`.
+        sources: files and what their names become.
+        tied: names that share another one's tensor, and that files may hold or not.
+    Raises:
+        ValueError: a file is damaged; or names or shapes of files and module differ, and all of these are listed.
+    """
+    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in tied}
+    found: dict[str, list[Entry]] = {}
+    unexpected: list[Entry] = []
+    for source in sources:
+        for entry in (e for file in source.files for e in _entries(file)):
+            target = source.rename(entry.name)
+            if target is None or target in tied:
+                continue
+            if target in wanted:
+                found.setdefault(target, []).append(entry)
+            else:
+                unexpected.append(entry)
+    _check(wanted, found, unexpected, [f for s in sources for f in s.files])
+
+    target_of = {(e.file, e.name): target for target, entries in found.items() for e in entries}
+    parts: dict[str, dict[str, Tensor]] = {}
+    for file in dict.fromkeys(e.file for entries in found.values() for e in entries):
+        for name, tensor in _read(file, [n for f, n in target_of if f == file], device, dtype):
+            target = target_of[file, name]
+            of_target = parts.setdefault(target, {})
+            of_target[name] = tensor
+            if len(of_target) == len(found[target]):
+                ordered = [of_target[n] for n in sorted(of_target, key=_natural)]
+                whole = ordered[0] if len(ordered) == 1 else torch.cat(ordered)
+                _assign(module, target, whole.reshape(wanted[target]))
+                del parts[target]
+
+
+def _check(
+    wanted: dict[str, tuple[int, ...]], found: dict[str, list[Entry]], unexpected: list[Entry], files: Sequence[Path]
+) -> None:
+    problems = [f"missing {k}" for k in wanted if k not in found]
+    for target, entries in found.items():
+        shapes, expected = [e.shape for e in entries], wanted[target]
+        joined = (sum(s[0] for s in shapes), *shapes[0][1:]) if len(shapes) > 1 else shapes[0]
+        fits = shapes[0] == expected if len(shapes) == 1 else prod(joined) == prod(expected)
+        if not fits:
+            names = f"{entries[0].name}{f' and {len(entries) - 1} like it' if len(entries) > 1 else ''}"
+            problems.append(f"{names} of shape {joined}, expected {expected}")
+    problems += [f"unexpected {e.name}" for e in unexpected]
+    if problems:
+        listed = "; ".join(problems[:MAX_LISTED])
+        more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        where = ", ".join(dict.fromkeys(str(f.parent if len(files) > 1 else f) for f in files)) or "the model folder"
+        raise ValueError(f"Weights in {where} do not fit the configuration: {listed}{more}. Fetch or save them again.")
+
+
+def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    holder = module.get_submodule(owner)
+    old = getattr(holder, leaf)
+    setattr(holder, leaf, nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key in which part 10 follows part 9."""
+    return [(int(part) if part.isdigit() else -1, part) for part in name.split(".")]
+
+
+def _entries(file: Path) -> list[Entry]:
+    shapes, _ = _open(file)
+    return [Entry(file=file, name=name, shape=shape) for name, shape in shapes.items()]
+
+
+def _read(file: Path, names: Sequence[str], device: str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+    """Tensors of a file on their device, in their type."""
+    rest = list(names)
+    while rest:
+        _, get = _open(file)
+        num_bytes = 0
+        while rest and num_bytes < MAPPED_BYTES:
+            name = rest.pop()
+            with _blaming(file):
+                stored = get(name)
+            num_bytes += stored.nbytes
+            yield name, stored.to(device, dtype if stored.is_floating_point() else stored.dtype, copy=True)
+            del stored
+        del get
+
+
+def _open(file: Path) -> tuple[dict[str, tuple[int, ...]], Callable[[str], Tensor]]:
+    """Shapes of a file's tensors, and what reads one; the file is open for as long as that is referred to."""
+    with _blaming(file):
+        if file.suffix == ".safetensors":
+            opened: Any = safe_open(file, "pt")
+            return {n: tuple(opened.get_slice(n).get_shape()) for n in opened.keys()}, opened.get_tensor  # noqa: SIM118
+        tensors = _unpickled(file)
+        return {n: tuple(t.shape) for n, t in tensors.items()}, tensors.__getitem__
+
+
+@contextmanager
+def _blaming(file: Path) -> Iterator[None]:
+    """Turn what readers raise into a ValueError that names the file: it is missing, damaged or incomplete."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"{file} is missing. Fetch or save the model folder again.") from None
+    except (SafetensorError, RuntimeError, EOFError, UnpicklingError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{file} is damaged or incomplete ({reason}). Fetch or save it again.") from error
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    """Tensors of a .bin file; nothing but tensors is unpickled."""
+    try:
+        stored: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if "mmap" not in str(error):
+            raise
+        stored = torch.load(file, map_location="cpu", weights_only=True)  # written before torch 1.6
+    if not isinstance(stored, dict) or not all(isinstance(t, Tensor) for t in stored.values()):
+        raise UnpicklingError("it does not hold a table of tensors")
+    return stored
