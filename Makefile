@@ -2,13 +2,14 @@
 # make test   venv, install, tests
 # make check  lint and types
 # make bench  the benchmarks' figures
+# make models the embedded models, trained again
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench models install clean
 
 install: $(INSTALLED)
 
@@ -38,6 +39,18 @@ bench: install
 	$(BIN)/python benchmarks/decoding.py --quick
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/pipeline.py
+
+# The embedded models from nothing; docs/embedded.md says what each stage is for. About an hour on one core.
+RUNS ?= runs
+TRAIN = $(BIN)/videollm train --train connector llm --precision bfloat16
+models: install
+	$(BIN)/videollm train -o $(RUNS)/1-tower --model scratch --train vision --objective patches --steps 800 --batch-size 128 --learning-rate 2e-3
+	$(TRAIN) -o $(RUNS)/2-llm --model $(RUNS)/1-tower --connector mlp --stories alone still --num-frames 2 --steps 800 --batch-size 8 --learning-rate 2e-3 --drills 1 --multiple-choice 0
+	$(TRAIN) -o $(RUNS)/3-stc --model $(RUNS)/2-llm --connector stc --connector-config depth=1 variant=stc_connector_v35 --num-frames 4 8 --steps 2500 --batch-size 12 --learning-rate 2e-3 --drills 0.3 --multiple-choice 0
+	$(TRAIN) -o $(RUNS)/4-stc --model $(RUNS)/3-stc --num-frames 4 8 8 8 16 32 --steps 2000 --batch-size 10 --learning-rate 1.5e-3 --drills 0.2 --multiple-choice 0.05
+	$(TRAIN) -o $(RUNS)/5-stc --model $(RUNS)/4-stc --num-frames 4 8 8 8 16 32 --steps 1500 --batch-size 10 --learning-rate 1e-3 --drills 0.2 --multiple-choice 0.05
+	$(BIN)/videollm train -o $(RUNS)/6-resampler3d --model $(RUNS)/5-stc --connector resampler3d --connector-config num_queries=9 frames_per_pack=2 num_heads=4 --train connector --objective tokens --num-frames 4 --steps 1200 --batch-size 16 --learning-rate 2e-3
+	$(TRAIN) -o $(RUNS)/7-resampler3d --model $(RUNS)/6-resampler3d --num-frames 4 8 8 8 16 32 --steps 1200 --batch-size 10 --learning-rate 7e-4 --drills 0.2 --multiple-choice 0.05
 
 clean:
 	rm -rf $(VENV) $(DEMO)

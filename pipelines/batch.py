@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Final
 
 from tqdm import tqdm
@@ -27,6 +28,7 @@ from pipelines.stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer
 if TYPE_CHECKING:
     from pipelines.runner import Pool, Runner
 
+NUM_EXAMPLES: Final = 3
 SECONDS: Final = ("decode_seconds", "encode_seconds", "generate_seconds")
 
 
@@ -133,6 +135,8 @@ class _Progress:
         self.began = time.monotonic()
         self.clips = 0
         self.rows: Counter[str] = Counter()
+        self.examples: list[Row] = []
+        """The first answers, to show."""
         self.seconds = dict.fromkeys(SECONDS, 0.0)
         self._bar: Any = None
 
@@ -155,6 +159,7 @@ class _Progress:
     def took(self, rows: Sequence[Row]) -> None:
         """Keep rows."""
         self.output.append(rows)
+        self.examples += [r for r in rows if r["status"] == OK][: NUM_EXAMPLES - len(self.examples)]
         self.rows.update(r["status"] for r in rows)
         for row in rows:
             for name in SECONDS:
@@ -182,9 +187,17 @@ class _Progress:
         wall = self.elapsed()
         busy = sum(self.seconds.values()) or 1.0
         shares = ", ".join(f"{name.removesuffix('_seconds')} {s / busy:.0%}" for name, s in self.seconds.items())
+        for row in self.examples:
+            print(_shown(row))
         print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")
         print(f"This run: {self.clips:,} clips, {self.rows.total():,} rows in {wall:.1f} s, "
               f"{self.clips / wall:.2f} clips/s; time of the workers: {shares}.")  # fmt: skip
         if errors := counts.total() - counts[OK]:
             print(f"{errors:,} rows are errors; column `error` says why. --retry-errors runs them again.")
         sys.stdout.flush()
+
+
+def _shown(row: Row) -> str:
+    """A row as one line: what was asked of which video, and the answer's beginning."""
+    asked = f"{Path(row['video']).name}  {row['question']}"
+    return f"{shorten(asked, 80)}  ->  {shorten(row['answer'], 120)}"

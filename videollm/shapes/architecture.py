@@ -31,7 +31,7 @@ VISION: Final[dict[str, Any]] = {
 }
 CONNECTORS: Final[dict[str, dict[str, Any]]] = {
     "stc": {"depth": 1, "variant": "stc_connector_v35"},
-    "resampler3d": {"num_queries": 16, "frames_per_pack": 2, "num_heads": 4},
+    "resampler3d": {"num_queries": 9, "frames_per_pack": 2, "num_heads": 4},
 }
 """Settings of connectors that suit models this small; other connectors take their own defaults."""
 TEMPLATE: Final = (

@@ -35,7 +35,7 @@ class Job:
     size: int = 192
     """Pixels a side; even."""
     story: str | None = None
-    """Kind of story, one of alone, still, parade, motion, change, come_and_go, pan, cut, grow; all kinds if not given."""
+    """One kind of story: alone, still, parade, motion, change, come_and_go, pan, cut or grow; all if not given."""
 
 
 def main(job: Job) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
+from connectors import Connector
 from videollm import fuse
 from videollm.model import VideoLLM, Visual
 from videollm.training.data import Example
@@ -38,6 +39,24 @@ def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, d
     logits = model.llm.get_output_embeddings()(hidden[learned])
     loss = cross_entropy(logits.float(), targets[learned])
     return loss, _accuracy(examples, logits.argmax(-1) == targets[learned], torch.where(learned, owners, -1))
+
+
+def token_loss(model: VideoLLM, teacher: Connector, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
+    """Mean squared difference to the teacher's visual tokens, over their variance: a warm start for a connector.
+
+    Raises:
+        ValueError: the connectors make different numbers of tokens.
+    """
+    with torch.no_grad():
+        features = model.features([e.frames for e in examples])
+        wanted = torch.cat(teacher.connect(features)).float()
+    made = torch.cat(model.connector.connect(features)).float()
+    if made.shape != wanted.shape:
+        raise ValueError(
+            f"--objective tokens: {model.connector_name} made {len(made)} tokens where the model's own connector makes "
+            f"{len(wanted)}. Set --connector-config so that both make as many."
+        )
+    return mse_loss(made, wanted) / wanted.var(), {}
 
 
 def _additive(mask: Tensor) -> Tensor:

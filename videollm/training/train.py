@@ -25,7 +25,7 @@ from videollm.shapes.pretrain import PatchPretraining, frames_and_labels
 from videollm.shapes.stories import STORIES
 from videollm.training.data import Data, ShapesData
 from videollm.training.manifest import ManifestData
-from videollm.training.objective import answer_loss
+from videollm.training.objective import answer_loss, token_loss
 from videollm.training.state import load_state, save_state
 from videollm.types import FrameBatch
 from videollm.video.transform import Transform
@@ -52,8 +52,9 @@ class Job:
     """Settings of that connector, `name=value`."""
     train: tuple[Part, ...] = ("connector",)
     """Parts that learn; the others stay as they are."""
-    objective: Literal["answers", "patches"] = "answers"
-    """`answers`: the tokens of the answers. `patches`: a tower alone learns to label the patches of shapes."""
+    objective: Literal["answers", "patches", "tokens"] = "answers"
+    """`answers`: the tokens of the answers. `patches`: a tower alone learns to label the patches of shapes. `tokens`: a
+    new --connector alone learns to give the visual tokens of the one it replaces."""
     steps: int = 1000
     """Steps of the optimiser."""
     batch_size: int = 32
@@ -227,6 +228,13 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
         )
     else:
         data = ManifestData.read(job.data, model, seed=job.seed, batch_size=job.batch_size)
+    if job.objective == "tokens":
+        if job.train != ("connector",) or job.connector is None or job.model == SCRATCH:
+            raise ValueError(
+                "--objective tokens teaches a new connector: give --train connector and --connector."
+            )
+        teacher = load(job.model, device=job.device, dtype="float32").connector
+        return model, lambda examples: token_loss(model, teacher, examples), data
     return model, lambda examples: answer_loss(model, examples), data
 
 
