@@ -57,7 +57,7 @@ class WorkerOptions:
     address: str | None = None
     """Join a running Ray cluster (`auto`, `host:6379`, `ray://host:10001`) instead of starting one here."""
     num_decoders: int | None = None
-    """Decoding processes; as many as the CPUs left by the models if not given."""
+    """Decoding processes; one a CPU (on a cluster: a CPU that the models leave) if not given."""
     num_encoders: int | None = None
     """With --split-llm: processes that hold tower and connector (1 if not given)."""
     num_llms: int | None = None

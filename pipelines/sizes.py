@@ -22,7 +22,7 @@ class Sizes:
 
 
 def sizes(options: WorkerOptions, *, device: str, num_cpus: int, num_gpus: float) -> Sizes:
-    """The user's numbers, and for those not given: a model a GPU (or one on the CPU), decoders on the CPUs left."""
+    """The user's numbers, and for those not given: a model a GPU (or one on the CPU), a decoder a CPU."""
     on_gpu = num_gpus > 0 and device != "cpu"
     share = 1.0 if on_gpu else 0.0
     gpus_per_llm = share if options.gpus_per_llm is None else options.gpus_per_llm
@@ -32,9 +32,10 @@ def sizes(options: WorkerOptions, *, device: str, num_cpus: int, num_gpus: float
     num_llms = options.num_llms or (max(1, int(left / gpus_per_llm)) if gpus_per_llm else 1)
     models = num_encoders + num_llms
     num_threads = None if on_gpu else max(1, num_cpus // (models + 1))
-    taken = models * (num_threads or 1)
+    # A decoder and a model wait for each other in turn: on one machine they share the CPUs, a cluster hands them out.
+    free = num_cpus if options.address is None else num_cpus - models * (num_threads or 1)
     return Sizes(
-        num_decoders=options.num_decoders or max(1, num_cpus - taken),
+        num_decoders=options.num_decoders or max(1, free),
         num_encoders=num_encoders,
         num_llms=num_llms,
         gpus_per_encoder=gpus_per_encoder,

@@ -118,11 +118,13 @@ def test_sizes_leave_room_for_each_other() -> None:
         return s.num_decoders, s.num_encoders, s.num_llms, s.gpus_per_llm, s.num_threads
 
     assert of(1) == (1, 0, 1, 0, 1)
-    assert of(2) == (1, 0, 1, 0, 1)
-    assert of(16) == (8, 0, 1, 0, 8)
-    assert of(16, 2) == (14, 0, 2, 1, None)
-    assert of(16, 4, split_llm=True) == (12, 1, 3, 1, None)
-    assert of(16, 1, split_llm=True, gpus_per_llm=0.5, gpus_per_encoder=0.5) == (14, 1, 1, 0.5, None)
+    assert of(2) == (2, 0, 1, 0, 1)
+    assert of(16) == (16, 0, 1, 0, 8)
+    cluster = {"address": "auto"}
+    assert of(16, **cluster) == (8, 0, 1, 0, 8)
+    assert of(16, 2, **cluster) == (14, 0, 2, 1, None)
+    assert of(16, 4, split_llm=True, **cluster) == (12, 1, 3, 1, None)
+    assert of(16, 1, split_llm=True, gpus_per_llm=0.5, gpus_per_encoder=0.5, **cluster) == (14, 1, 1, 0.5, None)
     assert of(4, num_decoders=7)[0] == 7
 
 

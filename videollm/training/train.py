@@ -230,9 +230,7 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
         data = ManifestData.read(job.data, model, seed=job.seed, batch_size=job.batch_size)
     if job.objective == "tokens":
         if job.train != ("connector",) or job.connector is None or job.model == SCRATCH:
-            raise ValueError(
-                "--objective tokens teaches a new connector: give --train connector and --connector."
-            )
+            raise ValueError("--objective tokens teaches a new connector: give --train connector and --connector.")
         teacher = load(job.model, device=job.device, dtype="float32").connector
         return model, lambda examples: token_loss(model, teacher, examples), data
     return model, lambda examples: answer_loss(model, examples), data
