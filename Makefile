@@ -37,7 +37,7 @@ check: install
 
 bench: install
 	$(BIN)/python benchmarks/decoding.py --quick
-	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/generation.py --repeats 1
 	$(BIN)/python benchmarks/pipeline.py
 
 # The embedded models from nothing; docs/embedded.md says what each stage is for. About an hour on one core.

@@ -1,6 +1,6 @@
 """Decoding side by side: this package against decord, PyAV by hand, OpenCV and torchcodec, in one run.
 
-    python benchmarks/decoding.py --quick            # small cases, about two minutes
+    python benchmarks/decoding.py --quick            # small cases, several minutes on 2 cores
     python benchmarks/decoding.py                    # all cases; the videos take a while to make once
     python benchmarks/decoding.py --cases vfr open_gop --folder /tmp/videos
 
