@@ -9,6 +9,7 @@ import torch
 from videollm.shapes import clips
 from videollm.training import train
 from videollm.training.train import Job, main
+from videollm.video.errors import VideoError
 
 SMALL = {"batch_size": 2, "num_frames": (4,), "log_every": 1, "num_threads": 1}
 
@@ -82,6 +83,19 @@ def test_a_users_connector_learns_from_a_manifest(start: Path, tmp_path: Path) -
     )
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert config["connector"]["name"] == "examples.changed_patches:ChangedPatches"
+
+
+def test_a_broken_video_is_one_clear_error(start: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "data.jsonl").write_text('{"video": "broken.mp4", "question": "What?", "answer": "That."}')
+    with pytest.raises(VideoError, match=r"broken\.mp4: not a readable video"):
+        main(Job(output=str(tmp_path / "out"), data=str(tmp_path / "data.jsonl"), model=str(start), steps=1))
+
+
+def test_a_damaged_state_is_one_clear_error(start: Path, tmp_path: Path) -> None:
+    (tmp_path / "training.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="is damaged"):
+        main(Job(output=str(tmp_path), model=str(start), steps=1, **SMALL))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from videollm.types import Clip
 from videollm.video.decode import decode
 from videollm.video.sample import Sampling
 from videollm.video.scale import FrameSize
+from videollm.video.sources import is_remote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class ManifestData:
         for number, row in enumerate(rows, 1):
             if lacking := [k for k in ("video", "question", "answer") if not row.get(k)]:
                 raise ValueError(f"{path}, row {number} lacks {', '.join(lacking)}; each row needs all three.")
-            video = str(Path(path).parent / row["video"])
+            video = row["video"] if is_remote(row["video"]) else str(Path(path).parent / row["video"])
             clip = Clip(video=video, start=row.get("start"), end=row.get("end"))
             lesson = Lesson(question=row["question"], answer=row["answer"], kind=row.get("kind") or "answer")
             clips.setdefault(clip, {})[lesson.question] = lesson

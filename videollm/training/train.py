@@ -28,6 +28,7 @@ from videollm.training.manifest import ManifestData
 from videollm.training.objective import answer_loss, token_loss
 from videollm.training.state import load_state, save_state
 from videollm.types import FrameBatch
+from videollm.video.errors import VideoError
 from videollm.video.transform import Transform
 
 Part = Literal["connector", "llm", "vision"]
@@ -94,8 +95,11 @@ class Steps(Dataset[Any]):
         return self.last - self.first
 
     def __getitem__(self, i: int) -> Any:
-        """The batch of the i-th step from the first."""
-        return self.make(self.first + i)
+        """The batch of the i-th step from the first, or why it cannot be made: a loader garbles what is raised."""
+        try:
+            return self.make(self.first + i)
+        except (VideoError, ValueError, OSError) as error:
+            return error
 
 
 def main(job: Job) -> None:
@@ -103,6 +107,7 @@ def main(job: Job) -> None:
 
     Raises:
         ValueError: the job cannot be run as it is given, or differs from the one its output folder holds.
+        VideoError: a video of the manifest cannot be decoded.
     """
     if not job.train or set(job.train) - set(get_args(Part)):
         raise ValueError(f"--train got {', '.join(job.train) or 'nothing'}; expected some of {', '.join(PARTS)}.")
@@ -125,6 +130,8 @@ def main(job: Job) -> None:
     window = _Window()
     module.train()
     for step, batch in enumerate(loader, first):
+        if isinstance(batch, Exception):
+            raise batch
         for group in optimizer.param_groups:
             group["lr"] = job.learning_rate * _rate(step, job.steps)
         with torch.autocast(job.device.partition(":")[0], torch.bfloat16, enabled=job.precision == "bfloat16"):

@@ -57,7 +57,11 @@ def collect(
     if missing and (not job.allow_partial or len(missing) == len(distinct)):
         some = ", ".join(str(i) for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
         partial = len(missing) < len(distinct)
-        hint = "allow partial results to keep the others" if partial else "no frame asked for is readable"
+        hint = (
+            "allow partial results (--allow-partial) to keep the others"
+            if partial
+            else "no frame asked for is readable"
+        )
         raise VideoError(
             "decode_error",
             f"{job.clip.video}: {len(missing)} of {len(distinct)} frames could not be decoded ({some}): "

@@ -56,7 +56,9 @@ def _decode_indexed(
     job: Job, container: InputContainer, stream: VideoStream, index: Index, *, check_times: bool
 ) -> FrameBatch:
     if index.damage and not job.allow_partial:
-        raise VideoError("decode_error", f"{job.clip.video}: {index.damage}; allow partial results to keep those.")
+        raise VideoError(
+            "decode_error", f"{job.clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those."
+        )
     asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end)
     picked = _Picked(job, stream, sorted(set(asked.indices)))
     runs = _plan(Decoder(container, stream, index), index, picked.distinct)

@@ -84,7 +84,10 @@ def count_frames(job: Job) -> Timeline:
         message = f"{job.clip.video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
         raise VideoError("decode_error", message)
     if counted.damage and not job.allow_partial:
-        raise VideoError("decode_error", f"{job.clip.video}: {counted.damage}; allow partial results to keep the rest.")
+        raise VideoError(
+            "decode_error",
+            f"{job.clip.video}: {counted.damage}; allow partial results (--allow-partial) to keep the rest.",
+        )
     return counted.timeline()
 
 
