@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 from connectors import ClipFeatures, Connector, build_connector
 from videollm.llm import Engine
 from videollm.prompt import ChatPrompt
+from videollm.subtitles import with_subtitles
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 from videollm.video.decode import decode
 from videollm.video.sample import Sampling
@@ -165,6 +166,12 @@ class VideoLLM(nn.Module):
         clip = clip if isinstance(clip, Clip) else Clip(video=str(clip))
         return decode(clip, options.pop("sampling", self.sampling), size=self.transform.frame_size(), **options)
 
+    def _prompt(self, visual: Visual, request: Request) -> tuple[list[int], str]:
+        """Ids and text of the prompt of a request."""
+        question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
+        layout = visual.layout or len(visual.tokens)
+        return self.prompt(question, layout, options=request.options, system=request.system)
+
     @overload
     def answer(
         self,
@@ -208,10 +215,7 @@ class VideoLLM(nn.Module):
     ) -> list[list[Answer]]:
         """Answer the requests of several clips at once; token for token as one by one."""
         generation = generation or self.generation
-        prompts = [
-            [self.prompt(r.question, v.layout or len(v.tokens), options=r.options, system=r.system) for r in requests]
-            for v, requests in items
-        ]
+        prompts = [[self._prompt(v, r) for r in requests] for v, requests in items]
         completions = Engine(self.llm, self.tokenizer).generate(
             [(v.tokens, [ids for ids, _ in of_clip]) for (v, _), of_clip in zip(items, prompts, strict=True)],
             generation,

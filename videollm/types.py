@@ -67,6 +67,25 @@ class Generation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cue:
+    """One subtitle."""
+
+    start: float
+    """Seconds from the start of the video."""
+    end: float
+    """Seconds, exclusive."""
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtitles:
+    """Subtitles of a whole video; the model is shown those of the frames it sees, before the question."""
+
+    cues: tuple[Cue, ...]
+    heading: str = "This video's subtitles are listed below:"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One question on one clip."""
 
@@ -75,6 +94,7 @@ class Request:
     question: str
     options: tuple[str, ...] = ()
     """Answers to choose from, shown to the model as (A), (B), ..."""
+    subtitles: Subtitles | None = None
     system: str | None = None
     max_new_tokens: int | None = None
     """Overrides the job's setting for this request."""

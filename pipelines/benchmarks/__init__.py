@@ -1,0 +1,53 @@
+"""Benchmarks by name, from a file of one's own, or as a plain table of questions."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from pipelines.benchmarks.base import Benchmark
+from pipelines.errors import UserError
+
+BENCHMARKS: Final[dict[str, type[Benchmark]]] = {}
+"""Name for `videollm eval` -> class."""
+
+
+def load_benchmark(name: str) -> Benchmark:
+    """A benchmark of the table, or the class that `pkg.mod:Class` or `path/to/file.py:Class` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]()
+    module, _, attribute = name.rpartition(":")
+    if not module:
+        raise UserError(
+            f"No benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}, a table of questions (.jsonl, .csv), "
+            "`pkg.mod:Class` or `path/to/file.py:Class`."
+        )
+    made = getattr(_import(module), attribute, None)
+    if not (isinstance(made, type) and issubclass(made, Benchmark)):
+        raise UserError(f"{name}: {module} has no class {attribute} derived from pipelines.benchmarks.Benchmark.")
+    return made()
+
+
+def _import(module: str) -> object:
+    """A module by its name, or by its file."""
+    try:
+        if not module.endswith(".py"):
+            return import_module(module)
+        spec = importlib.util.spec_from_file_location(Path(module).stem, module)
+        assert spec is not None
+        assert spec.loader is not None
+        made = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(made)
+    except Exception as error:  # whatever a user's file raises
+        raise UserError(f"Benchmark {module} cannot be imported: {type(error).__name__}: {error}") from error
+    return made
+
+
+__all__ = ["BENCHMARKS", "Benchmark", "load_benchmark"]
