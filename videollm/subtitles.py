@@ -1,4 +1,4 @@
-"""Subtitles: read from .srt, .vtt and LongVideoBench's .json, and put before a question, those of the seen frames only."""
+"""Subtitles of .srt, .vtt and LongVideoBench's .json files; those of the sampled frames stand before a question."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _json_cues(rows: list[dict[str, Any]]) -> Iterator[Cue]:
 
 def _seconds(time: str) -> float:
     """Seconds of `[hours:]minutes:seconds`, the fraction after a comma or a dot."""
-    parts = [float(p) for p in time.replace(",", ".").split(":")]
+    parts = [float(p) for p in str(time).replace(",", ".").split(":")]
     if not 1 < len(parts) <= 3:
         raise ValueError(f"time is {time!r}, expected hours:minutes:seconds")
-    return sum(p * 60**i for i, p in enumerate(reversed(parts)))
+    return float(sum(p * 60.0**i for i, p in enumerate(reversed(parts))))
