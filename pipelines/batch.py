@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import shorten
@@ -17,10 +17,10 @@ from tqdm import tqdm
 from pipelines.card import Card, peek
 from pipelines.errors import UserError
 from pipelines.inputs import absolute
-from pipelines.job import Job, described
+from pipelines.job import Batch, Job
 from pipelines.manifest import Entry, Refused, group, read
 from pipelines.output import Output
-from pipelines.record import Record, manifest_hashes, model_identity
+from pipelines.record import Record, file_hashes, manifests, model_identity
 from pipelines.rows import OK, Row, refused
 from pipelines.sizes import Sizes, sizes
 from pipelines.stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer, Work
@@ -32,20 +32,42 @@ NUM_EXAMPLES: Final = 3
 SECONDS: Final = ("decode_seconds", "encode_seconds", "generate_seconds")
 
 
-def run(job: Job, *, command: str, default_question: str | None) -> None:
+def run_inputs(job: Job, command: str, *, question: str | None) -> None:
+    """Ask what the inputs of `caption` and `answer` bring.
+
+    Args:
+        command: which of them; part of the configuration.
+        question: asked where an input brings none; None makes the question a must.
+    Raises:
+        UserError: bad input, or see `run`.
+    """
+    requests = read(job.inputs, default_question=question, limit=job.limit)
+    inputs = [absolute(i) for i in job.inputs]
+    asked = {} if question is None else {"prompt": question}
+    run(job, requests, described={"command": command, "inputs": inputs, **asked}, files=manifests(inputs))
+
+
+def run(
+    job: Batch,
+    requests: Sequence[Entry | Refused],
+    *,
+    described: Mapping[str, Any],
+    files: Sequence[Path],
+    begun: Callable[[], None] | None = None,
+) -> None:
     """Run a job, or what is left of it.
 
     Args:
-        command: `caption` or `answer`; part of the configuration.
-        default_question: asked where an input brings none; None makes the question a must.
+        described: what its rows depend on, besides the job's own settings.
+        files: where the requests come from; their hashes are recorded.
+        begun: called once it is clear that the output folder is this job's.
     Raises:
-        UserError: bad input, another configuration in the output, or a full disk. What is finished stays finished.
+        UserError: another configuration in the output, or a full disk. What is finished stays finished.
     """
     if re.match(r"\w+:/", str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
     if (folder := Path(job.model.model).expanduser()).is_dir():  # workers may stand in another folder
         job = replace(job, model=replace(job.model, model=str(folder.absolute())))
-    requests = read(job.inputs, default_question=default_question, limit=job.limit)
     if job.dry_run:
         from pipelines.dry_run import dry_run
 
@@ -53,9 +75,11 @@ def run(job: Job, *, command: str, default_question: str | None) -> None:
         return
     with Output(job.output, job.format, job.rows_per_shard) as output:
         record = Record(job.output)
-        config = described(job, command) | {"model": model_identity(job.model.model)}
+        config = {**described, **job.described(), "model": model_identity(job.model.model)}
         record.begin(config, asdict(job) | {"output": str(job.output)})
-        record.note(manifests=manifest_hashes([absolute(i) for i in job.inputs]))
+        record.note(files=file_hashes(files))
+        if begun is not None:
+            begun()
         output.load(drop_errors=job.retry_errors)
         left = [r for r in requests if not _is_done(r, output)]
         progress = _Progress(output, left)
@@ -77,7 +101,7 @@ def _is_done(request: Entry | Refused, output: Output) -> bool:
     return done is not None
 
 
-def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
+def _work(job: Batch, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
     tasks = group([r for r in left if isinstance(r, Entry)])
     progress.took([refused(r) for r in left if isinstance(r, Refused)])
     if not tasks:
@@ -95,10 +119,10 @@ def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Rec
                 tqdm.write(card.notice, file=sys.stderr)
             runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
         loaded = runner.loaded()
-        record.note(device=loaded.device, dtype=loaded.dtype)
+        record.note(**(loaded.loaded or {}))
 
 
-def _start(job: Job, runner: Runner, size: Sizes) -> Card:
+def _start(job: Batch, runner: Runner, size: Sizes) -> Card:
     """Start all pools. Decoders begin while the models still load, where the model's folder says what to decode."""
     from pipelines.runner import Pool
 

@@ -27,9 +27,8 @@ class Card:
     frame_size: dict[str, Any] | None
     """Fields of videollm.video.scale.FrameSize; None is full size."""
     notice: str | None
-    device: str | None = None
-    """None until the model is loaded."""
-    dtype: str | None = None
+    loaded: dict[str, Any] | None = None
+    """Facts for the record that only a loaded model knows: device, dtype, attention, generation settings."""
 
 
 def card(model: VideoLLM, options: FrameOptions) -> Card:
@@ -39,8 +38,12 @@ def card(model: VideoLLM, options: FrameOptions) -> Card:
         sampling=_sampling(model.sampling, options),
         frame_size=_frame_size(model.transform),
         notice=model.notice,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
+        loaded={
+            "device": str(model.device),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "attention": model.llm.config._attn_implementation,
+            "generation": asdict(model.generation),
+        },
     )
 
 

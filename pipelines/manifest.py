@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -87,6 +87,20 @@ def read(inputs: Sequence[str], *, default_question: str | None, limit: int | No
     return entries
 
 
+def entry(request: Request, video: str) -> Entry:
+    """A request with its fingerprint, which does not depend on its id.
+
+    Args:
+        video: how the user names the video.
+    """
+    clip = request.clip
+    asked: list[Any] = [_shown(clip.video), clip.start, clip.end, request.question, request.options, request.system,
+                        request.max_new_tokens]  # fmt: skip
+    if request.subtitles is not None:
+        asked.append(asdict(request.subtitles))
+    return Entry(request=request, video=_shown(video), fingerprint=_hash(asked))
+
+
 def group(entries: Sequence[Entry]) -> list[Task]:
     """One task a clip (video, start, end), in order of first appearance."""
     clips: dict[Clip, list[Entry]] = {}
@@ -127,12 +141,10 @@ def _entry(line: Line, found: Found, default_question: str | None, ids: _Ids) ->
         video, request = _request(line.fields, found, default_question)
     except ValueError as error:
         return refuse(str(error), own)
-    fingerprint = _hash([_shown(request.clip.video), request.clip.start, request.clip.end, request.question,
-                         request.options, request.system, request.max_new_tokens])  # fmt: skip
-    id = ids.unused(f"{PurePosixPath(_shown(video)).stem[:80]}-{fingerprint[:12]}") if own is None else own
+    made = entry(request, video)
+    id = ids.unused(f"{PurePosixPath(made.video).stem[:80]}-{made.fingerprint[:12]}") if own is None else own
     ids.lines[id] = f"{name}, line {line.number}"
-    request = Request(**{**vars(request), "id": id})
-    return Entry(request=request, video=_shown(video), fingerprint=fingerprint)
+    return replace(made, request=replace(request, id=id))
 
 
 class _Ids:

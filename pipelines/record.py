@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from pipelines.card import model_folder
 from pipelines.errors import UserError
-from pipelines.inputs import MANIFESTS, find, is_remote
+from pipelines.inputs import find, is_remote
 from pipelines.output import write_json
 
 PACKAGES: Final = ("videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec")
@@ -40,11 +41,8 @@ class Record:
         """
         config = json.loads(json.dumps(config))
         if self.path.exists():
-            try:
-                self.value = json.loads(self.path.read_text())
-            except ValueError as error:
-                raise UserError(f"{self.path} is not JSON: {error}. Use another -o.") from error
-            _refuse_changes(self.value.get("config", {}), config, self.path.parent)
+            self.value = read_record(self.path.parent)
+            _refuse_changes(self.value["config"], config, self.path.parent)
         elif any(self.path.parent.glob("part-*")):
             raise UserError(f"{self.path.parent} holds results and no run.json. Use another -o.")
         self.value |= {"config": config, "config_hash": _hash(json.dumps(config, sort_keys=True).encode())}
@@ -71,6 +69,24 @@ class Record:
         self.note(**facts)
 
 
+def read_record(folder: Path) -> dict[str, Any]:
+    """What run.json of an output folder holds.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / "run.json"
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Expected the output folder of a job.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}. Run the job again into another -o.") from error
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict) or not value.get("sessions"):
+        raise UserError(f"{path} is no record of a job. Expected the output folder of a job.")
+    return value
+
+
 def model_identity(model: str) -> dict[str, Any]:
     """Which weights a name stands for, where they lie in a folder: file name -> hash, or size."""
     folder = model_folder(model)
@@ -80,10 +96,14 @@ def model_identity(model: str) -> dict[str, Any]:
     return {"name": model, "files": {f.name: _file_identity(f) for f in found}}
 
 
-def manifest_hashes(inputs: list[str]) -> dict[str, str]:
-    """SHA-256 of the manifests on this machine."""
-    local = [f.path for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
-    return {path: _hash(Path(path).read_bytes()) for path in local if Path(path).suffix in MANIFESTS}
+def manifests(inputs: list[str]) -> list[Path]:
+    """Manifests on this machine."""
+    return [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
+
+
+def file_hashes(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files."""
+    return {str(path): _hash(path.read_bytes()) for path in files}
 
 
 def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from pipelines.card import Card, card, identity
 from pipelines.decoder import Decoder, Failure
-from pipelines.job import FrameOptions, ModelOptions
+from pipelines.job import FrameOptions, GenerationOptions, ModelOptions
 from pipelines.manifest import Entry, Task
 from pipelines.rows import Facts, Row, answered, failed
 from videollm.types import Answer as ModelAnswer
-from videollm.types import FrameBatch, Generation, Request
+from videollm.types import FrameBatch, Request
 
 if TYPE_CHECKING:
     from videollm.model import VideoLLM, Visual
@@ -90,7 +90,7 @@ class AnswerOptions:
     """How requests are answered."""
 
     model: ModelOptions
-    generation: Generation
+    generation: GenerationOptions
     questions_per_batch: int
     num_threads: int | None = None
     """Threads of torch on the CPU; None leaves its own choice."""
@@ -195,12 +195,13 @@ def answer(
     model: VideoLLM, works: Sequence[Work], visuals: Sequence[Visual], options: AnswerOptions
 ) -> list[list[Row]]:
     """The rows of every work, one a request."""
+    generation = options.generation.over(model.generation)
 
     def ask(items: Sequence[tuple[int, Entry]]) -> list[ModelAnswer]:
         clips: dict[int, list[Request]] = {}
         for i, entry in items:
             clips.setdefault(i, []).append(entry.request)
-        made = model.answer_batch([(visuals[i], requests) for i, requests in clips.items()], options.generation)
+        made = model.answer_batch([(visuals[i], requests) for i, requests in clips.items()], generation)
         return [a for of_clip in made for a in of_clip]
 
     rows: list[list[Row]] = [[] for _ in works]
