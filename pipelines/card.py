@@ -28,7 +28,7 @@ class Card:
     """Fields of videollm.video.scale.FrameSize; None is full size."""
     notice: str | None
     loaded: dict[str, Any] | None = None
-    """Facts for the record that only a loaded model knows: device, dtype, attention, generation settings."""
+    """Facts for the record that only a loaded model knows: revision, device, dtype, attention, generation settings."""
 
 
 def card(model: VideoLLM, options: FrameOptions) -> Card:
@@ -39,6 +39,7 @@ def card(model: VideoLLM, options: FrameOptions) -> Card:
         frame_size=_frame_size(model.transform),
         notice=model.notice,
         loaded={
+            "revision": model.revision,
             "device": str(model.device),
             "dtype": str(model.dtype).removeprefix("torch."),
             "attention": model.llm.config._attn_implementation,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import platform
 import shutil
@@ -16,11 +17,11 @@ from typing import Any, Final
 from pipelines.card import model_folder
 from pipelines.errors import UserError
 from pipelines.inputs import find, is_remote
+from pipelines.job import ModelOptions
 from pipelines.output import write_json
+from videollm.video.identity import content_hash
 
 PACKAGES: Final = ("videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec")
-HASHED_WHOLE_BYTES: Final = 1 << 20
-"""Model files up to this size are hashed; of larger ones (weights) name and size are."""
 
 
 class Record:
@@ -87,13 +88,21 @@ def read_record(folder: Path) -> dict[str, Any]:
     return value
 
 
-def model_identity(model: str) -> dict[str, Any]:
-    """Which weights a name stands for, where they lie in a folder: file name -> hash, or size."""
-    folder = model_folder(model)
-    if folder is None:
-        return {"name": model}
-    found = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-    return {"name": model, "files": {f.name: _file_identity(f) for f in found}}
+def model_identity(options: ModelOptions) -> dict[str, Any]:
+    """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    folder = model_folder(options.model)
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")) if folder else []
+    found: dict[str, Any] = {"name": options.model} | (
+        {"files": {f.name: content_hash(f) for f in files}} if files else {}
+    )
+    if options.connector_weights is not None and Path(options.connector_weights).is_file():
+        found["connector_weights"] = content_hash(Path(options.connector_weights))
+    if options.connector is not None:
+        from connectors import load_connector
+
+        source = inspect.getsourcefile(load_connector(options.connector))
+        found["connector_code"] = None if source is None else content_hash(Path(source))
+    return found
 
 
 def manifests(inputs: list[str]) -> list[Path]:
@@ -119,11 +128,6 @@ def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> N
         )
 
 
-def _file_identity(file: Path) -> str:
-    size = file.stat().st_size
-    return _hash(file.read_bytes()) if size <= HASHED_WHOLE_BYTES else f"{size} bytes"
-
-
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -133,7 +137,9 @@ def _now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    from av import library_versions
+
+    found = {"ffmpeg": ".".join(map(str, library_versions["libavcodec"]))}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -82,6 +82,7 @@ class VideoLLM(nn.Module):
         self.transform = TRANSFORMS[settings.pop("kind")](**settings)
         self.generation = Generation(**config.generation)
         self.notice = config.notice
+        self.revision: str | None = None
         self.tower: VisionTower = TOWERS[config.vision["kind"]](config.vision["config"], config.vision["select_layer"])
         llm_config = AutoConfig.for_model(**config.llm)
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
