@@ -1,0 +1,1 @@
+"""From raw answers to scores: parsers, metrics, statistics, tables."""
