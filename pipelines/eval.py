@@ -89,14 +89,14 @@ def _absolute(benchmark: str) -> str:
 
 
 def _folder(job: Job, benchmark: Benchmark) -> Path:
-    folder = job.data or getattr(benchmark, "folder", None)
+    folder = job.data or benchmark.folder
     if folder is None:
         raise UserError(f"{job.benchmark} needs --data: the folder with its official annotation files and videos.")
     if not folder.is_dir():
         raise UserError(
             f"--data is {folder}, expected a folder with the annotation files and videos of {job.benchmark}."
         )
-    return Path(folder).absolute()
+    return folder.absolute()
 
 
 def _check_subtitles(job: Job, samples: Sequence[Sample]) -> None:

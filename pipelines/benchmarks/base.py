@@ -57,6 +57,8 @@ class Benchmark(ABC):
     """Grouping whose groups weigh the same in the headline score; None: every question weighs the same."""
     max_new_tokens: ClassVar[int] = 64
     """Tokens of an answer, unless the user says otherwise."""
+    folder: Path | None = None
+    """Where its files lie if the user names no folder."""
     subtitles_heading: ClassVar[str] = "This video's subtitles are listed below:"
     """Line above the subtitles of the sampled frames, which stand before the prompt."""
 
