@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.job import FrameOptions, ModelOptions
 from pipelines.rows import Identity
+from videollm.feature_cache import tower_key
 from videollm.video.sample import Sampling
 from videollm.video.transform import Preprocessing, Transform
 
@@ -30,9 +31,11 @@ class Card:
     device: str | None = None
     """None until the model is loaded."""
     dtype: str | None = None
+    tower: str | None = None
+    """Its `videollm.feature_cache.tower_key`, where one is wanted."""
 
 
-def card(model: VideoLLM, options: FrameOptions) -> Card:
+def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) -> Card:
     """The card of a loaded model, with the user's choice of frames."""
     return Card(
         identity=identity(model),
@@ -41,6 +44,7 @@ def card(model: VideoLLM, options: FrameOptions) -> Card:
         notice=model.notice,
         device=str(model.device),
         dtype=str(model.dtype).removeprefix("torch."),
+        tower=tower_key(model) if with_tower else None,
     )
 
 

@@ -78,7 +78,17 @@ def _probe(*, video: str) -> tuple[frames.Header, memoryview]:
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
 
 
-_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {"decode": _decode, "probe": _probe}
+def _digest(*, video: str) -> tuple[frames.Header, memoryview]:
+    from videollm.video.content import content_digest
+
+    return {"status": "ok", "digest": content_digest(video)}, memoryview(b"")
+
+
+_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {
+    "decode": _decode,
+    "probe": _probe,
+    "digest": _digest,
+}
 
 
 def _die_with(parent: int) -> None:

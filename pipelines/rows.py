@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from pipelines.manifest import Entry, Refused, Task
@@ -26,6 +26,10 @@ class Facts:
     frame_width: int | None = None
     decode_seconds: float = 0.0
     encode_seconds: float = 0.0
+
+    def of_frames(self) -> dict[str, Any]:
+        """Those that are the same however long it took to learn them."""
+        return {k: v for k, v in asdict(self).items() if k not in ("decode_seconds", "encode_seconds")}
 
     def shared_by(self, num_requests: int) -> Facts:
         """The same for one of so many requests on the clip: seconds are divided, so that a column's sum is right."""
