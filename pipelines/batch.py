@@ -27,6 +27,7 @@ from pipelines.stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer
 
 if TYPE_CHECKING:
     from pipelines.runner import Pool, Runner
+    from videollm.feature_cache import FeatureCache
 
 NUM_EXAMPLES: Final = 3
 SECONDS: Final = ("decode_seconds", "encode_seconds", "generate_seconds")
@@ -73,6 +74,7 @@ def run(
 
         dry_run(job, requests)
         return
+    cache = job.cache.open()
     with Output(job.output, job.format, job.rows_per_shard) as output:
         record = Record(job.output)
         config = {**described, **job.described(), "model": model_identity(job.model)}
@@ -84,7 +86,7 @@ def run(
         left = [r for r in requests if not _is_done(r, output)]
         progress = _Progress(output, left)
         if left:
-            _work(job, left, output, record, progress)
+            _work(job, cache, left, output, record, progress)
         output.flush()
         record.finish(rows=dict(output.counts()), **progress.facts())
         progress.summary(already=len(requests) - len(left))
@@ -101,7 +103,14 @@ def _is_done(request: Entry | Refused, output: Output) -> bool:
     return done is not None
 
 
-def _work(job: Batch, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
+def _work(
+    job: Batch,
+    cache: FeatureCache | None,
+    left: Sequence[Entry | Refused],
+    output: Output,
+    record: Record,
+    progress: _Progress,
+) -> None:
     tasks = group([r for r in left if isinstance(r, Entry)])
     progress.took([refused(r) for r in left if isinstance(r, Refused)])
     if not tasks:
@@ -111,18 +120,22 @@ def _work(job: Batch, left: Sequence[Entry | Refused], output: Output, record: R
     with Runner(job.workers, job.model.connector) as runner:
         cpus, gpus = runner.resources()
         size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
-        card = _start(job, runner, size)
+        card = _start(job, cache, runner, size)
         record.note(sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
                     start_seconds=progress.elapsed())  # fmt: skip
         with progress.bar(len(tasks)):
             if card.notice:
                 tqdm.write(card.notice, file=sys.stderr)
             runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
+        if cache is not None:
+            progress.num_cached = runner.num_cached
+            for problem in runner.problems():
+                print(problem, file=sys.stderr)
         loaded = runner.loaded()
         record.note(**(loaded.loaded or {}))
 
 
-def _start(job: Batch, runner: Runner, size: Sizes) -> Card:
+def _start(job: Batch, cache: FeatureCache | None, runner: Runner, size: Sizes) -> Card:
     """Start all pools. Decoders begin while the models still load, where the model's folder says what to decode."""
     from pipelines.runner import Pool
 
@@ -132,6 +145,7 @@ def _start(job: Batch, runner: Runner, size: Sizes) -> Card:
         generation=job.generation,
         questions_per_batch=workers.questions_per_batch,
         num_threads=size.num_threads,
+        cache=cache,
     )
     folder = Path(job.model.model)
     brought = folder if workers.address is not None and folder.is_dir() else None
@@ -141,13 +155,15 @@ def _start(job: Batch, runner: Runner, size: Sizes) -> Card:
                     num_gpus=num_gpus, model_folder=brought)  # fmt: skip
 
     if workers.split_llm:
-        encode = pool(Encode, job.model, size.num_threads, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
+        encode = pool(Encode, job.model, size.num_threads, cache, size=size.num_encoders,
+                      num_gpus=size.gpus_per_encoder)  # fmt: skip
         runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     else:
         runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     runner.load(job.frames)
-    card = peek(job.model, job.frames) or runner.loaded()
-    runner.decode_with(Pool(stage=Decode, arguments=(card, job.frames, workers.decode_timeout), size=size.num_decoders))
+    card = (peek(job.model, job.frames) if cache is None else None) or runner.loaded()
+    decode = (card, job.frames, workers.decode_timeout, cache)
+    runner.decode_with(Pool(stage=Decode, arguments=decode, size=size.num_decoders))
     return card
 
 
@@ -158,6 +174,8 @@ class _Progress:
         self.output, self.num_left = output, len(left)
         self.began = time.monotonic()
         self.clips = 0
+        self.num_cached: int | None = None
+        """Of them, how many came from the feature cache; None without one."""
         self.rows: Counter[str] = Counter()
         self.examples: list[Row] = []
         """The first answers, to show."""
@@ -198,6 +216,7 @@ class _Progress:
         return {
             "wall_seconds": time.monotonic() - self.began,
             "clips": self.clips,
+            "clips_from_cache": self.num_cached,
             "made": dict(self.rows),
         } | self.seconds
 
@@ -214,7 +233,8 @@ class _Progress:
         for row in self.examples:
             print(_shown(row))
         print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")
-        print(f"This run: {self.clips:,} clips, {self.rows.total():,} rows in {wall:.1f} s, "
+        cached = "" if self.num_cached is None else f" ({self.num_cached:,} from the feature cache)"
+        print(f"This run: {self.clips:,} clips{cached}, {self.rows.total():,} rows in {wall:.1f} s, "
               f"{self.clips / wall:.2f} clips/s; time of the workers: {shares}.")  # fmt: skip
         if errors := counts.total() - counts[OK]:
             print(f"{errors:,} rows are errors; column `error` says why. --retry-errors runs them again.")

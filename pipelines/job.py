@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from pipelines.errors import UserError
+from pipelines.inputs import absolute, is_remote
+from videollm.feature_cache import FeatureCache
 from videollm.types import Generation
 
 
@@ -100,6 +103,31 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheOptions:
+    """What is kept for other jobs. It changes no answer."""
+
+    feature_cache: str | None = None
+    """Folder for what the vision tower makes of clips: other questions or connectors on them decode nothing again."""
+    feature_cache_gb: float = 50.0
+    """Size of that folder; what was unused for longest is deleted."""
+
+    def open(self) -> FeatureCache | None:
+        """The feature cache, its folder made.
+
+        Raises:
+            UserError: it is no local folder.
+            ValueError: it cannot be written, or its size is not above 0.
+        """
+        if self.feature_cache is None:
+            return None
+        if is_remote(self.feature_cache):
+            raise UserError(f"--feature-cache is {self.feature_cache}, expected a local folder.")
+        cache = FeatureCache(Path(absolute(self.feature_cache)), int(self.feature_cache_gb * 1e9))
+        cache.check()
+        return cache
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """What all batch commands have in common."""
 
@@ -109,6 +137,7 @@ class Batch:
     frames: FrameOptions = field(default_factory=FrameOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     format: Literal["parquet", "jsonl"] = "parquet"
     """File format of the results."""
     rows_per_shard: int = 10_000

@@ -19,7 +19,7 @@ from pipelines.errors import UserError
 from pipelines.inputs import find, is_remote
 from pipelines.job import ModelOptions
 from pipelines.output import write_json
-from videollm.video.identity import content_hash
+from videollm.video.content import quick_hash
 
 PACKAGES: Final = ("videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec")
 
@@ -93,15 +93,15 @@ def model_identity(options: ModelOptions) -> dict[str, Any]:
     folder = model_folder(options.model)
     files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")) if folder else []
     found: dict[str, Any] = {"name": options.model} | (
-        {"files": {f.name: content_hash(f) for f in files}} if files else {}
+        {"files": {f.name: quick_hash(f) for f in files}} if files else {}
     )
     if options.connector_weights is not None and Path(options.connector_weights).is_file():
-        found["connector_weights"] = content_hash(Path(options.connector_weights))
+        found["connector_weights"] = quick_hash(Path(options.connector_weights))
     if options.connector is not None:
         from connectors import load_connector
 
         source = inspect.getsourcefile(load_connector(options.connector))
-        found["connector_code"] = None if source is None else content_hash(Path(source))
+        found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
 
 

@@ -21,7 +21,7 @@ def name(score: Score) -> str:
 
 def _headline(run: ScoredRun) -> Table:
     overall = [s for s in run.scores if s.grouping is None]
-    rows = [
+    rows: list[Sequence[str | int]] = [
         [s.setting, name(s), s.over_all.num, s.over_all.num_clusters, *_cells(s), _compat(s, overall)]
         for s in overall
         if s.rule == "strict"
@@ -33,7 +33,7 @@ def _headline(run: ScoredRun) -> Table:
 def _statuses(run: ScoredRun) -> Table:
     found = {setting: run.statuses(setting) for setting in run.settings}
     statuses = sorted({s for counts in found.values() for s in counts}, key=lambda s: (s != OK, s))
-    rows = [
+    rows: list[Sequence[str | int]] = [
         [setting, status, counts[status], hundredths(counts[status] / counts.total())]
         for setting, counts in found.items()
         for status in statuses
@@ -47,7 +47,7 @@ def _groups(run: ScoredRun) -> list[Table]:
     made = []
     for grouping in dict.fromkeys(s.grouping for s in run.scores if s.grouping is not None):
         of_grouping = [s for s in run.scores if s.grouping == grouping and s.metric == metric]
-        rows = [
+        rows: list[Sequence[str | int]] = [
             [s.setting, str(s.group), s.over_all.num, s.over_all.num_clusters, *_cells(s), _compat(s, of_grouping)]
             for s in of_grouping
             if s.rule == "strict"
