@@ -181,7 +181,7 @@ def _request(fields: Row, found: Found, default_question: str | None) -> tuple[s
         id="",
         clip=clip,
         question=question,
-        options=_field(fields, "options", _options) or (),
+        options=_field(fields, "options", parse_options) or (),
         system=_field(fields, "system", _text),
         max_new_tokens=_field(fields, "max_new_tokens", _count),
     )
@@ -224,8 +224,12 @@ def _count(value: Any) -> int:
     return int(value)
 
 
-def _options(value: Any) -> tuple[str, ...]:
-    """A list of texts, or (CSV) one as JSON or with | between."""
+def parse_options(value: Any) -> tuple[str, ...]:
+    """A list of texts, or (CSV) one as JSON or with | between.
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else value.split("|")
     if not isinstance(value, list | tuple) or not value:

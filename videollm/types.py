@@ -21,6 +21,10 @@ class Clip:
     """Seconds from the start of the video; None is its first frame."""
     end: float | None = None
     """Seconds, exclusive; None is the end of the video."""
+    cut_end: bool = False
+    """Whether an end past that of the video means that of the video, instead of an error."""
+    fps: float | None = None
+    """Frames a second of a folder of images; None is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

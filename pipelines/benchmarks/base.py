@@ -47,11 +47,11 @@ class Sample:
 class Benchmark(ABC):
     """A benchmark; subclasses say what is particular to it."""
 
-    kind: ClassVar[Kind] = "choice"
+    kind: Kind = "choice"
     """How answers are scored: by the option they name, by their words, or as captions."""
     splits: ClassVar[tuple[str, ...]] = ("test",)
     """Names for --split; the first is run if none is given."""
-    groups: ClassVar[tuple[str, ...]] = ()
+    groups: tuple[str, ...] = ()
     """Groupings that get a table, in this order."""
     macro: ClassVar[str | None] = None
     """Grouping whose groups weigh the same in the headline score; None: every question weighs the same."""
