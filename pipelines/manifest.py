@@ -96,6 +96,7 @@ def entry(request: Request, video: str) -> Entry:
     clip = request.clip
     asked: list[Any] = [_shown(clip.video), clip.start, clip.end, request.question, request.options, request.system,
                         request.max_new_tokens]  # fmt: skip
+    asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
     if request.subtitles is not None:
         asked.append(asdict(request.subtitles))
     return Entry(request=request, video=_shown(video), fingerprint=_hash(asked))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -106,8 +106,7 @@ class Decode:
             return None
         return make_key(
             content=digest,
-            start=clip.start,
-            end=clip.end,
+            part={name: value for name, value in asdict(clip).items() if name != "video"},
             sampling=self.card.sampling,
             frame_size=self.card.frame_size,
             decoder=self.options.decoder,

@@ -42,43 +42,50 @@ class Own(Benchmark):
     def __init__(self, path: Path) -> None:
         if path.suffix not in TABLES:
             raise UserError(f"{path} is no table of questions; expected {' or '.join(TABLES)}.")
-        self.path = path
-        self._rows = list(TABLES[path.suffix](path))
-        with_options = [row for row in self._rows if row.values.get("options") not in (None, "")]
-        if 0 < len(with_options) < len(self._rows):
-            without = next(row for row in self._rows if row.values.get("options") in (None, ""))
+        self.path, self.folder = path, path.absolute().parent
+
+    def samples(self, folder: Path, split: str) -> list[Sample]:
+        """Questions in the order of the file."""
+        rows = list(TABLES[self.path.suffix](self.path))
+        with_options = [row for row in rows if row.values.get("options") not in (None, "")]
+        if 0 < len(with_options) < len(rows):
+            without = next(row for row in rows if row.values.get("options") in (None, ""))
             raise UserError(
                 f"{without.where} has no options but {with_options[0].where} has. Put open-ended questions and those "
                 "with options into files of their own: they are scored in different ways."
             )
-        self.kind = "choice" if with_options else "open"
-        names = dict.fromkeys(name for row in self._rows for name in row.values)
-        self.groups = tuple(name for name in names if name == "group" or name.startswith("group_"))
+        names = dict.fromkeys(name for row in rows for name in row.values)
+        groups = tuple(name for name in names if name == "group" or name.startswith("group_"))
+        samples = checked(_samples(rows, groups, folder), [self.path])
+        self.take_after(samples)
+        return samples
 
-    def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the file."""
-        return checked(self._samples(folder), [self.path])
+    def take_after(self, samples: Sequence[Sample]) -> None:
+        """Be what these questions, read from the table now or before, make of it."""
+        self.kind = "choice" if samples[0].options else "open"
+        self.groups = tuple(samples[0].groups)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
         """The table."""
         return [self.path]
 
-    def _samples(self, folder: Path) -> Iterator[Sample]:
-        for number, row in enumerate(self._rows, 1):
-            video = row.text("video")
-            start, end = row.segment()
-            options = _texts(row, "options") if self.kind == "choice" else ()
-            if options and not 1 < len(options) <= len(ascii_uppercase):
-                raise row.wrong("options", f"2 to {len(ascii_uppercase)} of them")
-            yield Sample(
-                id=row.text("id") if row.values.get("id") not in (None, "") else f"{Path(video).stem}-{number}",
-                clip=Clip(video=video if is_remote(video) else str(folder / video), start=start, end=end),
-                question=row.text("question"),
-                options=options,
-                answer=_choice(row, options) if options else _texts(row, "answer"),
-                groups={name: row.text(name) for name in self.groups},
-                subtitles=_subtitles(row, folder),
-            )
+
+def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Iterator[Sample]:
+    for number, row in enumerate(rows, 1):
+        video = row.text("video")
+        start, end = row.segment()
+        options = _texts(row, "options") if row.values.get("options") not in (None, "") else ()
+        if options and not 1 < len(options) <= len(ascii_uppercase):
+            raise row.wrong("options", f"2 to {len(ascii_uppercase)} of them")
+        yield Sample(
+            id=row.text("id") if row.values.get("id") not in (None, "") else f"{Path(video).stem}-{number}",
+            clip=Clip(video=video if is_remote(video) else str(folder / video), start=start, end=end),
+            question=row.text("question"),
+            options=options,
+            answer=_choice(row, options) if options else _texts(row, "answer"),
+            groups={name: row.text(name) for name in groups},
+            subtitles=_subtitles(row, folder),
+        )
 
 
 def _texts(row: Fields, name: str) -> tuple[str, ...]:

@@ -177,7 +177,14 @@ def tempcompass_caption_matching(text: str, options: Sequence[str], answer: int)
 
 _LMMS_EVAL_FORMS: Final = (("({})", 6), ("{}.", 5), ("{}:", 4), ("{})", 3), ("{} ", 2))
 _LMMS_EVAL_PHRASES: Final = (
-    *("the answer is", "answer is", "the correct answer is", "correct answer is", "the best answer is", "best answer is"),
+    *(
+        "the answer is",
+        "answer is",
+        "the correct answer is",
+        "correct answer is",
+        "the best answer is",
+        "best answer is",
+    ),
     *("the correct option is", "correct option is", "the best option is", "best option is", "the choice is"),
     *("choice is", "the correct choice is", "correct choice is", "i choose", "i select", "i pick", "my answer is"),
     *("my choice is", "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.benchmarks import load_benchmark
+from pipelines.benchmarks import Own, load_benchmark
 from pipelines.benchmarks.base import Benchmark, Sample
 from pipelines.errors import UserError
 from pipelines.output import read_rows
@@ -98,6 +98,8 @@ def score_run(folder: Path, judge: str | None = None) -> ScoredRun:
     if "benchmark" not in config:
         raise UserError(f"{folder} holds no eval: run.json names no benchmark. Expected the output of `videollm eval`.")
     benchmark = load_benchmark(config["benchmark"])
+    if isinstance(benchmark, Own):
+        benchmark.take_after(samples)
     rows = {row["id"]: row for row in read_rows(folder)}
     items: list[Scored] = []
     for setting in config["subtitles"]:

@@ -44,9 +44,10 @@ def test_every_column(name: str, given: Any, tmp_path: Path) -> None:
     row = {**ROW, "options": given, "id": 7, "start": 1, "end": 2.5, "subtitles": "s/a.srt", "group": "cats",
            "group_length": "short", "notes": "blurred"}  # fmt: skip
     benchmark = table(tmp_path / name, row)
-    assert (benchmark.kind, benchmark.groups, benchmark.splits) == ("choice", ("group", "group_length"), ("all",))
     assert benchmark.files(tmp_path, "all") == [tmp_path / name]
-    assert benchmark.samples(tmp_path, "all") == [
+    samples = benchmark.samples(tmp_path, "all")
+    assert (benchmark.kind, benchmark.groups, benchmark.splits) == ("choice", ("group", "group_length"), ("all",))
+    assert samples == [
         Sample(
             id="7",
             clip=Clip(video=str(tmp_path / "a.mp4"), start=1.0, end=2.5),
@@ -129,7 +130,9 @@ def test_what_could_be_read_in_two_ways_is_refused(changes: dict[str, Any], said
 )
 def test_open_questions(name: str, answer: Any, right: tuple[str, ...], tmp_path: Path) -> None:
     row = {"video": "a.mp4", "question": "What rolls?", "answer": answer}
-    assert table(tmp_path / name, row).kind == "open"
+    benchmark = table(tmp_path / name, row)
+    benchmark.samples(tmp_path, "all")
+    assert benchmark.kind == "open"
     sample = only(tmp_path / name, row)
     assert (sample.options, sample.answer) == ((), right)
     assert Own(tmp_path / name).prompt(sample) == "What rolls?"
@@ -138,12 +141,12 @@ def test_open_questions(name: str, answer: Any, right: tuple[str, ...], tmp_path
 @pytest.mark.parametrize("name", ["q.jsonl", "q.csv"])
 def test_mixed_tables_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"line \d has no options but .*line \d has"):
-        table(tmp_path / name, ROW | {"options": "red|green"}, ROW | {"options": ""})
+        table(tmp_path / name, ROW | {"options": "red|green"}, ROW | {"options": ""}).samples(tmp_path, "all")
 
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
-        Own(tmp_path / "none.jsonl")
+        Own(tmp_path / "none.jsonl").samples(tmp_path, "all")
     with pytest.raises(UserError, match="is no table of questions"):
         Own(tmp_path / "q.xlsx")
     with pytest.raises(UserError, match="No questions"):
@@ -154,7 +157,7 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
         table(tmp_path / "q.jsonl", {**ROW, "group": "x"}, ROW).samples(tmp_path, "all")
     (tmp_path / "q.csv").write_bytes("video,question,answer\nZoë.mp4,Who?,Zoë\n".encode("latin-1"))
     with pytest.raises(UserError, match="is not UTF-8"):
-        Own(tmp_path / "q.csv")
+        Own(tmp_path / "q.csv").samples(tmp_path, "all")
 
 
 def test_a_table_is_a_benchmark_by_its_name(tmp_path: Path) -> None:
