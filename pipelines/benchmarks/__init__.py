@@ -8,10 +8,28 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from pipelines.benchmarks.activitynet_qa import ActivityNetQA
 from pipelines.benchmarks.base import Benchmark
+from pipelines.benchmarks.captions import MSRVTT, VATEX
+from pipelines.benchmarks.longvideobench import LongVideoBench
+from pipelines.benchmarks.lvbench import LVBench
+from pipelines.benchmarks.mlvu import MLVU
+from pipelines.benchmarks.perception_test import PerceptionTest
+from pipelines.benchmarks.shapes import Shapes
+from pipelines.benchmarks.tempcompass import TempCompass
 from pipelines.errors import UserError
 
-BENCHMARKS: Final[dict[str, type[Benchmark]]] = {}
+BENCHMARKS: Final[dict[str, type[Benchmark]]] = {
+    "mlvu": MLVU,
+    "longvideobench": LongVideoBench,
+    "lvbench": LVBench,
+    "perception_test": PerceptionTest,
+    "tempcompass": TempCompass,
+    "activitynet_qa": ActivityNetQA,
+    "msrvtt": MSRVTT,
+    "vatex": VATEX,
+    "shapes": Shapes,
+}
 """Name for `videollm eval` -> class."""
 
 
