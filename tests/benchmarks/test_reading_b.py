@@ -12,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import questions
 from pipelines.benchmarks import load_benchmark
 from pipelines.benchmarks.base import Sample
 from pipelines.errors import UserError
+from pipelines.scoring.compare import Point, compare
 from videollm.types import Clip
 
 CAPTION = "Describe this video in one sentence."
@@ -598,3 +600,36 @@ def test_missing_files_are_named(name: str, damage: Damage) -> None:
 def test_files_of_another_shape_are_named(name: str, damage: Damage) -> None:
     other = {"mlvu": "{}"}.get(name, "[]")
     assert "expected" in damage(name, lambda path: path.write_text(other))
+
+
+# On the way to a score.
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_questions_come_back_from_the_run(name: str, tmp_path: Path) -> None:
+    questions.save(SAMPLES[name], tmp_path)
+    assert questions.load(tmp_path) == SAMPLES[name]
+
+
+def test_requests_bring_the_subtitles_of_the_cut_video(miniature_folder: Callable[[str], Path]) -> None:
+    benchmark = load_benchmark("longvideobench")
+    found = list(benchmark.samples(miniature_folder("longvideobench"), "val"))
+    made = questions.requests(found, benchmark, subtitles=[True], circular=False, own_prompt=True, cut=True)
+    subtitles = made[-1].request.subtitles
+    assert subtitles is not None
+    assert [(c.start, c.text) for c in subtitles.cues] == [(-100.0, "long before"), (1.0, "there it goes")]
+
+
+def test_a_question_counts_in_each_of_its_groups() -> None:
+    found = SAMPLES["lvbench test"]
+    a, b = (
+        [Point(id=s.id, cluster=s.clip.video, groups=s.groups, value=v) for s, v in zip(found, values, strict=True)]
+        for values in ((0.0, 0.0, 1.0), (0.0, 1.0, 1.0))
+    )
+    groups = compare(a, b, group_by=("question_type",), draws=100).groups["question_type"]
+    assert {g.value: (g.mean_a, g.mean_b) for g in groups} == {
+        "entity recognition": (1.0, 1.0),
+        "event understanding": (0.0, 1.0),
+        "key information retrieval": (0.0, 0.0),
+        "reasoning": (0.0, 1.0),
+    }
