@@ -70,8 +70,13 @@ def _one_choice(sample: Sample, row: Row | None) -> Mark:
         status=OK,
         reading=ascii_uppercase[choice.option],
         rule=choice.rule,
-        strict={"accuracy": float(choice.option == sample.answer)},
+        strict={"accuracy": float(_is_right(choice.option, sample))},
     )
+
+
+def _is_right(option: int, sample: Sample) -> bool:
+    """Whether an option is the right one, or a copy of it (NExT-QA and MLVU have some)."""
+    return isinstance(sample.answer, int) and sample.options[option] == sample.options[sample.answer]
 
 
 def mark_open(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.benchmarks import Own, load_benchmark
-from pipelines.benchmarks.base import Benchmark, Sample
+from pipelines.benchmarks.base import Benchmark, Sample, each
 from pipelines.errors import UserError
 from pipelines.output import read_rows
 from pipelines.questions import load, variants
@@ -153,8 +153,8 @@ def _scores(benchmark: Benchmark, setting: str, items: Sequence[Scored]) -> Iter
     for macro in dict.fromkeys([benchmark.macro, None]):
         yield from _figures(benchmark, found, setting=setting, macro=macro)
     for grouping in benchmark.groups:
-        for group in sorted({i.sample.groups[grouping] for i in found}):
-            members = [i for i in found if i.sample.groups[grouping] == group]
+        for group in sorted({g for i in found for g in each(i.sample.groups[grouping])}):
+            members = [i for i in found if group in each(i.sample.groups[grouping])]
             yield from _figures(benchmark, members, setting=setting, grouping=grouping, group=group)
 
 
@@ -183,7 +183,7 @@ def _figures(
 
 def _mean(items: Sequence[Scored], *, rule: str, metric: str, macro: str | None) -> Estimate:
     """A mean with its interval, which is cut at the ends of the scale."""
-    groups = None if macro is None else [i.sample.groups[macro] for i in items]
+    groups = None if macro is None else [str(i.sample.groups[macro]) for i in items]
     found = estimate([getattr(i.mark, rule)[metric] for i in items], [i.video for i in items], groups)
     if found.low is None or found.high is None:
         return found
