@@ -7,11 +7,9 @@ random or fixed fallback ("C") is no answer here. They score beside `read_choice
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Final
-
-Official = Callable[[str, Sequence[str], int], bool]
 
 _PREFIXES: Final = ("The best answer is", "The correct answer is", "The answer is", "The answer")
 _LONGVIDEOBENCH_PREFIXES: Final = (
@@ -173,69 +171,6 @@ def tempcompass_caption_matching(text: str, options: Sequence[str], answer: int)
     right = options[answer]
     title = right.split(": ")[0]
     return said is not None and said in (right, right.split(":")[0], right.split(": ")[1], title.split()[1])
-
-
-_LMMS_EVAL_FORMS: Final = (("({})", 6), ("{}.", 5), ("{}:", 4), ("{})", 3), ("{} ", 2))
-_LMMS_EVAL_PHRASES: Final = (
-    *(
-        "the answer is",
-        "answer is",
-        "the correct answer is",
-        "correct answer is",
-        "the best answer is",
-        "best answer is",
-    ),
-    *("the correct option is", "correct option is", "the best option is", "best option is", "the choice is"),
-    *("choice is", "the correct choice is", "correct choice is", "i choose", "i select", "i pick", "my answer is"),
-    *("my choice is", "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは"),
-)
-
-
-def lmms_eval(text: str, options: Sequence[str], answer: int) -> bool:
-    """lmms-eval's own parser, used for Video-MME, MLVU and LVBench: letters A to D, by form, the last one wins.
-
-    Forms from strongest to weakest: at the start, at the end, after a phrase (each letter's first place after it, so
-    "The correct answer is C. Because he" is B), "(B)", "B.", "B:", "B)", "B ", and any B at all.
-
-    Source: lmms-eval, tasks/_task_utils/mcq_extract.py, extract_mcq_answer.
-    """
-    said = text.strip()
-    for char in ",.!?;:'\"":
-        said = said.strip(char)
-    if not said:
-        return False
-    said, padded = said.strip(), f" {said} "
-    found: list[tuple[int, int, str]] = []
-    for letter in "ABCD":
-        for form, strength in _LMMS_EVAL_FORMS:
-            if (at := padded.rfind(form.format(letter))) >= 0:
-                found.append((strength, at, letter))
-        for phrase in _LMMS_EVAL_PHRASES:
-            if (at := padded.lower().find(phrase)) >= 0 and (at := padded.find(letter, at + len(phrase))) >= 0:
-                found.append((7, at, letter))
-        if said.startswith(letter) and not said[1:2].isalpha():
-            found.append((10, 0, letter))
-        if said.endswith(letter) and not said[-2:-1].isalpha():
-            found.append((9, len(padded) - 1, letter))
-    found = found or [(0, padded.rfind(letter), letter) for letter in "ABCD" if letter in padded]
-    return bool(found) and _is_letter(max(found, key=lambda one: one[:2])[2], answer)
-
-
-OFFICIAL: Final[Mapping[str, Official]] = {
-    "videomme": videomme,
-    "longvideobench": longvideobench,
-    "mvbench": mvbench,
-    "mlvu": mlvu,
-    "lvbench": lvbench,
-    "egoschema": egoschema,
-    "perception_test": perception_test,
-    "nextqa": nextqa,
-    "tempcompass_multi_choice": tempcompass_multi_choice,
-    "tempcompass_yes_no": tempcompass_yes_no,
-    "tempcompass_caption_matching": tempcompass_caption_matching,
-    "lmms_eval": lmms_eval,
-}
-"""Name of a rule -> the rule."""
 
 
 def _without(text: str, phrases: Sequence[str]) -> str:

@@ -1,8 +1,10 @@
 """Each rule was also compared with the original's code on 18,000 generated texts: no difference."""
 
+from inspect import isfunction
+
 import pytest
 
-from pipelines.scoring.official import OFFICIAL
+from pipelines.scoring import official
 
 ACTS = ("opens the fridge", "washes dishes", "reads a book", "leaves")
 FIVE = ("one cat", "two cats", "a dog", "a bird", "nothing")
@@ -78,21 +80,15 @@ RULES = [
     ("tempcompass_caption_matching", "Caption B: The man walks.", CAPTIONS, {B}),
     ("tempcompass_caption_matching", "the man walks", CAPTIONS, set()),
     ("tempcompass_caption_matching", "Sentence A", CAPTIONS, set()),
-    ("lmms_eval", "Answer: (B) because he does", ACTS, {B}),
-    ("lmms_eval", "The correct answer is C. Because he reads", ACTS, {B}),
-    ("lmms_eval", "A or B", ACTS, {A}),
-    ("lmms_eval", "So it is D", ACTS, {D}),
-    ("lmms_eval", "Because", ACTS, {B}),
-    ("lmms_eval", "E", FIVE, set()),
-    ("lmms_eval", "...", ACTS, set()),
 ]
 
 
 @pytest.mark.parametrize(("rule", "text", "options", "accepted"), RULES)
 def test_follows_the_official_rule(rule: str, text: str, options: tuple[str, ...], accepted: set[int]) -> None:
-    official = OFFICIAL[rule]
-    assert {answer for answer in range(len(options)) if official(text, options, answer)} == accepted
+    is_right = getattr(official, rule)
+    assert {answer for answer in range(len(options)) if is_right(text, options, answer)} == accepted
 
 
 def test_every_rule_has_a_table() -> None:
-    assert {rule for rule, *_ in RULES} == set(OFFICIAL)
+    rules = {name for name, rule in vars(official).items() if isfunction(rule) and not name.startswith("_")}
+    assert {rule for rule, *_ in RULES} == rules
