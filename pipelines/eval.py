@@ -54,6 +54,8 @@ def main(job: Job) -> None:
         raise UserError(f"--split is {split!r}; {job.benchmark} has {', '.join(benchmark.splits)}.")
     files = benchmark.files(folder, split)
     samples = checked(benchmark.samples(folder, split), files)[: job.limit]
+    if job.prompt == "model":  # which shows all options with letters
+        samples = [replace(s, lettered=True) for s in samples]
     _check_subtitles(job, samples)
     _show_missing(samples, folder)
     job = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))

@@ -44,10 +44,10 @@ def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> li
 
     Args:
         subtitles: without, with, or both.
-        circular: with every rotation of its options.
+        circular: with every rotation of its options, if it shows them.
     """
-    rotations = len(sample.options) if circular else 1
-    return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(max(rotations, 1))]
+    rotations = len(sample.options) if circular and sample.options and sample.lettered else 1
+    return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(rotations)]
 
 
 def requests(

@@ -28,6 +28,8 @@ class Sample:
     question: str
     options: tuple[str, ...] = ()
     """Texts to choose from, without their letters."""
+    lettered: bool = True
+    """Whether the prompt puts letters before them: if not, an answer must name one by its words."""
     answer: int | tuple[str, ...] | None = None
     """Index of the right option; or all texts that are right (references of a caption); None: not published."""
     groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)

@@ -49,6 +49,7 @@ def _samples(folder: Path, questions: Path) -> Iterator[Sample]:
             clip=Clip(video=str(folder / fields.text("video"))),
             question=fields.text("question"),
             options=options,
+            lettered=False,
             answer=fields.option("answer", options),
             groups={"kind": fields.text("kind"), "temporal": "yes" if fields.values.get("temporal") else "no"},
         )

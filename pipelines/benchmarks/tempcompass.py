@@ -75,6 +75,7 @@ def _samples(folder: Path, task: str, file: Path) -> Iterator[Sample]:
             clip=Clip(video=find_video(videos, video)),
             question=question,
             options=options,
+            lettered=task != "yes_no",
             answer=answer,
             groups={"task": task, "dim": dim},
         )

@@ -26,7 +26,7 @@ class Choice:
     """The rule that fired; where there is no option, why not."""
 
 
-def read_choice(text: str, options: Sequence[str]) -> Choice:
+def read_choice(text: str, options: Sequence[str], *, lettered: bool = True) -> Choice:
     """Read the raw output of a model as a careful person would.
 
     Nothing is guessed: two options, a letter and a text that contradict each other ("B. red" where B is blue), a number
@@ -35,10 +35,11 @@ def read_choice(text: str, options: Sequence[str]) -> Choice:
 
     Args:
         options: 1 to 26 texts; labels of their own ("A. ...", "Option 1: ...") are recognised where all have one.
+        lettered: whether the model was shown A, B, C... before them; if not, a letter names none.
     Raises:
         ValueError: no options, or more than 26.
     """
-    menu = Menu.of(options)
+    menu = Menu.of(options, lettered=lettered)
     answer = without_thinking(text)
     if answer is None:
         return Choice(option=None, rule="unfinished thinking")

@@ -42,15 +42,17 @@ class Mark:
 
 def mark_choices(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
     """Accuracy; with rotations also how many of them are right, and whether all are (circular evaluation)."""
-    return [_choice(benchmark, sample, rows) for sample, rows in asked]
+    circular = any(len(rows) > 1 for _, rows in asked)
+    return [_choice(benchmark, sample, rows, circular) for sample, rows in asked]
 
 
-def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None]) -> Mark:
-    mark, *others = [_one_choice(sample.rotated(r), row) for r, row in enumerate(rows)]
+def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], circular: bool) -> Mark:
+    marks = [_one_choice(sample.rotated(r), row) for r, row in enumerate(rows)]
+    mark = marks[0]
     if sample.answer is None:
         return replace(mark, strict={})
-    if others:
-        right = [m.strict["accuracy"] for m in (mark, *others)]
+    if circular:
+        right = [m.strict["accuracy"] for m in marks]
         more = {"circular": float(all(right)), "mean over rotations": sum(right) / len(right)}
         mark = replace(mark, strict={**mark.strict, **more})
     if benchmark.official(sample, "") is not None:
@@ -63,7 +65,7 @@ def _one_choice(sample: Sample, row: Row | None) -> Mark:
     text = _text(row)
     if text is None:
         return Mark(status=_status(row), strict={"accuracy": 0.0})
-    choice = read_choice(text, sample.options)
+    choice = read_choice(text, sample.options, lettered=sample.lettered)
     if choice.option is None:
         return Mark(status=UNPARSED, rule=choice.rule, strict={"accuracy": 0.0})
     return Mark(

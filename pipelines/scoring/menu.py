@@ -71,15 +71,17 @@ class Menu:
     """
 
     options: tuple[str, ...]
+    lettered: bool = True
+    """Whether the model was shown those letters."""
 
     @classmethod
-    def of(cls, options: Sequence[str]) -> Menu:
+    def of(cls, options: Sequence[str], *, lettered: bool = True) -> Menu:
         """Raises ValueError unless there are one to 26 options."""
         if not 1 <= len(options) <= MAX_OPTIONS:
             raise ValueError(
                 f"{len(options)} options; a multiple-choice question has 1 to {MAX_OPTIONS}, named A to Z."
             )
-        return cls(tuple(plain(option) for option in options))
+        return cls(tuple(plain(option) for option in options), lettered)
 
     @cached_property
     def _own_labels(self) -> list[re.Match[str]] | None:
@@ -92,7 +94,7 @@ class Menu:
         """Label in upper case -> index of the option."""
         if self._own_labels:
             return {match[1].upper(): index for index, match in enumerate(self._own_labels)}
-        return {string.ascii_uppercase[index]: index for index in range(len(self.options))}
+        return {string.ascii_uppercase[index]: index for index in range(len(self.options) if self.lettered else 0)}
 
     @cached_property
     def numbered(self) -> bool:

@@ -104,3 +104,10 @@ def test_a_model_that_repeats_itself_is_read_in_time(piece: str) -> None:
 def test_too_few_or_too_many_options(options: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="1 to 26"):
         read_choice("A", options)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("no", 1), ("Yes, it does.", 0), ("B", None), ("(A)", None), ("C", None)]
+)
+def test_a_letter_that_was_not_shown_names_no_option(text: str, expected: int | None) -> None:
+    assert read_choice(text, ("yes", "no"), lettered=False).option == expected
