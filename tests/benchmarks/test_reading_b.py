@@ -361,6 +361,10 @@ Please directly give the best option:""",
     "shapes test": "What color does the circle turn into?",
 }
 
+UNLETTERED = {*(s.id for s in SAMPLES["shapes test"]), "yes_no/1034419625/action/0", "yes_no/1034419625/action/1"}
+"""Questions whose options are not shown."""
+SAMPLES = {name: [changed(s, lettered=s.id not in UNLETTERED) for s in found] for name, found in SAMPLES.items()}
+
 
 @pytest.mark.parametrize("name", PROMPTS)
 def test_prompts_are_the_official_ones(name: str) -> None:
