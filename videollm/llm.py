@@ -10,54 +10,25 @@ SHAPES  r rows, s tokens fed, k keys in the cache, n visual tokens, m unfinished
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from inspect import signature
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm import fuse
+from videollm.completer import Completer, Prompt
 from videollm.sampler import Sampler
-from videollm.text import Text, decode
-from videollm.types import Completion, Generation
+from videollm.types import Generation
 
 FULL: Final = "full_attention"
 SLIDING: Final = "sliding_attention"
 NEEDED: Final = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
 
 
-@dataclass(kw_only=True)
-class Prompt:
-    """One prompt and what was generated for it so far."""
-
-    ids: Sequence[int]
-    key: str
-    budget: int
-    """Tokens it may still be given in all."""
-    text: Text | None
-    """Kept only where stop strings or streaming need it."""
-    owner: int = 0
-    generated: list[int] = field(default_factory=list)
-    finish_reason: str = ""
-
-    def take(self, token: int, end_ids: frozenset[int]) -> None:
-        """Append a generated token, or finish."""
-        if token in end_ids:
-            self.finish_reason = "stop"
-            return
-        self.generated.append(token)
-        if self.text is not None:
-            self.text.add(token)
-            if self.text.end is not None:
-                self.finish_reason = "stop_string"
-        if not self.finish_reason and len(self.generated) >= self.budget:
-            self.finish_reason = "length"
-
-
-class Engine:
-    """Generates answers for batches of clips with any number of prompts each.
+class Engine(Completer):
+    """Generates answers with the model's own LLM.
 
     Args:
         llm: a causal LM of transformers, in eval mode, with `sdpa` or `eager` attention.
@@ -67,6 +38,7 @@ class Engine:
     """
 
     def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__(llm, tokenizer)
         config = llm.config.get_text_config(decoder=True)
         attention = llm.config._attn_implementation
         if attention not in ("sdpa", "eager"):
@@ -79,96 +51,21 @@ class Engine:
         self.kinds = set(getattr(config, "layer_types", None) or [SLIDING if self.window else FULL])
         if self.kinds - {FULL, SLIDING}:
             raise ValueError(f"LLM has layers of {sorted(self.kinds)}; expected {FULL} or {SLIDING} only.")
-        self.llm, self.tokenizer = llm, tokenizer
-        self.limit: int | None = getattr(config, "max_position_embeddings", None)
-        embedding = llm.get_input_embeddings()
-        assert isinstance(embedding, nn.Embedding)
-        self.embedding = embedding
-
-    @property
-    def end_ids(self) -> frozenset[int]:
-        """Tokens that end an answer."""
-        of_llm = self.llm.generation_config.eos_token_id if self.llm.generation_config else None
-        ids = [*(of_llm if isinstance(of_llm, list) else [of_llm]), self.tokenizer.eos_token_id]
-        return frozenset(i for i in ids if i is not None)
-
-    def check(self, prompt: Sequence[int], max_new_tokens: int) -> None:
-        """Raise ValueError where `generate` would, so that one bad request need not fail a batch."""
-        if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
-        if not prompt or prompt[-1] == fuse.VISUAL:
-            raise ValueError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
-        if self.limit is not None and len(prompt) >= self.limit:
-            raise ValueError(
-                f"Prompt has {len(prompt)} tokens ({sum(i == fuse.VISUAL for i in prompt)} of them visual) but the LLM "
-                f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
-            )
-        vocabulary = self.embedding.num_embeddings
-        if max(prompt) >= vocabulary:
-            raise ValueError(
-                f"Prompt holds token id {max(prompt)} but the LLM embeds {vocabulary}. "
-                "Use the LLM's own tokenizer, or resize its embeddings."
-            )
-
-    @torch.inference_mode()
-    def generate(
-        self,
-        rows: Sequence[tuple[Tensor, Sequence[Sequence[int]]]],
-        generation: Generation,
-        *,
-        keys: Sequence[Sequence[str]] | None = None,
-        max_new_tokens: Sequence[Sequence[int]] | None = None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> list[list[Completion]]:
-        """Complete every prompt of every clip; the same tokens as one prompt at a time.
-
-        Args:
-            rows: for each clip its visual tokens (n d) and its prompts' ids, fuse.VISUAL for each visual token.
-            generation: how tokens are chosen, and when an answer ends.
-            keys: for each prompt a name that, with generation.seed, fixes its random numbers.
-            max_new_tokens: for each prompt, instead of generation.max_new_tokens.
-            on_text: is given the text of the only prompt, piece by piece; the pieces together are the answer's text.
-        Returns:
-            For each clip a completion of each prompt.
-        Raises:
-            ValueError: see `check`; a setting out of range; visual tokens and reserved places differ in number;
-                on_text with other than one prompt.
-        """
-        if self.llm.training:
-            raise ValueError("LLM is in training mode, where its answers are random. Call .eval() first.")
-        sampler = Sampler(generation)
-        watched = bool(generation.stop) or on_text is not None
-        prompts: list[list[Prompt]] = []
-        groups: list[tuple[Tensor, list[Prompt]]] = []
-        for i, (visual, ids_of_clip) in enumerate(rows):
-            by_prefix: dict[tuple[int, ...], list[Prompt]] = {}
-            prompts.append([])
-            for j, ids in enumerate(ids_of_clip):
-                budget = max_new_tokens[i][j] if max_new_tokens is not None else generation.max_new_tokens
-                self.check(ids, budget)
-                prompt = Prompt(
-                    ids=ids,
-                    key=keys[i][j] if keys is not None else f"{i}/{j}",
-                    budget=min(budget, self.limit - len(ids)) if self.limit is not None else budget,
-                    text=Text(self.tokenizer, generation.stop) if watched else None,
-                )
-                prompts[-1].append(prompt)
-                by_prefix.setdefault(fuse.visual_prefix(ids), []).append(prompt)
-            groups += [(visual, group) for group in by_prefix.values()]
-        if on_text is not None and sum(map(len, prompts)) != 1:
-            raise ValueError(f"on_text streams one prompt; got {sum(map(len, prompts))}. Generate them one by one.")
-        if groups:
-            self._run(groups, sampler, on_text)
-        return [[self._completion(p) for p in of_clip] for of_clip in prompts]
-
-    def _completion(self, prompt: Prompt) -> Completion:
-        text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
-        return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)
 
     def _run(
-        self, groups: list[tuple[Tensor, list[Prompt]]], sampler: Sampler, on_text: Callable[[str], None] | None
+        self,
+        clips: Sequence[tuple[Tensor, Sequence[Prompt]]],
+        generation: Generation,
+        on_text: Callable[[str], None] | None,
     ) -> None:
-        """Generate for groups of prompts, a row of the cache for each group."""
+        """A row of the cache for each group of prompts that agree up to their last visual token."""
+        sampler = Sampler(generation)
+        groups: list[tuple[Tensor, list[Prompt]]] = []
+        for visual, prompts in clips:
+            by_prefix: dict[tuple[int, ...], list[Prompt]] = {}
+            for prompt in prompts:
+                by_prefix.setdefault(fuse.visual_prefix(prompt.ids), []).append(prompt)
+            groups += [(visual, group) for group in by_prefix.values()]
         feed = _Feed(self, len(groups))
         alive = [group for _, group in groups]
         packed = [fuse.pack([p.ids for p in group]) for group in alive]
@@ -178,7 +75,6 @@ class Engine:
         feed.shared(packed, [visual for visual, _ in groups])
         # The first step feeds the questions' own tokens too, their last tokens in the last columns.
         end_ids, own, newest = self.end_ids, [_own(row) for row in packed], [_last(row) for row in packed]
-        streamed = 0
         while True:
             width = max(map(len, newest))
             logits = feed.step(own, newest)[:, -width:]
@@ -189,7 +85,7 @@ class Engine:
             for (*_, prompt), token in zip(active, tokens, strict=True):
                 prompt.take(token, end_ids)
             if on_text is not None:
-                streamed = _stream(active[0][2], streamed, on_text)
+                active[0][2].stream(on_text)
             alive = [[p for p in group if not p.finish_reason] for group in alive]
             kept = [r for r, group in enumerate(alive) if group]
             if not kept:
@@ -283,12 +179,3 @@ def _own(row: fuse.Row) -> list[_Token]:
 def _last(row: fuse.Row) -> list[_Token]:
     tokens = _tokens(row)
     return [tokens[i] for i in row.last]
-
-
-def _stream(prompt: Prompt, streamed: int, on_text: Callable[[str], None]) -> int:
-    """Pass on what is new of the text; its length so far."""
-    assert prompt.text is not None
-    text = prompt.text.final() if prompt.finish_reason else prompt.text.ready()
-    if len(text) > streamed:
-        on_text(text[streamed:])
-    return max(streamed, len(text))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from connectors import ClipFeatures, Connector, build_connector
+from videollm.completer import Completer
 from videollm.llm import Engine
 from videollm.prompt import ChatPrompt
 from videollm.subtitles import with_subtitles
@@ -105,6 +107,11 @@ class VideoLLM(nn.Module):
             **config.connector.get("config", {}),
         )
         self.prompt = ChatPrompt(tokenizer=tokenizer, **config.prompt)
+
+    @cached_property
+    def engine(self) -> Completer:
+        """What completes prompts: the LLM itself, unless another engine was put here."""
+        return Engine(self.llm, self.tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -246,7 +253,7 @@ class VideoLLM(nn.Module):
         """Answer the requests of several clips at once; token for token as one by one."""
         generation = generation or self.generation
         prompts = [[self._prompt(v, r) for r in requests] for v, requests in items]
-        completions = Engine(self.llm, self.tokenizer).generate(
+        completions = self.engine.generate(
             [(v.tokens, [ids for ids, _ in of_clip]) for (v, _), of_clip in zip(items, prompts, strict=True)],
             generation,
             keys=[[r.id for r in requests] for _, requests in items],

@@ -54,18 +54,19 @@ SIZES = {
 }
 SLIDING = {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1}
 LLMS = {
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
-    "qwen2-sliding": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, **SLIDING)),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES)),
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=None)),
-    "mistral-sliding": lambda: MistralForCausalLM(MistralConfig(**SIZES, sliding_window=7)),
-    "mixtral": lambda: MixtralForCausalLM(MixtralConfig(**SIZES, num_local_experts=4, num_experts_per_tok=2)),
+    "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
+    "qwen2-sliding": (Qwen2ForCausalLM, Qwen2Config, SLIDING),
+    "qwen3": (Qwen3ForCausalLM, Qwen3Config, {}),
+    "llama": (LlamaForCausalLM, LlamaConfig, {}),
+    "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
+    "mistral-sliding": (MistralForCausalLM, MistralConfig, {"sliding_window": 7}),
+    "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
 }
 
 
-def llm(name: str = "qwen2", attention: str = "sdpa") -> PreTrainedModel:
+def llm(name: str = "qwen2", attention: str = "sdpa", **sizes: int) -> PreTrainedModel:
     torch.manual_seed(0)
-    made = LLMS[name]().eval()
+    kind, config, own = LLMS[name]
+    made = kind(config(**{**SIZES, **own, **sizes})).eval()
     made.set_attn_implementation(attention)
     return made

@@ -10,9 +10,10 @@ from typing import Any, Final
 import torch
 
 from videollm.checkpoints import minicpmv, native, videollama2
-from videollm.checkpoints.assemble import Options, read_json
+from videollm.checkpoints.assemble import ENGINES, Options, read_json
 from videollm.checkpoints.hub import find_folder
 from videollm.model import VideoLLM
+from videollm.vllm_engine import check_installed
 
 EMBEDDED: Final = ("tiny-stc", "tiny-resampler3d")
 FAMILIES: Final[dict[str, Callable[[Path, Options], VideoLLM]]] = {
@@ -32,6 +33,7 @@ def load(
     connector_config: dict[str, Any] | None = None,
     connector_weights: str | Path | None = None,
     thinking: bool = False,
+    engine: str = "builtin",
     device: str = "auto",
     dtype: str = "auto",
 ) -> VideoLLM:
@@ -43,11 +45,16 @@ def load(
         connector_config: settings of that connector.
         connector_weights: its weights, a file or a model folder; without them it is untrained.
         thinking: let the LLM think before it answers, where it can.
+        engine: what runs the LLM: builtin, or vllm (see docs/generation.md; such a model can answer, not be trained).
         device: auto is cuda where there is one, else cpu.
         dtype: auto is bfloat16 on cuda and float32 on cpu; config is what config.json says; or a torch dtype's name.
     Raises:
         ValueError: no such model, or one that cannot be loaded; the message says why.
     """
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")
+    if engine == "vllm":
+        check_installed()
     folder = _folder(str(name))
     config = read_json(folder / "config.json")
     kind = str(config.get("model_type"))
@@ -70,6 +77,7 @@ def load(
         connector_config=connector_config or {},
         connector_weights=None if connector_weights is None else Path(connector_weights),
         thinking=thinking,
+        engine=engine,
     )
     model = FAMILIES[kind](folder, options)
     model.revision = folder.name if folder.parent.name == "snapshots" else None  # as the hub's cache lays them out

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
@@ -14,8 +14,10 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from connectors import Connector, build_connector
 from videollm.checkpoints.weights import Source, fill, weight_files, without_weights
 from videollm.model import ModelConfig, VideoLLM
+from videollm.vllm_engine import VLLMEngine, check_backbone
 
 CONNECTOR = "connector."
+ENGINES: Final = ("builtin", "vllm")
 UNTRAINED = "Connector {name} is untrained: its answers mean nothing yet. Train it, or give its weights."
 
 
@@ -34,6 +36,8 @@ class Options:
     """Weights of that connector: a file, or a model folder that holds it."""
     thinking: bool = False
     """Let the LLM think before it answers, where its chat template can ask for that."""
+    engine: str = "builtin"
+    """One of ENGINES."""
 
     def replaces(self, config: ModelConfig) -> bool:
         """Whether another connector takes the place of the model's own."""
@@ -49,7 +53,8 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
         sources: its weights, with what their names become.
         options: what the user wants of it.
     Raises:
-        ValueError: a file is missing or damaged, or weights and configuration do not fit.
+        ValueError: a file is missing or damaged, weights and configuration do not fit, or the engine cannot run the
+            LLM.
     """
     new = options.replaces(config)
     if options.connector is not None:
@@ -59,6 +64,8 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
         config = replace(config, prompt={**config.prompt, "enable_thinking": True})
     with without_weights():
         model = VideoLLM(config, _tokenizer(folder, config.llm), options.name)
+    if options.engine == "vllm":
+        check_backbone(model.llm)
     own = None if new or options.connector_weights is not None else model.connector
     if own is None:
         model.connector = _connector(model, options)
@@ -68,7 +75,10 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     skipped = frozenset() if own is not None else frozenset(f"{CONNECTOR}{k}" for k in model.connector.state_dict())
     fill(model, sources, device=options.device, dtype=options.dtype, tied=tied_names(model) | skipped)
     model.llm.tie_weights()
-    return model.to(options.device).eval()
+    model.to(options.device).eval()
+    if options.engine == "vllm":
+        model.engine = VLLMEngine(model.llm, model.tokenizer)
+    return model
 
 
 def tied_names(model: VideoLLM) -> frozenset[str]:
