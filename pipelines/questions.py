@@ -51,12 +51,19 @@ def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> li
 
 
 def requests(
-    samples: Sequence[Sample], benchmark: Benchmark, *, subtitles: Sequence[bool], circular: bool, own_prompt: bool
+    samples: Sequence[Sample],
+    benchmark: Benchmark,
+    *,
+    subtitles: Sequence[bool],
+    circular: bool,
+    own_prompt: bool,
+    cut: bool,
 ) -> list[Entry]:
     """Requests of all questions in all variants.
 
     Args:
         own_prompt: asked with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
+        cut: after the benchmark's own number of tokens.
     Raises:
         UserError: subtitles are wanted and a file of them cannot be read.
     """
@@ -66,13 +73,13 @@ def requests(
         for variant in variants(sample, subtitles=subtitles, circular=circular):
             asked = sample.rotated(variant.rotation)
             spoken = _subtitles(sample, benchmark, read) if variant.subtitles else None
-            prompt = benchmark.prompt if own_prompt else super(type(benchmark), benchmark).prompt
+            prompt = type(benchmark).prompt if own_prompt else Benchmark.prompt
             request = Request(
                 id=variant.id(sample),
                 clip=sample.clip,
-                question=prompt(asked, subtitles=spoken is not None),
+                question=prompt(benchmark, asked, subtitles=spoken is not None),
                 subtitles=spoken,
-                max_new_tokens=benchmark.max_new_tokens,
+                max_new_tokens=benchmark.max_new_tokens if cut else None,
             )
             made.append(entry(request, sample.clip.video))
     return made

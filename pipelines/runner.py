@@ -11,6 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -136,7 +137,10 @@ class Runner:
         self.options, self.connector = options, connector
         self.teams: list[_Team] = []
         self._loading: list[Any] = []
+        self._encoders: set[Any] = set()
         self._card: Card | None = None
+        self.num_cached = 0
+        """Clips done whose features were in the cache."""
 
     def __enter__(self) -> Runner:
         _connect(self.options, self.connector)
@@ -174,24 +178,40 @@ class Runner:
         Args:
             arguments: of the stages' `card`.
         """
-        self._loading = [w.actor.card.remote(*arguments) for t in self.teams for w in t.workers]
+        refs = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
+        self._encoders, self._loading = set(refs[0]), [ref for of_team in refs for ref in of_team]
 
     def loaded(self) -> Card:
-        """What the first model that is loaded says of itself; the others go on loading.
+        """What the first encoder that is loaded says of itself; the others go on loading.
 
         Raises:
             UserError: it does not load.
         """
-        if self._card is None:
-            done, _ = ray.wait(self._loading, num_returns=1)
-            try:
-                card: Card | str = ray.get(done[0])
-            except RayError as error:
-                raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
-            if isinstance(card, str):
-                raise UserError(card)
-            self._card, self._loading = card, []
+        while self._card is None:
+            self._hear(ray.wait(self._loading, num_returns=1)[0][0])
         return self._card
+
+    def _hear(self, ref: Any) -> None:
+        """Take what a worker says that has loaded its model."""
+        try:
+            card: Card | str = ray.get(ref)
+        except RayError as error:
+            raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
+        if isinstance(card, str):
+            raise UserError(card)
+        self._loading.remove(ref)
+        if ref in self._encoders:
+            self._card, self._loading = card, []
+
+    def problems(self) -> set[str]:
+        """What living encoders could not do, though all rows are there."""
+        asked = [w.actor.get_problem.remote() for w in self.teams[1].workers]
+        done, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
+        found = set()
+        for ref in done:
+            with suppress(RayError):
+                found.add(ray.get(ref))
+        return found - {None}
 
     def decode_with(self, pool: Pool) -> None:
         """Add the pool in front."""
@@ -213,8 +233,8 @@ class Runner:
             if not calls and not self._loading:
                 return
             ray.wait([*calls, *self._loading], num_returns=1, timeout=1.0, fetch_local=False)
-            if self._loading and ray.wait(self._loading, timeout=0)[0]:
-                self.loaded()
+            if self._loading and (ready := ray.wait(self._loading, timeout=0)[0]):
+                self._hear(ready[0])
             done = ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []
             for ref in done:
                 at, worker = calls[ref]
@@ -239,6 +259,7 @@ class Runner:
         team.deaths_in_a_row = 0
         for item, payload, outcome in zip(items, payloads, outcomes, strict=True):
             if isinstance(outcome, list):
+                self.num_cached += item.work.cached
                 yield outcome
             else:
                 limits.saw(outcome)

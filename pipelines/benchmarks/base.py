@@ -47,16 +47,18 @@ class Sample:
 class Benchmark(ABC):
     """A benchmark; subclasses say what is particular to it."""
 
-    kind: ClassVar[Kind] = "choice"
+    kind: Kind = "choice"
     """How answers are scored: by the option they name, by their words, or as captions."""
     splits: ClassVar[tuple[str, ...]] = ("test",)
     """Names for --split; the first is run if none is given."""
-    groups: ClassVar[tuple[str, ...]] = ()
+    groups: tuple[str, ...] = ()
     """Groupings that get a table, in this order."""
     macro: ClassVar[str | None] = None
     """Grouping whose groups weigh the same in the headline score; None: every question weighs the same."""
     max_new_tokens: ClassVar[int] = 64
     """Tokens of an answer, unless the user says otherwise."""
+    folder: Path | None = None
+    """Where its files lie if the user names no folder."""
     subtitles_heading: ClassVar[str] = "This video's subtitles are listed below:"
     """Line above the subtitles of the sampled frames, which stand before the prompt."""
 

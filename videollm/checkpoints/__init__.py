@@ -71,7 +71,9 @@ def load(
         connector_weights=None if connector_weights is None else Path(connector_weights),
         thinking=thinking,
     )
-    return FAMILIES[kind](folder, options)
+    model = FAMILIES[kind](folder, options)
+    model.revision = folder.name if folder.parent.name == "snapshots" else None  # as the hub's cache lays them out
+    return model
 
 
 def _folder(name: str) -> Path:
