@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from tyro.conf import Positional, arg
 
 from pipelines.errors import UserError
+
+if TYPE_CHECKING:
+    from pipelines.page.thumbnails import Pictures
 
 PAGE: Final = "report.html"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Show runs of `eval`, `answer` or `caption` as one HTML page that needs no network, with Markdown and CSV tables."""
+    """Show runs of `eval`, `answer` or `caption` as one HTML page that needs no network; write tables beside it."""
 
     runs: Positional[tuple[Path, ...]]
     """Output folders; several are shown side by side."""
@@ -45,16 +48,24 @@ def main(job: Job) -> None:
         view.strips, per_clip=job.thumbnails_per_clip, height=job.height, megabytes=job.thumbnail_megabytes
     )
     strips = [
-        {"indices": s.indices, "seconds": s.seconds, "places": p.places, "video_seconds": p.video_seconds, "reason": p.missing}
-        for s, p in zip(view.strips, pictures, strict=True)
+        {"indices": s.indices, "seconds": s.seconds, **_told(p)} for s, p in zip(view.strips, pictures, strict=True)
     ]
-    write_page(page, title=", ".join(run_names(runs)), data=view.data | {"strips": strips}, pictures=(p.jpegs for p in pictures))
-    for suffix, text in ((".md", markdown(runs)), (".csv", csv(runs))):
+    data = view.data | {"strips": strips}
+    write_page(page, title=", ".join(run_names(runs)), data=data, pictures=(p.jpegs for p in pictures))
+    tables = {".md": markdown(runs), ".csv": csv(runs)}
+    for suffix, text in tables.items():
         page.with_suffix(suffix).write_text(text, encoding="utf-8", newline="\n")
-    left_out = sum(not p.jpegs for p in pictures)
-    for path in (page, page.with_suffix(".md"), page.with_suffix(".csv")):
+    for path in (page, *map(page.with_suffix, tables)):
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
-    print(f"Pictures of {len(pictures) - left_out:,} clips" + (f"; {left_out:,} have none, the page says why." if left_out else "."))
+    without = sum(not p.jpegs for p in pictures)
+    print(
+        f"Pictures of {len(pictures) - without:,} clips{f'; {without:,} have none, the page says why' * bool(without)}."
+    )
+
+
+def _told(pictures: Pictures) -> dict[str, Any]:
+    """What the page says of a clip's pictures, which themselves stand elsewhere in it."""
+    return {"places": pictures.places, "video_seconds": pictures.video_seconds, "reason": pictures.missing}
 
 
 def _check(job: Job) -> None:
@@ -64,9 +75,11 @@ def _check(job: Job) -> None:
     if twice := [str(given) for given, folder in zip(job.runs, folders, strict=True) if folders.count(folder) > 1]:
         raise UserError(f"A run is given twice: {', '.join(twice)}. Give each once.")
     if job.output is not None and job.output.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"-o is {job.output}, expected a name that ends in .html; the tables lie beside it as .md and .csv.")
+        raise UserError(
+            f"-o is {job.output}, expected a name that ends in .html; the tables lie beside it as .md and .csv."
+        )
     if job.thumbnail_megabytes < 0 or job.thumbnails_per_clip < 1 or job.height < 16:
         raise UserError(
-            f"Got --thumbnail-megabytes {job.thumbnail_megabytes:g}, --thumbnails-per-clip {job.thumbnails_per_clip}, --height "
-            f"{job.height}; expected at least 0, 1 and 16 (0 megabytes leave pictures out)."
+            f"Got --thumbnail-megabytes {job.thumbnail_megabytes:g}, --thumbnails-per-clip {job.thumbnails_per_clip}, "
+            f"--height {job.height}; expected at least 0, 1 and 16 (0 megabytes leave pictures out)."
         )

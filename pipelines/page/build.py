@@ -1,5 +1,4 @@
-"""One HTML file out of page.html, page.css, the scripts and the data: nothing in it is fetched, nothing in it runs but the
-scripts of this folder.
+"""One HTML file out of page.html, page.css, the scripts and the data; it fetches nothing.
 
 Data stand in blocks of JSON in which no character of HTML is left; the scripts show them as text only. The page's
 Content-Security-Policy allows the very style and script below, by their hashes, and pictures made of data; no network.
@@ -39,9 +38,13 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
         f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    head, _, tail = Template(_part("page.html")).substitute(
-        title=html.escape(title), policy=policy, style=style, script=script, data=as_block(data), pictures="\0"
-    ).partition("\0")
+    head, _, tail = (
+        Template(_part("page.html"))
+        .substitute(
+            title=html.escape(title), policy=policy, style=style, script=script, data=as_block(data), pictures="\0"
+        )
+        .partition("\0")
+    )
     scratch = path.with_name(f"{path.name}.partial")
     with scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head)

@@ -55,13 +55,13 @@ function timeline(item, place, runs) {
   const strip = DATA.strips[place];
   const start = item.start === null ? 0 : item.start;
   const lastFrame = Math.max(...strip.seconds);
-  const end = Math.max(lastFrame, item.end || strip.video_seconds || lastFrame);
+  const ends = [item.end, strip.video_seconds].filter((value) => value !== null);
+  const end = Math.max(lastFrame, ends.length ? Math.min(...ends) : lastFrame);
   const length = Math.max(end - start, 1e-3);
   const at = (seconds) => `${Math.min(100, Math.max(0, (100 * (seconds - start)) / length))}%`;
   const pictures = picturesOf(place);
   const num = strip.places.length;
   const frames = distinct(strip.indices).length;
-  const whole = item.end || strip.video_seconds;
   const inner = h("div", { class: "strip" },
     num > 0 && h("div", { class: "frames" }, strip.places.map((frame, i) => h("figure", null,
       h("img", { src: pictures && `data:image/jpeg;base64,${pictures[i]}`, alt: `Frame ${strip.indices[frame]} at ${clock(strip.seconds[frame])}` }),
@@ -71,7 +71,7 @@ function timeline(item, place, runs) {
     svg("svg", { class: "clip-axis", role: "img", "aria-label": `${frames} frames between ${clock(start)} and ${clock(end)}` },
       svg("line", { class: "clip", x1: "0", x2: "100%", y1: "6", y2: "6" }),
       strip.seconds.map((seconds, i) => svg("line", { class: strip.places.includes(i) ? "shown" : "frame", x1: at(seconds), x2: at(seconds), y1: "0", y2: "12" }))),
-    h("div", { class: "clip-ends" }, h("span", null, clock(start)), h("span", null, whole ? clock(end) : `${clock(end)} (last frame)`)));
+    h("div", { class: "clip-ends" }, h("span", null, clock(start)), h("span", null, ends.length ? clock(end) : `${clock(end)} (last frame)`)));
   if (num) inner.style.minWidth = `${num * 72}px`;
   return h("section", { class: "timeline", "aria-label": "Frames" },
     h("div", { class: "timeline-head" }, runs.map(runLabel), h("span", { class: "video", title: item.video }, shortVideo(item)),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from pipelines.compare_runs import flat, settings_of
 from pipelines.errors import UserError
 from pipelines.inputs import is_remote
 from pipelines.output import read_rows
@@ -17,8 +17,6 @@ from pipelines.record import read_record
 from pipelines.rows import Row
 from pipelines.scoring.scores import ScoredRun, score_run
 
-CHANGES_NO_ANSWER: Final = ("options", "started", "host", "workers", "clips", "made", "rows")
-"""Facts of a session that are told, and not taken for settings; nor are times (`..._seconds`)."""
 Pairs = list[tuple[str, str]]
 
 
@@ -92,12 +90,12 @@ def provenance(run: Run) -> list[tuple[str, Pairs]]:
     config, sessions = record.pop("config"), record.pop("sessions")
     parts = [("Configuration", config), ("Run", {"folder": str(run.folder.resolve()), **record})]
     parts += [(f"Session {i}", session) for i, session in enumerate(sessions, 1)]
-    return [(title, list(_flat(values))) for title, values in parts]
+    return [(title, flat(values)) for title, values in parts]
 
 
 def differences(runs: Sequence[Run]) -> list[tuple[str, list[str | None]]]:
     """Settings that are not the same in all runs, with the value of each."""
-    settings = [dict(_flat(run.record["config"])) | _software(run) for run in runs]
+    settings = [settings_of(run.record) for run in runs]
     names = dict.fromkeys(name for found in settings for name in found)
     values = {name: [found.get(name) for found in settings] for name in names}
     return [(name, of_runs) for name, of_runs in values.items() if len(set(of_runs)) > 1]
@@ -109,9 +107,8 @@ def sampling(run: Run) -> Mapping[str, Any] | None:
     return found[-1] if found else None
 
 
-def clip_path(run: Run, row: Row) -> str:
-    """Where a row's video lies, which the row names from where the command ran or from the folder of its manifest on."""
-    video = str(row["video"])
+def path_of(run: Run, video: str) -> str:
+    """Where a video lies, which a row names from where the command ran or from the folder of its manifest on."""
     if is_remote(video) or Path(video).is_absolute():
         return video
     near = (folder / video for i in run.record["config"].get("inputs", ()) for folder in Path(i).parents)
@@ -128,20 +125,6 @@ def _last_session(run: Run) -> Mapping[str, Any]:
     return next((s for s in reversed(sessions) if "sampling" in s), {})
 
 
-def _software(run: Run) -> dict[str, str]:
-    found = {n: v for n, v in _last_session(run).items() if n not in CHANGES_NO_ANSWER and not n.endswith("_seconds")}
-    return dict(_flat(found))
-
-
 def _minute(time: str | None) -> str | None:
     """2026-01-31T12:30:00+00:00 -> 2026-01-31 12:30 UTC"""
     return None if time is None else time[:16].replace("T", " ") + " UTC"
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Names with dots, and texts."""
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

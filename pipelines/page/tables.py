@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from pipelines.page.runs import Run, run_names
 from pipelines.scoring.scores import ScoredRun
 from pipelines.scoring.table import Table, hundredths
 from pipelines.scoring.tables import tables
 
-COLUMNS = (
-    ("run", "setting", "metric", "rule", "mean_over", "grouping", "group", "questions", "videos", "score", "standard_error")
-    + ("low", "high", "answered_questions", "answered_score", "answered_low", "answered_high")
-)  # fmt: skip
+COLUMNS: Final = (
+    *("run", "setting", "metric", "rule", "mean_over", "grouping", "group", "questions", "videos"),
+    *("score", "standard_error", "low", "high"),
+    *("answered_questions", "answered_score", "answered_low", "answered_high"),
+)
+"""Of the CSV."""
 
 
 def markdown(runs: Sequence[Run]) -> str:
@@ -28,13 +31,15 @@ def markdown(runs: Sequence[Run]) -> str:
 
 def csv(runs: Sequence[Run]) -> str:
     """A line for every figure, as it is (0.6134), and for the share of every status."""
-    rows = [[name, *cells] for run, name in zip(runs, run_names(runs), strict=True) for cells in _figures(run)]
+    rows: list[list[str | int]] = []
+    for run, name in zip(runs, run_names(runs), strict=True):
+        rows += [[name, *cells] for cells in _figures(run)]
     return Table(title="", columns=COLUMNS, rows=rows).csv()
 
 
 def _statuses(run: Run) -> Table:
     counts = run.statuses("")
-    rows = [[status, number, hundredths(number / counts.total())] for status, number in counts.most_common()]
+    rows = [(status, number, hundredths(number / counts.total())) for status, number in counts.most_common()]
     return Table(title="What became of the requests", columns=["status", "requests", "%"], rows=rows)
 
 
@@ -44,8 +49,9 @@ def _figures(run: Run) -> Iterator[list[str | int]]:
         of_answered = ["", "", "", ""]
         if answered is not None:
             of_answered = [str(answered.num), _text(answered.mean), _text(answered.low), _text(answered.high)]
-        yield [s.setting, s.metric, s.rule, s.macro or "", s.grouping or "", s.group or "", found.num, found.num_clusters,
-               *map(_text, (found.mean, found.standard_error, found.low, found.high)), *of_answered]  # fmt: skip
+        where = [s.setting, s.metric, s.rule, s.macro or "", s.grouping or "", s.group or ""]
+        figures = [_text(value) for value in (found.mean, found.standard_error, found.low, found.high)]
+        yield [*where, found.num, found.num_clusters, *figures, *of_answered]
     for setting in run.settings:
         counts = run.statuses(setting)
         for status, number in counts.most_common():

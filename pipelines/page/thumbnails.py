@@ -1,4 +1,4 @@
-"""Small pictures of the frames a model saw: decoded again from the videos, checked against the rows, bounded in size."""
+"""Small pictures of the frames that a model saw: decoded again, checked against the rows, bounded in size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from videollm.types import Clip, FrameBatch
 TIMEOUT_SECONDS: Final = 120.0
 SAME_SECONDS: Final = 0.001
 """Times closer than this are of the same frame."""
-STEPS: Final = ((1.0, 72, 1.0), (1.0, 50, 1.0), (0.75, 50, 1.0), (0.75, 45, 0.5), (0.5, 45, 0.5), (0.5, 40, 0.25), (0.5, 30, 0.0))
+STEPS: Final = (
+    *((1.0, 72, 1.0), (1.0, 50, 1.0), (0.75, 50, 1.0)),
+    *((0.75, 45, 0.5), (0.5, 45, 0.5), (0.5, 40, 0.25), (0.5, 30, 0.0)),
+)
 """Share of the height, JPEG quality, share of the number: taken one after the other until a clip's pictures fit."""
 
 
@@ -36,7 +39,9 @@ class Strip:
     indices: tuple[int, ...]
     """Display index of every frame, as the rows have it."""
     seconds: tuple[float, ...]
-    sampling: Mapping[str, Any] | None = field(compare=False)
+    video_hash: str | None = None
+    """Of the video as the run read it; None: it is not known."""
+    sampling: Mapping[str, Any] | None = field(default=None, compare=False)
     """How the run chose them: fields of videollm.video.Sampling; None: it does not say."""
     decoder: Literal["auto", "planned", "decord", "pyav"] = field(default="auto", compare=False)
     allow_partial: bool = field(default=False, compare=False)
@@ -85,7 +90,7 @@ def make_pictures(strips: Sequence[Strip], *, per_clip: int, height: int, megaby
         finally:
             decoder.close()
 
-    num_threads = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(strips))
+    num_threads = min(_num_cpus(), len(strips))
     with bar, ThreadPoolExecutor(num_threads) as pool:
         try:
             for done in [pool.submit(work) for _ in range(num_threads)]:
@@ -106,7 +111,7 @@ def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, sha
     if isinstance(found, Failure):
         return Pictures(missing=f"The video cannot be read any more: {found.status}: {found.error}")
     batch, _ = found
-    info = decoder.probe(strip.clip.video) if strip.clip.end is None else None
+    info = decoder.probe(strip.clip.video) if strip.clip.end is None or strip.clip.cut_end else None
     video_seconds = None if info is None or isinstance(info, Failure) else info["duration_seconds"]
     if difference := _difference(strip, batch):
         return Pictures(video_seconds=video_seconds, missing=f"The video is not the one the run saw: {difference}")
@@ -115,12 +120,19 @@ def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, sha
     return Pictures(places=places, jpegs=jpegs, video_seconds=video_seconds, missing=missing)
 
 
+def _num_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _difference(strip: Strip, batch: FrameBatch) -> str | None:
-    """What tells the frames that come now from those of the run."""
+    """What tells the video as it is now from the one that the run saw."""
     if batch.indices != strip.indices:
         return f"it gives frames {_some(batch.indices)} where the run saw {_some(strip.indices)}."
     if any(abs(now - then) > SAME_SECONDS for now, then in zip(batch.seconds, strip.seconds, strict=True)):
         return "its frames have other times."
+    if None not in (strip.video_hash, batch.video_hash) and strip.video_hash != batch.video_hash:
+        return "its content has changed."
     return None
 
 

@@ -6,12 +6,12 @@ Questions and answers are laid out in columns, and texts that many of them share
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from string import ascii_uppercase
 from typing import Any, Generic, TypeVar
 
 from pipelines.benchmarks.base import Sample
-from pipelines.page.runs import Run, clip_path, differences, facts, provenance, run_names, sampling
+from pipelines.page.runs import Run, differences, facts, path_of, provenance, run_names, sampling
 from pipelines.page.thumbnails import Strip
 from pipelines.rows import OK, Row
 from pipelines.scoring.choice import read_choice
@@ -91,13 +91,14 @@ def make_view(runs: Sequence[Run]) -> View:
     groupings = list(dict.fromkeys(name for run in runs for name in _groupings(run)))
     for run in runs:
         if isinstance(run, ScoredRun):
-            found = [(_item(s, groupings, texts), _answer(s, metrics), s.row) for s in run.items]
+            found = [(_item(s, groupings, texts), _answer(s, metrics), s.row, s.sample.clip) for s in run.items]
         else:
-            found = [(_asked(row, texts), Answer(status=row["status"]), row) for row in run.rows]
+            found = [(_asked(r, texts), Answer(status=r["status"]), r, _clip(r)) for r in run.rows]
         answers.append({})
-        for item, answer, row in found:
+        for item, answer, row, clip in found:
             if row is not None:
-                _add_row(answer, row, run, texts, strips)
+                _add_row(answer, row, texts)
+                answer.strip = strips.place(_strip(row, clip, run)) if row["frame_indices"] else None
             items.setdefault((item.id, item.setting), item)
             answers[-1][item.id, item.setting] = answer
     data = {
@@ -128,7 +129,9 @@ class _Table(Generic[T]):
 
 def _groupings(run: Run) -> Iterable[str]:
     """Those that get a plot, then any other."""
-    return [*run.benchmark.groups, *(n for i in run.items for n in i.sample.groups)] if isinstance(run, ScoredRun) else ()
+    return (
+        [*run.benchmark.groups, *(n for i in run.items for n in i.sample.groups)] if isinstance(run, ScoredRun) else ()
+    )
 
 
 def _run(run: Run, name: str) -> Fields:
@@ -195,7 +198,7 @@ def _answer(scored: Scored, metrics: Sequence[str]) -> Answer:
 
 
 def _rotation(sample: Sample, by: int, row: Row | None) -> Fields:
-    """One more answer to a question, its options moved on; `reading` is the letter of the option where it stands first."""
+    """One more answer, to the options moved on; `reading` is the letter that the option has where they are not."""
     asked = sample.rotated(by)
     choice = read_choice(row["answer"] or "", asked.options) if row is not None and row["status"] == OK else None
     option = None if choice is None or choice.option is None else (choice.option + by) % len(asked.options)
@@ -222,7 +225,7 @@ def _asked(row: Row, texts: _Table[str]) -> Item:
     )
 
 
-def _add_row(answer: Answer, row: Row, run: Run, texts: _Table[str], strips: _Table[Strip]) -> None:
+def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
     """Put into an answer what its row says."""
     prompt, asked = row["prompt"], row["question"]
     if prompt:
@@ -230,18 +233,22 @@ def _add_row(answer: Answer, row: Row, run: Run, texts: _Table[str], strips: _Ta
         answer.prompt = [texts.place(part) for part in (before, found, after)]
     answer.output, answer.finish, answer.tokens = row["answer"], row["finish_reason"], row["num_visual_tokens"]
     answer.error = None if row["error"] is None else texts.place(row["error"])
-    answer.size = f"{row['frame_width']} × {row['frame_height']}" if row["frame_height"] else None
+    answer.size = f"{row['frame_width']} by {row['frame_height']}" if row["frame_height"] else None
     answer.seconds = [round(row[name], 4) for name in ("decode_seconds", "encode_seconds", "generate_seconds")]
     answer.missing = row["missing_frames"] or None
-    answer.strip = strips.place(_strip(row, run)) if row["frame_indices"] else None
 
 
-def _strip(row: Row, run: Run) -> Strip:
+def _clip(row: Row) -> Clip:
+    return Clip(video=row["video"] or "", start=row["start"], end=row["end"])
+
+
+def _strip(row: Row, clip: Clip, run: Run) -> Strip:
     config = run.record["config"]
     return Strip(
-        clip=Clip(video=clip_path(run, row), start=row["start"], end=row["end"]),
+        clip=replace(clip, video=path_of(run, clip.video)),
         indices=tuple(row["frame_indices"]),
         seconds=tuple(row["frame_seconds"]),
+        video_hash=row.get("video_hash"),
         sampling=sampling(run),
         decoder=config.get("decoder", "auto"),
         allow_partial=config.get("allow_partial", False),

@@ -27,7 +27,13 @@ from videollm.video.sample import Sampling
 def strip(video: Path, num_frames: int = 8, **changes: object) -> Strip:
     sampling = Sampling(num_frames=num_frames)
     batch = decode(str(video), sampling)
-    made = Strip(clip=Clip(video=str(video)), indices=batch.indices, seconds=batch.seconds, sampling=vars(sampling))
+    made = Strip(
+        clip=Clip(video=str(video)),
+        indices=batch.indices,
+        seconds=batch.seconds,
+        video_hash=batch.video_hash,
+        sampling=vars(sampling),
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -80,12 +86,27 @@ def test_a_video_that_is_gone_or_changed_says_so(clips: Path, tmp_path: Path) ->
     for path in (gone, broken, other):
         shutil.copy(clips / "000-00001.mp4", path)
     strips = [strip(gone), strip(broken), strip(other, indices=tuple(range(8)))]
+    reencoded = strip(other, video_hash="another")
     late = strip(other, seconds=tuple(s + 1 for s in strip(other).seconds))
     gone.unlink()
     broken.write_bytes(b"not a video")
-    strips += [late, strip(other, clip=Clip(video="s3://bucket/clip.mp4")), strip(other, sampling=None), strip(other)]
+    strips += [
+        late,
+        reencoded,
+        strip(other, clip=Clip(video="s3://bucket/clip.mp4")),
+        strip(other, sampling=None),
+        strip(other),
+    ]
     *bad, good = make_pictures(strips, per_clip=2, height=32, megabytes=1)
-    said = ["not_found", "no_video", "gives frames 2, 6, 10, 14, ... (8 frames) where", "other times", "fetches nothing", "how frames"]
+    said = [
+        "not_found",
+        "no_video",
+        "gives frames 2, 6, 10, 14, ... (8 frames) where",
+        "other times",
+        "content has changed",
+        "fetches nothing",
+        "how frames",
+    ]
     for pictures, expected in zip(bad, said, strict=True):
         assert expected in (pictures.missing or "")
         assert pictures.jpegs == ()
@@ -108,7 +129,10 @@ def test_rotations_name_the_option_where_it_first_stood(runs: tuple[Path, Path],
     scored = score_run(runs[0])
     answers = make_view([scored]).data["answers"][0]
     for i, item in enumerate(scored.items):
-        circular = [answers["reading"][i] == "ABCD"[item.sample.answer], *(r["correct"] for r in answers["rotations"][i])]  # type: ignore[index]
+        circular = [
+            answers["reading"][i] == "ABCD"[item.sample.answer],
+            *(r["correct"] for r in answers["rotations"][i]),
+        ]  # type: ignore[index]
         assert item.mark.strict["mean over rotations"] == sum(circular) / 4
         for rotation in answers["rotations"][i]:
             assert rotation["correct"] == (rotation["reading"] == "ABCD"[item.sample.answer])  # type: ignore[index]
