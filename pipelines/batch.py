@@ -78,7 +78,7 @@ def run(
     with Output(job.output, job.format, job.rows_per_shard) as output:
         record = Record(job.output)
         config = {**described, **job.described(), "model": model_identity(job.model)}
-        record.begin(config, asdict(job) | {"output": str(job.output)})
+        record.begin(config, asdict(job))
         record.note(files=file_hashes(files))
         if begun is not None:
             begun()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -115,13 +116,15 @@ class CacheOptions:
         """The feature cache, its folder made.
 
         Raises:
-            UserError: it is no local folder.
-            ValueError: it cannot be written, or its size is not above 0.
+            UserError: it is no local folder, or its size is not above 0.
+            ValueError: it cannot be written.
         """
         if self.feature_cache is None:
             return None
         if is_remote(self.feature_cache):
             raise UserError(f"--feature-cache is {self.feature_cache}, expected a local folder.")
+        if not 0 < self.feature_cache_gb < math.inf:
+            raise UserError(f"--feature-cache-gb is {self.feature_cache_gb}, expected a number above 0.")
         cache = FeatureCache(Path(absolute(self.feature_cache)), int(self.feature_cache_gb * 1e9))
         cache.check()
         return cache

@@ -67,7 +67,7 @@ def requests(
     Raises:
         UserError: subtitles are wanted and a file of them cannot be read.
     """
-    read: dict[Path, tuple[Cue, ...]] = {}
+    read: dict[tuple[Path, float], tuple[Cue, ...]] = {}
     made = []
     for sample in samples:
         for variant in variants(sample, subtitles=subtitles, circular=circular):
@@ -85,16 +85,19 @@ def requests(
     return made
 
 
-def _subtitles(sample: Sample, benchmark: Benchmark, read: dict[Path, tuple[Cue, ...]]) -> Subtitles | None:
+def _subtitles(
+    sample: Sample, benchmark: Benchmark, read: dict[tuple[Path, float], tuple[Cue, ...]]
+) -> Subtitles | None:
     """Subtitles of a question's video; None where it has none."""
     if sample.subtitles is None:
         return None
-    if sample.subtitles not in read:
+    place = (sample.subtitles, sample.subtitles_from)
+    if place not in read:
         try:
-            read[sample.subtitles] = read_subtitles(sample.subtitles)
+            read[place] = read_subtitles(*place)
         except ValueError as error:
             raise UserError(f"Question {sample.id!r}: {error}") from error
-    return Subtitles(cues=read[sample.subtitles], heading=benchmark.subtitles_heading)
+    return Subtitles(cues=read[place], heading=benchmark.subtitles_heading)
 
 
 def save(samples: Sequence[Sample], folder: Path) -> None:
@@ -132,6 +135,7 @@ def _from_json(values: dict[str, Any]) -> Sample:
             "clip": Clip(**values["clip"]),
             "options": tuple(values["options"]),
             "answer": tuple(answer) if isinstance(answer, list) else answer,
+            "groups": {n: tuple(g) if isinstance(g, list) else g for n, g in values["groups"].items()},
             "subtitles": None if subtitles is None else Path(subtitles),
         }
     )

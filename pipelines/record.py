@@ -40,7 +40,7 @@ class Record:
         Raises:
             UserError: the folder holds results of another configuration; the message says what differs.
         """
-        config = json.loads(json.dumps(config))
+        config, options = json.loads(json.dumps([config, options], default=str))
         if self.path.exists():
             self.value = read_record(self.path.parent)
             _refuse_changes(self.value["config"], config, self.path.parent)

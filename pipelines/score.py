@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 
 from tyro.conf import Positional
 
@@ -32,14 +33,18 @@ def show(run: ScoredRun) -> None:
     print()
     for table in tables(run):
         print(table.text(), end="\n\n")
-    chosen = [(i.sample, _index(i.mark.reading)) for i in run.items if i.setting == run.settings[0]]
-    if (submission := run.benchmark.submission(chosen)) is not None:
-        name, text = submission
-        (run.folder / name).write_text(text)
-        print(f"For the benchmark's server: {run.folder / name}")
+    _write_submission(run)
     print(f"Scores are in {run.folder / 'scores.json'}, each question's in scored.jsonl; look at them with\n"
           f"  videollm report {run.folder}")  # fmt: skip
 
 
-def _index(letter: str | None) -> int | None:
-    return None if letter is None else ord(letter) - ord("A")
+def _write_submission(run: ScoredRun) -> None:
+    """Write the file for the benchmark's server, if it has one."""
+    if run.benchmark.kind != "choice":
+        return
+    first = [i for i in run.items if i.setting == run.settings[0]]
+    chosen = [(i.sample, ascii_uppercase.index(i.mark.reading) if i.mark.reading else None) for i in first]
+    if (submission := run.benchmark.submission(chosen)) is not None:
+        name, text = submission
+        (run.folder / name).write_text(text)
+        print(f"For the benchmark's server: {run.folder / name}")

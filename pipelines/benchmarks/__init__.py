@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from pipelines.benchmarks.activitynet_qa import ActivityNetQA
 from pipelines.benchmarks.annotations import (
     Fields,
     checked,
@@ -21,10 +22,17 @@ from pipelines.benchmarks.annotations import (
     read_json,
 )
 from pipelines.benchmarks.base import Benchmark, Sample
+from pipelines.benchmarks.captions import MSRVTT, VATEX
 from pipelines.benchmarks.egoschema import EgoSchema
+from pipelines.benchmarks.longvideobench import LongVideoBench
+from pipelines.benchmarks.lvbench import LVBench
+from pipelines.benchmarks.mlvu import MLVU
 from pipelines.benchmarks.mvbench import MVBench
 from pipelines.benchmarks.nextqa import NExTQA
 from pipelines.benchmarks.own import TABLES, Own
+from pipelines.benchmarks.perception_test import PerceptionTest
+from pipelines.benchmarks.shapes import Shapes
+from pipelines.benchmarks.tempcompass import TempCompass
 from pipelines.benchmarks.videomme import VideoMME
 from pipelines.errors import UserError
 from videollm.types import Clip
@@ -34,6 +42,15 @@ BENCHMARKS: Final[dict[str, type[Benchmark]]] = {
     "mvbench": MVBench,
     "egoschema": EgoSchema,
     "nextqa": NExTQA,
+    "mlvu": MLVU,
+    "longvideobench": LongVideoBench,
+    "lvbench": LVBench,
+    "perception_test": PerceptionTest,
+    "tempcompass": TempCompass,
+    "activitynet_qa": ActivityNetQA,
+    "msrvtt": MSRVTT,
+    "vatex": VATEX,
+    "shapes": Shapes,
 }
 """Name for `videollm eval` -> class."""
 

@@ -30,10 +30,12 @@ class Sample:
     """Texts to choose from, without their letters."""
     answer: int | tuple[str, ...] | None = None
     """Index of the right option; or all texts that are right (references of a caption); None: not published."""
-    groups: Mapping[str, str] = field(default_factory=dict)
-    """Name of a grouping -> this question's group."""
+    groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Name of a grouping -> this question's group, or all of its groups where it counts in several."""
     subtitles: Path | None = None
     """.srt or .json file of its video, if it has one."""
+    subtitles_from: float = 0.0
+    """Seconds in that file at which the video begins (LongVideoBench cuts its videos out of longer ones)."""
 
     def rotated(self, by: int) -> Sample:
         """The same question with its options moved on: what stood at index `by` comes first."""
@@ -42,6 +44,11 @@ class Sample:
         options = self.options[by:] + self.options[:by]
         answer = (self.answer - by) % len(options) if isinstance(self.answer, int) else self.answer
         return Sample(**{**vars(self), "options": options, "answer": answer})
+
+
+def each(group: str | tuple[str, ...]) -> tuple[str, ...]:
+    """All groups of a grouping in which a question counts."""
+    return (group,) if isinstance(group, str) else group
 
 
 class Benchmark(ABC):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.benchmarks.base import each
 from pipelines.errors import UserError
 from pipelines.scoring.statistics import DRAWS, Difference, Estimate, difference, estimate, holm
 from pipelines.scoring.table import Table, hundredths, interval, p_value, signed_hundredths
@@ -18,8 +19,8 @@ class Point:
     id: str
     cluster: str
     """Its video."""
-    groups: Mapping[str, str]
-    """Name of a grouping to the question's group, as `duration` to `short`."""
+    groups: Mapping[str, str | tuple[str, ...]]
+    """Name of a grouping to the question's group, as `duration` to `short`, or to all groups in which it counts."""
     value: float
 
 
@@ -131,15 +132,15 @@ def compare(
         )
 
     def by_group(grouping: str) -> tuple[Group, ...]:
-        values = sorted({first[i].groups[grouping] for i in common})
-        pairs = [pair([i for i in common if first[i].groups[grouping] == value], None) for value in values]
+        values = sorted({value for i in common for value in each(first[i].groups[grouping])})
+        pairs = [pair([i for i in common if value in each(first[i].groups[grouping])], None) for value in values]
         adjusted = holm([found.p for _, _, found in pairs])
         return tuple(
             Group(value=value, mean_a=of_a.mean, mean_b=of_b.mean, difference=found, adjusted_p=p)
             for value, (of_a, of_b, found), p in zip(values, pairs, adjusted, strict=True)
         )
 
-    of_a, of_b, found = pair(common, [first[i].groups[macro] for i in common] if macro else None)
+    of_a, of_b, found = pair(common, [str(first[i].groups[macro]) for i in common] if macro else None)
     return Comparison(
         a=of_a,
         b=of_b,

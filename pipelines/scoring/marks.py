@@ -13,9 +13,9 @@ from typing import Final
 
 from pipelines.benchmarks.base import Benchmark, Kind, Sample
 from pipelines.rows import OK, Row
-from pipelines.scoring.captions import caption_scores
+from pipelines.scoring.captions import score_captions
 from pipelines.scoring.choice import read_choice
-from pipelines.scoring.open import exact_match, normalise, token_f1
+from pipelines.scoring.open import exact_match, normalised, token_f1
 
 UNPARSED: Final = "unparsed"
 MISSING: Final = "missing"
@@ -70,8 +70,13 @@ def _one_choice(sample: Sample, row: Row | None) -> Mark:
         status=OK,
         reading=ascii_uppercase[choice.option],
         rule=choice.rule,
-        strict={"accuracy": float(choice.option == sample.answer)},
+        strict={"accuracy": float(_is_right(choice.option, sample))},
     )
+
+
+def _is_right(option: int, sample: Sample) -> bool:
+    """Whether an option is the right one, or a copy of it (NExT-QA and MLVU have some)."""
+    return isinstance(sample.answer, int) and sample.options[option] == sample.options[sample.answer]
 
 
 def mark_open(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
@@ -88,7 +93,7 @@ def mark_open(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge:
 def _open(sample: Sample, row: Row | None) -> Mark:
     text, answers = _text(row), sample.answer
     assert answers is None or isinstance(answers, tuple)
-    read = "" if text is None else normalise(text)
+    read = "" if text is None else normalised(text)
     status = _status(row) if text is None else OK if read else UNPARSED
     strict = {} if answers is None else {"exact": 0.0, "f1": 0.0}
     if answers and text is not None and read:
@@ -97,17 +102,27 @@ def _open(sample: Sample, row: Row | None) -> Mark:
 
 
 def mark_captions(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
-    """CIDEr-D, BLEU-4 and ROUGE-L against all references; a caption that is not there counts as an empty one."""
-    texts = [_text(rows[0]) or "" for _, rows in asked]
-    worth = caption_scores(texts, [s.answer for s, _ in asked])
-    return [
-        Mark(
-            status=(OK if text.strip() else UNPARSED) if _text(rows[0]) is not None else _status(rows[0]),
-            reading=text or None,
-            strict=values,
-        )
-        for (_, rows), text, values in zip(asked, texts, worth, strict=True)
-    ]
+    """CIDEr-D and ROUGE-L of each caption against its references; one that is not there counts as empty.
+
+    BLEU-4 is no mean over captions: `scores` adds it over all of them.
+    """
+    marks = []
+    for _, rows in asked:
+        text = _text(rows[0])
+        status = _status(rows[0]) if text is None else OK if text.strip() else UNPARSED
+        marks.append(Mark(status=status, reading=text or None, rule="text" if status == OK else None))
+    known = [i for i, (sample, _) in enumerate(asked) if sample.answer is not None]
+    if known:
+        found = score_captions([marks[i].reading or "" for i in known], [references(asked[i][0]) for i in known])
+        for i, cider_d, rouge_l in zip(known, found.cider_d, found.rouge_l, strict=True):
+            marks[i] = replace(marks[i], strict={"CIDEr-D": cider_d, "ROUGE-L": rouge_l})
+    return marks
+
+
+def references(sample: Sample) -> Sequence[str]:
+    """Right captions of a video."""
+    assert isinstance(sample.answer, tuple)
+    return sample.answer
 
 
 MARKS: Final[dict[Kind, Callable[[Benchmark, Sequence[Asked], Path, str | None], list[Mark]]]] = {

@@ -1,7 +1,7 @@
 """Official rules by which benchmarks and harnesses judge a multiple-choice answer, with their quirks.
 
-Each is (text, options, answer) -> whether the rule counts the raw text as the option `answer` (an index). A rule's random
-or fixed fallback ("C") is no answer here. They score beside `read_choice`, to compare with published numbers.
+Each is (text, options, answer) -> whether the rule counts the raw text as the option `answer` (an index). A rule's
+random or fixed fallback ("C") is no answer here. They score beside `read_choice`, to compare with published numbers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _LONGVIDEOBENCH_PREFIXES: Final = (
 def videomme(text: str, options: Sequence[str], answer: int) -> bool:
     """First capital A to D once "The best answer is" and its like are cut out: "Answer: (B)" is A.
 
-    Two missing commas in the original join two pairs of phrases to ones that never occur ("The best option isThe correct
-    option is"), so "The best option is" is not cut. The original leaves answers without such a letter out of its
-    accuracy; here they are wrong.
+    Two commas missing in the original join two pairs of phrases to ones that never occur ("The best option isThe
+    correct option is"), so "The best option is" is not cut. The original leaves answers without such a letter out of
+    its accuracy; here they are wrong.
 
     Source: Video-MME, evaluation/eval_your_results.py, extract_characters_regex.
     """
@@ -92,7 +92,7 @@ def egoschema(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def perception_test(text: str, options: Sequence[str], answer: int) -> bool:
-    """First capital A to C once "answer" and "Answer" are cut out, else an option's exact text; fallback as in egoschema.
+    """First capital A to C once "answer" and "Answer" are cut out, else an option's exact text; no fallback to C.
 
     Perception Test itself takes option indices and has no rule for text.
 
@@ -106,13 +106,13 @@ def perception_test(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def nextqa(text: str, options: Sequence[str], answer: int) -> bool:
-    """The parser of MMMU: "(B)", else "B ", else "B.", else an option's text in more than five words; the last one counts.
+    """The parser of MMMU: "(B)", else "B ", else "B.", else an option's text in a longer answer; the last counts.
 
-    A letter that ends a word counts ("DNA "), and where letters were named without brackets only one between spaces has
-    a place, so that of "A. or B " the first in the alphabet may win. The original's random guess is no answer.
+    A letter that ends a word counts ("DNA "), and of letters named without brackets only one between spaces has a
+    place, so that of others the first in the alphabet wins. The original's random guess is no answer.
     NExT-QA itself takes option indices and has no rule for text.
 
-    Source: lmms-eval, tasks/nextqa/utils.py, parse_multi_choice_response, after MMMU-Benchmark/MMMU, eval/eval_utils.py.
+    Source: lmms-eval, tasks/nextqa/utils.py, parse_multi_choice_response, after MMMU's eval/eval_utils.py.
     """
     for char in ",.!?;:'":
         text = text.strip(char)
@@ -151,7 +151,7 @@ def tempcompass_yes_no(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def tempcompass_caption_matching(text: str, options: Sequence[str], answer: int) -> bool:
-    """A whole line "Caption A: ...", its sentence, "Caption A", or "A"; anything else goes to a judge model, and is wrong.
+    """A whole line "Caption A: ...", its sentence, "Caption A", or "A"; else a judge model would decide: wrong.
 
     Later ones win: a label over a sentence over a line. The original's cut of a sentence with ": " inside stays.
 
@@ -192,7 +192,7 @@ _LMMS_EVAL_PHRASES: Final = (
 
 
 def lmms_eval(text: str, options: Sequence[str], answer: int) -> bool:
-    """lmms-eval's own parser, which it uses for Video-MME, MLVU and LVBench: letters A to D, by form, the last one wins.
+    """lmms-eval's own parser, used for Video-MME, MLVU and LVBench: letters A to D, by form, the last one wins.
 
     Forms from strongest to weakest: at the start, at the end, after a phrase (each letter's first place after it, so
     "The correct answer is C. Because he" is B), "(B)", "B.", "B:", "B)", "B ", and any B at all.

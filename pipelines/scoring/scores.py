@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.benchmarks import Own, load_benchmark
-from pipelines.benchmarks.base import Benchmark, Sample
+from pipelines.benchmarks.base import Benchmark, Sample, each
 from pipelines.errors import UserError
 from pipelines.output import read_rows
 from pipelines.questions import load, variants
 from pipelines.record import read_record
 from pipelines.rows import Row
-from pipelines.scoring.marks import MARKS, Mark
+from pipelines.scoring.captions import score_captions
+from pipelines.scoring.marks import MARKS, Mark, references
 from pipelines.scoring.statistics import Estimate, estimate
 
 OK: Final = "ok"
+SCALE: Final = {"CIDEr-D": 10.0}
+"""Largest value of metrics that do not end at 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,36 +151,50 @@ def _scores(benchmark: Benchmark, setting: str, items: Sequence[Scored]) -> Iter
     """Figures of one setting: over all, then group by group."""
     found = [i for i in items if i.setting == setting and i.mark.strict]
     for macro in dict.fromkeys([benchmark.macro, None]):
-        yield from _figures(found, setting, macro=macro)
+        yield from _figures(benchmark, found, setting=setting, macro=macro)
     for grouping in benchmark.groups:
-        for group in sorted({i.sample.groups[grouping] for i in found}):
-            members = [i for i in found if i.sample.groups[grouping] == group]
-            yield from _figures(members, setting, grouping=grouping, group=group)
+        for group in sorted({g for i in found for g in each(i.sample.groups[grouping])}):
+            members = [i for i in found if group in each(i.sample.groups[grouping])]
+            yield from _figures(benchmark, members, setting=setting, grouping=grouping, group=group)
 
 
 def _figures(
-    items: Sequence[Scored], setting: str, *, macro: str | None = None, grouping: str | None = None,
-    group: str | None = None
-) -> Iterator[Score]:  # fmt: skip
+    benchmark: Benchmark,
+    items: Sequence[Scored],
+    *,
+    setting: str,
+    macro: str | None = None,
+    grouping: str | None = None,
+    group: str | None = None,
+) -> Iterator[Score]:
+    """Figures over these questions: a mean for each metric, and what is no mean."""
+    answered = [i for i in items if i.mark.status == OK]
+
+    def score(metric: str, rule: str, figure: Callable[[Sequence[Scored]], Estimate]) -> Score:
+        return Score(setting=setting, metric=metric, rule=rule, macro=macro, grouping=grouping, group=group,
+                     over_all=figure(items), over_answered=figure(answered) if answered else None)  # fmt: skip
+
     for rule in ("strict", "compat"):
         for metric in dict.fromkeys(m for i in items for m in getattr(i.mark, rule)):
-            yield Score(
-                setting=setting,
-                metric=metric,
-                rule=rule,
-                macro=macro,
-                grouping=grouping,
-                group=group,
-                over_all=_estimate(items, rule, metric, macro),
-                over_answered=_estimate(answered, rule, metric, macro)
-                if (answered := [i for i in items if i.mark.status == OK])
-                else None,
-            )
+            yield score(metric, rule, partial(_mean, rule=rule, metric=metric, macro=macro))
+    if benchmark.kind == "captions" and items:
+        yield score("BLEU-4", "strict", _bleu_4)
 
 
-def _estimate(items: Sequence[Scored], rule: str, metric: str, macro: str | None) -> Estimate:
-    groups = None if macro is None else [i.sample.groups[macro] for i in items]
-    return estimate([getattr(i.mark, rule)[metric] for i in items], [i.video for i in items], groups)
+def _mean(items: Sequence[Scored], *, rule: str, metric: str, macro: str | None) -> Estimate:
+    """A mean with its interval, which is cut at the ends of the scale."""
+    groups = None if macro is None else [str(i.sample.groups[macro]) for i in items]
+    found = estimate([getattr(i.mark, rule)[metric] for i in items], [i.video for i in items], groups)
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, SCALE.get(metric, 1.0)))
+
+
+def _bleu_4(items: Sequence[Scored]) -> Estimate:
+    """Of the captions together; it is no mean over them, so that no standard error is given."""
+    found = score_captions([i.mark.reading or "" for i in items], [references(i.sample) for i in items]).bleu_4
+    num_videos = len({i.video for i in items})
+    return Estimate(mean=found, standard_error=None, low=None, high=None, num=len(items), num_clusters=num_videos)
 
 
 def _plain(value: Any) -> Any:

@@ -417,7 +417,8 @@ def test_content_decides(tmp_path: Path, clips: Path, server: str) -> None:
     [
         (["--feature-cache", "{tmp}/file/cache"], "cannot be written"),
         (["--feature-cache", "s3://bucket/cache"], "expected a local folder"),
-        (["--feature-cache", "{tmp}/cache", "--feature-cache-gb", "0"], "expected more than 0"),
+        (["--feature-cache", "{tmp}/cache", "--feature-cache-gb", "0"], "expected a number above 0"),
+        (["--feature-cache", "{tmp}/cache", "--feature-cache-gb", "inf"], "expected a number above 0"),
     ],
 )
 def test_an_unusable_folder_is_one_message_at_the_start(
