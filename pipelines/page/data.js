@@ -12,12 +12,12 @@ const FOLDER = commonFolder(ITEMS.map((item) => item.video).filter(Boolean));
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 function readItems() {
-  const answers = DATA.answers.map(readColumns);
+  const answers = DATA.answers.map((columns, i) => readColumns(columns).map((answer) => readAnswer(answer, RUNS[i])));
   return readColumns(DATA.items).map((item, index) => ({
     ...item,
     index,
     video: DATA.texts[item.video],
-    answers: answers.map((run) => (run[index].status === null ? null : readAnswer(run[index]))),
+    answers: answers.map((run) => (run[index].status === null ? null : run[index])),
     words: null,
   }));
 }
@@ -32,9 +32,11 @@ function readColumns({ count, ...columns }) {
   });
 }
 
-function readAnswer(answer) {
-  answer.error = answer.error === null ? null : DATA.texts[answer.error];
-  return answer;
+// An answer is graded where its score is neither right nor wrong, as a caption's.
+function readAnswer(answer, run) {
+  const metric = answer.strict === null ? -1 : answer.strict.findIndex((value) => value !== null);
+  const worth = metric < 0 ? null : answer.strict[metric];
+  return { ...answer, error: answer.error === null ? null : DATA.texts[answer.error], metric, worth, graded: run.graded && worth !== null };
 }
 
 function promptOf(answer) {
@@ -61,27 +63,16 @@ function verdict(answer) {
   if (answer === null) return "absent";
   if (answer.status !== "ok") return answer.status === "unparsed" || answer.status === "missing" ? answer.status : "failed";
   if (answer.correct === null) return "answered";
-  if (GRADED.has(answer.metric)) return "graded";
+  if (answer.graded) return "graded";
   return answer.correct ? "right" : "wrong";
 }
 
-// Metrics that are neither right nor wrong, as CIDEr-D: the first of a question's that is not 0 or 1 anywhere.
-const GRADED = new Set();
-for (const item of ITEMS) {
-  for (const answer of item.answers) {
-    if (answer === null || answer.strict === null) continue;
-    answer.metric = answer.strict.findIndex((value) => value !== null);
-    answer.worth = answer.strict[answer.metric];
-    if (answer.worth !== 0 && answer.worth !== 1) GRADED.add(answer.metric);
-  }
-}
-
 function isRight(answer) {
-  return Boolean(answer) && answer.correct === true && !GRADED.has(answer.metric);
+  return Boolean(answer) && answer.correct === true && !answer.graded;
 }
 
 function isWrong(answer) {
-  return Boolean(answer) && answer.correct === false && !GRADED.has(answer.metric);
+  return Boolean(answer) && answer.correct === false && !answer.graded;
 }
 
 // Filters of the reader: name -> whether an item passes a value. A value of a run's is "<run>:<value>".
@@ -92,7 +83,7 @@ const FILTERS = {
   rule: (item, value) => ofRun(item, value, "rule"),
 };
 DATA.groupings.forEach((name, i) => {
-  FILTERS[`group.${name}`] = (item, value) => item.groups[i] === value;
+  FILTERS[`group.${name}`] = (item, value) => item.groups[i].includes(value);
 });
 
 const VERDICTS = {
@@ -127,7 +118,7 @@ function secondsOf(answer) {
 }
 
 function worthOf(item) {
-  const values = item.answers.map((answer) => (answer === null ? undefined : answer.worth)).filter((v) => v !== undefined);
+  const values = item.answers.map((answer) => (answer === null ? null : answer.worth)).filter((v) => v !== null);
   return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : 0;
 }
 
@@ -135,7 +126,7 @@ function worthOf(item) {
 function wordsOf(item) {
   if (item.words === null) {
     const of = item.answers.flatMap((a) => (a === null ? [] : [a.output, a.error, a.reading, a.status]));
-    const texts = [item.id, item.video, item.question, ...(item.options || []), ...(item.references || []), ...item.groups, ...of];
+    const texts = [item.id, item.video, item.question, ...(item.options || []), ...(item.references || []), ...item.groups.flat(), ...of];
     item.words = texts.filter(Boolean).join("\n").toLowerCase();
   }
   return item.words;

@@ -65,9 +65,8 @@ function runLabel(run) {
 // Scale of a figure: from the lowest to the highest bound, widened to tens.
 function scaleOf(estimates) {
   const bounds = estimates.flatMap((e) => [e.mean, e.low === null ? e.mean : e.low, e.high === null ? e.mean : e.high]);
-  const low = Math.max(0, Math.floor(Math.min(...bounds) * 10) / 10);
-  const top = Math.max(...bounds);
-  const high = Math.max(low + 0.2, Math.min(Math.max(1, ...estimates.map((e) => Math.ceil(e.mean * 10) / 10)), Math.ceil(top * 10) / 10));
+  const low = Math.max(0, Math.floor(Math.min(...bounds) * 10 + 1e-9) / 10);
+  const high = Math.max(low + 0.2, Math.ceil(Math.max(...bounds) * 10 - 1e-9) / 10);
   return { low, high, at: (value) => `${(100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low)}%` };
 }
 
@@ -84,7 +83,7 @@ function dot(estimate, scale, run) {
 }
 
 function ticks(scale) {
-  const step = scale.high - scale.low > 0.65 ? 0.25 : scale.high - scale.low > 0.35 ? 0.2 : 0.1;
+  const step = [0.1, 0.2, 0.25, 0.5, 1, 2, 2.5].find((size) => (scale.high - scale.low) / size <= 4.1) || 5;
   const found = [];
   for (let value = Math.ceil(scale.low / step - 1e-9) * step; value <= scale.high + 1e-9; value += step) found.push(value);
   return found;

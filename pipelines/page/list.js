@@ -7,7 +7,7 @@ let listed = [];
 function drawFilters() {
   const both = RUNS.length > 1;
   const pairs = RUNS.flatMap((a) => RUNS.filter((b) => b !== a).map((b) => [a, b]));
-  const verdicts = SCORED && !GRADED.size && [
+  const verdicts = SCORED && !RUNS.every((run) => run.graded) && [
     ["", both ? "Right or wrong" : "Right or wrong"],
     ...(both ? [["changed", "Right in one run, wrong in another"], ...pairs.map(([a, b]) => [`gained:${a.index}:${b.index}`, `Wrong in ${a.name}, right in ${b.name}`])] : []),
     ...RUNS.flatMap((run) => ["right", "wrong"].map((kind) => [`${kind}:${run.index}`, both ? `${cap(kind)} in ${run.name}` : cap(kind)])),
@@ -26,7 +26,7 @@ function drawFilters() {
       perRun("status", "Status", "Any status"),
       perRun("rule", "Rule that read the answer", "Any rule"),
       DATA.groupings.map((name, i) => {
-        const groups = tally(ITEMS.map((item) => item.groups[i]));
+        const groups = tally(ITEMS.flatMap((item) => item.groups[i]));
         return groups.length > 1 && choice(`group.${name}`, name, [["", `${cap(name)}: all`], ...groups.map(([g, n]) => [g, `${g} (${n.toLocaleString("en-US")})`])]);
       }),
       choice("sort", "Order", Object.entries(SORTS).map(([value, { label }]) => [value, `Order: ${label}`])),

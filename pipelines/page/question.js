@@ -21,7 +21,7 @@ function drawQuestion() {
       h("button", { type: "button", "aria-label": "Next question", disabled: place < 0 || place === listed.length - 1, onclick: () => step(1) }, "↓")),
     h("h3", { class: "asked" }, item.question || "(no question)"),
     h("p", { class: "tags" }, h("span", { class: "tag id" }, item.id), SETTINGS.length > 1 && h("span", { class: "tag" }, settingName(item.setting)),
-      DATA.groupings.map((name, i) => item.groups[i] && h("span", { class: "tag", title: name }, item.groups[i]))),
+      DATA.groupings.map((name, i) => item.groups[i].map((group) => h("span", { class: "tag", title: name }, group)))),
     item.options && optionList(item),
     item.references && h("div", { class: "references" }, h("h4", null, item.references.length > 1 ? "Right answers" : "Right answer"),
       h("ul", null, item.references.map((text) => h("li", null, text)))),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from string import ascii_uppercase
 from typing import Any, Generic, TypeVar
 
-from pipelines.benchmarks.base import Sample
+from pipelines.benchmarks.base import Sample, each
 from pipelines.page.runs import Run, differences, facts, path_of, provenance, run_names, sampling
 from pipelines.page.thumbnails import Strip
 from pipelines.rows import OK, Row
@@ -46,8 +46,8 @@ class Item:
     start: float | None
     end: float | None
     question: str
-    groups: list[str | None]
-    """One of each grouping."""
+    groups: list[list[str]]
+    """Of each grouping, those it counts in."""
     options: list[str] | None = None
     right: int | None = None
     """Index of the right option."""
@@ -138,6 +138,7 @@ def _run(run: Run, name: str) -> Fields:
     return {
         "name": name,
         "finished": "finished" in run.record,
+        "graded": isinstance(run, ScoredRun) and run.benchmark.kind == "captions",
         "facts": facts(run),
         "provenance": provenance(run),
         "statuses": {setting: dict(run.statuses(setting).most_common()) for setting in run.settings},
@@ -177,7 +178,7 @@ def _item(scored: Scored, groupings: Sequence[str], texts: _Table[str]) -> Item:
         start=sample.clip.start,
         end=sample.clip.end,
         question=sample.question,
-        groups=[sample.groups.get(name) for name in groupings],
+        groups=[list(each(sample.groups.get(name, ()))) for name in groupings],
         options=list(sample.options) or None,
         right=sample.answer if isinstance(sample.answer, int) else None,
         references=list(sample.answer) if isinstance(sample.answer, tuple) else None,

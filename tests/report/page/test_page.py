@@ -248,3 +248,27 @@ def test_answers_and_captions_get_the_same_page(browser: Any, clips: Path, tmp_p
     assert "no_video" in texts(browser, ".error")[0]
     assert browser.complaints() == []
     assert "| captions | no_video | 1 | 33.3 |" in (out / "report.md").read_text()
+
+
+def test_captions_that_are_scored_show_how_well(browser: Any, runs: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "captions"
+    shutil.copytree(runs[1], folder)
+    record = json.loads((folder / "run.json").read_text())
+    record["config"] |= {"benchmark": record["config"]["benchmark"].replace(":Mini", ":Captions"), "circular": False}
+    (folder / "run.json").write_text(json.dumps(record))
+    questions = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    asked = [q | {"options": [], "answer": [f"a {q['options'][q['answer']]} <b>", "a red ball"]} for q in questions]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(q) + "\n" for q in asked))
+    cli.main(["report", str(folder), "--thumbnail-megabytes", "0"])
+    browser.open(folder / "report.html", "#sort=high")
+    means = {s.metric: hundredths(s.over_all.mean) for s in score_run(folder).scores if s.grouping is None}
+    assert len(means) == 3
+    names = [t.partition(",")[0] for t in texts(browser, ".headline .kind th")]
+    assert dict(zip(names, texts(browser, ".headline .main .value"), strict=True)) == means
+    values = [int(t) for t in texts(browser, ".row .badge.graded")]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1]
+    browser.js("document.querySelectorAll('.row')[0].click()")
+    assert texts(browser, ".references li")[1] == "a red ball"
+    assert "--thumbnail-megabytes 0" in texts(browser, ".reason")[0]
+    assert browser.complaints() == []
