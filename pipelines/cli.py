@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "compare-runs": ("pipelines.compare_runs", "compare two evals question by question"),
     "connectors": ("pipelines.show_connectors", "list the connectors"),
     "make-clips": ("videollm.shapes.clips", "draw clips of moving shapes, with questions"),
+    "report": ("pipelines.report", "show runs as one HTML page, with tables"),
     "eval-shapes": ("videollm.shapes.evaluate", "score a model on such clips, as they are, shuffled and blank"),
     "train": ("videollm.training.train", "train a connector, an LLM or a vision tower"),
 }

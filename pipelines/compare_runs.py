@@ -102,7 +102,7 @@ def _points(run: ScoredRun, setting: str, metric: str | None, rule: str) -> list
 
 def differing_settings(a: ScoredRun, b: ScoredRun) -> Table:
     """What the two runs were told or ran with that is not the same."""
-    of_a, of_b = _settings(a.record), _settings(b.record)
+    of_a, of_b = settings_of(a.record), settings_of(b.record)
     rows = [
         [name, of_a.get(name, "-"), of_b.get(name, "-")]
         for name in dict.fromkeys([*of_a, *of_b])
@@ -111,18 +111,19 @@ def differing_settings(a: ScoredRun, b: ScoredRun) -> Table:
     return Table(title="Settings that differ" if rows else "No settings differ", columns=["", "A", "B"], rows=rows)
 
 
-def _settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Names of settings, dotted where they lie deeper -> values."""
+def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """Settings that may explain another score: name, dotted where it lies deeper -> value."""
     session = record["sessions"][-1]
     facts = {name: session[name] for name in OF_SESSION if name in session}
-    return dict(_flat({**record["config"], **facts}, ""))
+    return dict(flat({**record["config"], **facts}))
 
 
-def _flat(value: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
+def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Values with their names, dotted where they lie deeper."""
     made = []
     for name, inner in value.items():
         if isinstance(inner, Mapping):
-            made += _flat(inner, f"{prefix}{name}.")
+            made += flat(inner, f"{prefix}{name}.")
         else:
             made.append((f"{prefix}{name}", inner if isinstance(inner, str) else json.dumps(inner)))
     return made
