@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +22,6 @@ from pipelines.scoring.marks import MARKS, Mark, references
 from pipelines.scoring.statistics import Estimate, estimate
 
 OK: Final = "ok"
-SCALE: Final = {"CIDEr-D": 10.0}
-"""Largest value of metrics that do not end at 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,12 +180,8 @@ def _figures(
 
 
 def _mean(items: Sequence[Scored], *, rule: str, metric: str, macro: str | None) -> Estimate:
-    """A mean with its interval, which is cut at the ends of the scale."""
     groups = None if macro is None else [str(i.sample.groups[macro]) for i in items]
-    found = estimate([getattr(i.mark, rule)[metric] for i in items], [i.video for i in items], groups)
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, SCALE.get(metric, 1.0)))
+    return estimate([getattr(i.mark, rule)[metric] for i in items], [i.video for i in items], groups)
 
 
 def _bleu_4(items: Sequence[Scored]) -> Estimate:

@@ -35,7 +35,7 @@ class Estimate:
     standard_error: float | None
     """None where it cannot be known: a single cluster, or as many groups as questions."""
     low: float | None
-    """95% interval; near the ends of a scale it may reach beyond them."""
+    """95% interval, cut at 0 and 1 where all values lie between them."""
     high: float | None
     num: int
     num_clusters: int
@@ -82,11 +82,12 @@ def estimate(values: Sequence[float], clusters: Sequence[str], groups: Sequence[
     error = _standard_error(table)
     margin = None if error is None else error * t_quantile((1 + LEVEL) / 2, len(table.counts) - 1)
     mean = _mean(table)
+    low_end, high_end = (0.0, 1.0) if all(0 <= v <= 1 for v in values) else (-math.inf, math.inf)
     return Estimate(
         mean=mean,
         standard_error=error,
-        low=None if margin is None else mean - margin,
-        high=None if margin is None else mean + margin,
+        low=None if margin is None else max(mean - margin, low_end),
+        high=None if margin is None else min(mean + margin, high_end),
         num=len(values),
         num_clusters=len(table.counts),
     )
