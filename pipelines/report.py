@@ -24,6 +24,8 @@ class Job:
     """Output folders; several are shown side by side."""
     output: Annotated[Path | None, arg(aliases=("-o",))] = None
     """Page to write, ending in .html; report.html in the first folder if not given. The tables lie beside it."""
+    judge: str | None = None
+    """For open-ended answers: the judge of `videollm score`, whose verdicts are then shown."""
     thumbnail_megabytes: float = 30.0
     """Most that the pictures of all frames take in the page; 0 leaves them out."""
     thumbnails_per_clip: int = 8
@@ -42,7 +44,7 @@ def main(job: Job) -> None:
     from pipelines.page.view import make_view
 
     page = job.output or job.runs[0] / PAGE
-    runs = [read_run(folder) for folder in job.runs]
+    runs = [read_run(folder, job.judge) for folder in job.runs]
     view = make_view(runs)
     pictures = make_pictures(
         view.strips, per_clip=job.thumbnails_per_clip, height=job.height, megabytes=job.thumbnail_megabytes

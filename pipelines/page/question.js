@@ -18,7 +18,7 @@ function drawQuestion() {
       h("button", { type: "button", class: "back", onclick: close }, "Back"),
       h("span", { class: "note" }, place < 0 ? "not in the list" : `${(place + 1).toLocaleString("en-US")} of ${listed.length.toLocaleString("en-US")}`),
       h("button", { type: "button", "aria-label": "Previous question", disabled: place <= 0, onclick: () => step(-1) }, "↑"),
-      h("button", { type: "button", "aria-label": "Next question", disabled: place < 0 || place === listed.length - 1, onclick: () => step(1) }, "↓")),
+      h("button", { type: "button", "aria-label": "Next question", disabled: place === listed.length - 1, onclick: () => step(1) }, "↓")),
     h("h3", { class: "asked" }, item.question || "(no question)"),
     h("p", { class: "tags" }, h("span", { class: "tag id" }, item.id), SETTINGS.length > 1 && h("span", { class: "tag" }, settingName(item.setting)),
       DATA.groupings.map((name, i) => item.groups[i].map((group) => h("span", { class: "tag", title: name }, group)))),

@@ -41,14 +41,16 @@ class AnsweredRun:
 Run = ScoredRun | AnsweredRun
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, judge: str | None = None) -> Run:
     """A run with its scores, if it is an eval's; else with its rows.
 
+    Args:
+        judge: see `score_run`.
     Raises:
         UserError: there is none in the folder.
     """
     if (folder / QUESTIONS).exists():
-        return score_run(folder)
+        return score_run(folder, judge)
     rows = tuple(read_rows(folder))
     if not rows:
         raise UserError(f"{folder} holds no rows. Expected the output of `videollm eval`, `answer` or `caption`.")
