@@ -155,8 +155,8 @@ def _start(job: Batch, cache: FeatureCache | None, runner: Runner, size: Sizes) 
                     num_gpus=num_gpus, model_folder=brought)  # fmt: skip
 
     if workers.split_llm:
-        encode = pool(Encode, job.model, size.num_threads, cache, size=size.num_encoders,
-                      num_gpus=size.gpus_per_encoder)  # fmt: skip
+        encoder = replace(job.model, engine="builtin")  # it answers nothing, so it starts no other engine
+        encode = pool(Encode, encoder, size.num_threads, cache, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
         runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     else:
         runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])

@@ -170,9 +170,6 @@ class Model:
 class Encode(Model):
     """Visual tokens of clips, the frames of all of them in one forward."""
 
-    def __init__(self, options: ModelOptions, num_threads: int | None = None) -> None:
-        super().__init__(replace(options, engine="builtin"), num_threads)  # it answers nothing, so it starts none
-
     def run(self, works: Sequence[Work], *payloads: NDArray[np.uint8]) -> list[Any]:
         """Frames, or entries of the cache, become visual tokens (n d), on the CPU."""
         made = encode(self.model, works, payloads, self.cache)
