@@ -84,7 +84,7 @@ def plain_rate(job: Job, videos: list[Path], number: int) -> tuple[float, dict[s
     import torch
 
     import videollm
-    from videollm.prompt import format_question
+    from videollm.question import format_question
     from videollm.types import Generation
 
     model = videollm.load(job.model)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from videollm.prompt import format_question
+from videollm.question import format_question
 from videollm.types import Clip
 
 Kind = Literal["choice", "open", "captions"]
