@@ -163,7 +163,7 @@ def judge_answers(folder: Path, model: str, asked: Sequence[tuple[Sample, str | 
         model: see `Judge`.
         asked: questions with the raw output, None where there is none.
     Returns:
-        For each question `judge` (1 for yes), `judge score` (0 to 5) and `unparsed judge` (1: no verdict, which counts
+        For each question `judge` (1 for yes), `judge score` (its 0 to 5, as 0 to 1) and `unparsed judge` (1: no verdict, which counts
         as no and 0); {} where no right answer is published.
     """
     judge = Judge(model)
@@ -213,7 +213,7 @@ def _case(sample: Sample, text: str) -> Case | None:
 def _metrics(verdict: Verdict | None) -> dict[str, float]:
     unparsed = verdict is not None and verdict.right is None
     right, score = (verdict.right, verdict.score) if verdict is not None else (False, 0.0)
-    return {"judge": float(bool(right)), "judge score": score or 0.0, "unparsed judge": float(unparsed)}
+    return {"judge": float(bool(right)), "judge score": (score or 0.0) / 5, "unparsed judge": float(unparsed)}
 
 
 def _known(file: Path) -> dict[str, Verdict]:

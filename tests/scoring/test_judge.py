@@ -103,8 +103,8 @@ def test_only_a_verdict_is_read_as_one(text: str, right: bool | None, score: flo
 
 
 def test_verdicts_of_real_models(judges: Callable[[str | None], str], tmp_path: Path) -> None:
-    yes = {"judge": 1.0, "judge score": 4.0, "unparsed judge": 0.0}
-    no = {"judge": 0.0, "judge score": 1.0, "unparsed judge": 0.0}
+    yes = {"judge": 1.0, "judge score": 0.8, "unparsed judge": 0.0}
+    no = {"judge": 0.0, "judge score": 0.2, "unparsed judge": 0.0}
     unread = {"judge": 0.0, "judge score": 0.0, "unparsed judge": 1.0}
     for says, expected in ((YES, yes), (NO, no), (None, unread)):  # one folder: judges do not share judgements
         assert judge_answers(tmp_path, judges(says), ASKED) == [expected, expected]
