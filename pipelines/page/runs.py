@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.compare_runs import flat, settings_of
+from pipelines.compare_runs import comparisons, flat, settings_of
 from pipelines.errors import UserError
 from pipelines.inputs import is_remote
 from pipelines.output import read_rows
@@ -16,6 +16,7 @@ from pipelines.questions import QUESTIONS
 from pipelines.record import read_record
 from pipelines.rows import Row
 from pipelines.scoring.scores import ScoredRun, score_run
+from pipelines.scoring.table import interval, p_value, signed_hundredths
 
 Pairs = list[tuple[str, str]]
 
@@ -93,6 +94,25 @@ def provenance(run: Run) -> list[tuple[str, Pairs]]:
     parts = [("Configuration", config), ("Run", {"folder": str(run.folder.resolve()), **record})]
     parts += [(f"Session {i}", session) for i, session in enumerate(sessions, 1)]
     return [(title, flat(values)) for title, values in parts]
+
+
+def paired_differences(runs: Sequence[Run]) -> list[str]:
+    """Of two evals of one benchmark, a line for each setting: what `compare-runs` says first."""
+    if len(runs) != 2 or not all(isinstance(run, ScoredRun) for run in runs):
+        return []
+    a, b = (run for run in runs if isinstance(run, ScoredRun))
+    try:
+        found = comparisons(a, b)
+    except UserError:  # other benchmarks, or nothing in common
+        return []
+    first, second = run_names(runs)
+    return [
+        f"{second} against {first} on the same {c.difference.num:,} questions ({setting}, {metric}): "
+        f"{signed_hundredths(c.difference.mean)}, 95% interval "
+        f"{interval(c.difference.low, c.difference.high, signed_hundredths)}, p = {p_value(c.difference.p)}; "
+        f"{c.difference.gained:,} better, {c.difference.lost:,} worse."
+        for setting, metric, c in found
+    ]
 
 
 def differences(runs: Sequence[Run]) -> list[tuple[str, list[str | None]]]:

@@ -58,7 +58,8 @@ function drawScores() {
   section("scores", "Scores",
     `Out of 100, with 95% intervals clustered by video; ${count(questions, "question")} of ${count(videos, "video")}.`,
     h("div", { class: "scroll" }, h("table", { class: "headline" },
-      h("thead", null, h("tr", null, h("td", null), shown.map(([, , label, hint]) => h("th", { scope: "col", title: hint }, label, axis(scale))))), rows)));
+      h("thead", null, h("tr", null, h("td", null), shown.map(([, , label, hint]) => h("th", { scope: "col", title: hint }, label, axis(scale))))), rows)),
+    DATA.paired.map((line) => h("p", { class: "note" }, line)));
 }
 
 function scoreCell(estimate, scale, run, label, main) {

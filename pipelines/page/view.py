@@ -11,7 +11,7 @@ from string import ascii_uppercase
 from typing import Any, Generic, TypeVar
 
 from pipelines.benchmarks.base import Sample, each
-from pipelines.page.runs import Run, differences, facts, path_of, provenance, run_names, sampling
+from pipelines.page.runs import Run, differences, facts, paired_differences, path_of, provenance, run_names, sampling
 from pipelines.page.thumbnails import Strip
 from pipelines.rows import OK, Row
 from pipelines.scoring.choice import read_choice
@@ -106,6 +106,7 @@ def make_view(runs: Sequence[Run]) -> View:
         "metrics": metrics,
         "groupings": groupings,
         "differences": differences(runs),
+        "paired": paired_differences(runs),
         "items": _columns(Item, list(items.values())),
         "answers": [_columns(Answer, [of_run.get(key) for key in items]) for of_run in answers],
         "texts": texts.values,

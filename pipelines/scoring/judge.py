@@ -163,8 +163,8 @@ def judge_answers(folder: Path, model: str, asked: Sequence[tuple[Sample, str | 
         model: see `Judge`.
         asked: questions with the raw output, None where there is none.
     Returns:
-        For each question `judge` (1 for yes), `judge score` (its 0 to 5, as 0 to 1) and `unparsed judge` (1: no verdict, which counts
-        as no and 0); {} where no right answer is published.
+        For each question `judge` (1 for yes), `judge score` (its 0 to 5 as 0 to 1) and `unparsed judge` (1: no verdict,
+        which counts as no and 0); {} where no right answer is published.
     """
     judge = Judge(model)
     cases = [None if t is None else _case(s, t) for s, t in asked]

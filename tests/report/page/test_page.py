@@ -8,8 +8,9 @@ from typing import Any
 
 from pipelines import cli, report
 from pipelines.benchmarks.base import Sample
+from pipelines.compare_runs import comparisons
 from pipelines.scoring.scores import score_run
-from pipelines.scoring.table import hundredths
+from pipelines.scoring.table import hundredths, signed_hundredths
 
 FIRST_LIST_MS = 5000
 """Generous: 300 to 510 ms were measured for 2,000 questions of 700 clips, on two busy cores."""
@@ -83,6 +84,10 @@ def test_scores_are_those_of_the_tables(browser: Any, page: Path, runs: tuple[Pa
     chips = texts(browser, ".status-row .chip")
     assert "timeout11.7%" in chips
     assert "connectorstcresampler3d" in texts(browser, "#differences tbody tr")
+    _, _, found = comparisons(*(score_run(folder) for folder in runs))[0]
+    paired = texts(browser, "#scores .note")[-1]
+    assert f"{signed_hundredths(found.difference.mean)}, 95% interval" in paired
+    assert paired.endswith(f"{found.difference.gained} better, {found.difference.lost} worse.")
 
 
 def test_search_and_filters_narrow_the_list(
