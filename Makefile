@@ -26,6 +26,8 @@ demo: install
 	$(BIN)/videollm answer $(DEMO)/clips/questions.jsonl -o $(DEMO)/answers
 	$(BIN)/videollm ask $(DEMO)/clips/1000-00000.mp4 "Describe the video."
 	$(BIN)/videollm eval-shapes $(DEMO)/clips
+	$(BIN)/videollm eval shapes --data $(DEMO)/clips -o $(DEMO)/eval
+	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
 	$(BIN)/python -m pytest
@@ -39,6 +41,7 @@ bench: install
 	$(BIN)/python benchmarks/decoding.py --quick
 	$(BIN)/python benchmarks/generation.py --repeats 1
 	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/evals.py
 
 # The embedded models from nothing; docs/embedded.md says what each stage is for. About an hour on one core.
 RUNS ?= runs

@@ -2,6 +2,7 @@
 
 python benchmarks/pipeline.py            # speed and overhead
 python benchmarks/pipeline.py --memory   # 1,000 clips: memory, poisoned clips, two kills
+python benchmarks/pipeline.py --cached   # another question on the same clips, with a feature cache
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import tyro
 from pipelines.output import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
+CACHE = ["--feature-cache", "{folder}/cache"]
 QUESTIONS = ("Describe the video.", "What moves first?", "How many shapes are there?")
 
 
@@ -45,11 +47,13 @@ class Job:
     """Clips of the plain loop."""
     memory: bool = False
     """Run the memory job instead."""
+    cached: bool = False
+    """Run two jobs with a feature cache instead: the first fills it, the second asks something else."""
 
 
 def main(job: Job) -> None:
     with tempfile.TemporaryDirectory(prefix="videollm-bench-") as folder:
-        memory(job, Path(folder)) if job.memory else speed(job, Path(folder))
+        (memory if job.memory else cached if job.cached else speed)(job, Path(folder))
 
 
 def speed(job: Job, folder: Path) -> None:
@@ -70,6 +74,29 @@ def speed(job: Job, folder: Path) -> None:
     print(f"wall {wall:.1f} s: start {start:.1f} s; decoders at work {decode:.1f} s, models {models:.1f} s")
     print(f"outside decode, encode, generate: {1 - max(decode, models) / wall:.1%} of the wall time "
           f"({1 - max(decode, models) / (wall - start):.1%} once started)")  # fmt: skip
+
+
+def cached(job: Job, folder: Path) -> None:
+    videos = make_videos(folder, job.num_clips, job.seconds, job.size, num_stories=job.num_clips)
+    print(f"{job.num_clips} clips of {job.seconds:g} s, {job.size} x {job.size}, one question, model {job.model}, "
+          f"{os.cpu_count()} cores")  # fmt: skip
+    rates, work = [], []
+    runs = ("without a cache", []), ("cache is filled", CACHE), ("cache is read", CACHE)
+    for i, (what, options) in enumerate(runs):
+        manifest = write_manifest(folder / f"{i}.jsonl", videos, (QUESTIONS[min(i, 1)],))
+        arguments = [*command(job, manifest, folder / str(i)), *[o.format(folder=folder) for o in options]]
+        subprocess.run(arguments, check=True, env=environment(), stdout=subprocess.DEVNULL)
+        session = json.loads((folder / str(i) / "run.json").read_text())["sessions"][-1]
+        wall, start = session["wall_seconds"], session["start_seconds"]
+        rates.append(session["clips"] / (wall - start))
+        work.append(session["decode_seconds"] + session["encode_seconds"])
+        print(f"{what:16} {session['clips'] / wall:7.2f} clips/s, {rates[-1]:7.2f} once started; decode "
+              f"{session['decode_seconds']:.2f} s, encode {session['encode_seconds']:.2f} s, generate "
+              f"{session['generate_seconds']:.2f} s; {session['clips_from_cache']} clips from the cache")  # fmt: skip
+    megabytes = sum(f.stat().st_size for f in (folder / "cache").rglob("*.safetensors")) / 1e6
+    print(f"with the cache: {rates[2] / rates[0]:.1f} times the clips/s once started, "
+          f"{work[0] / work[2]:.0f} times less time to decode and encode; "
+          f"{megabytes / job.num_clips:.2f} MB a clip")  # fmt: skip
 
 
 def plain_loop(job: Job, videos: list[Path]) -> float:
@@ -146,9 +173,9 @@ def wait_for(output: Path, number: int, running: subprocess.Popen[bytes]) -> Non
         time.sleep(0.02)
 
 
-def make_videos(folder: Path, number: int, seconds: float, size: int) -> list[Path]:
-    """So many files of 5 stories: what is in them does not change what they cost."""
-    stories = [write_video(folder / f"story{i}.mp4", i, seconds, size) for i in range(5)]
+def make_videos(folder: Path, number: int, seconds: float, size: int, num_stories: int = 5) -> list[Path]:
+    """So many files of a few stories: what is in them does not change what they cost."""
+    stories = [write_video(folder / f"story{i}.mp4", i, seconds, size) for i in range(num_stories)]
     videos = [folder / f"{i:04d}.mp4" for i in range(number)]
     for i, video in enumerate(videos):
         video.write_bytes(stories[i % len(stories)].read_bytes())

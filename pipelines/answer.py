@@ -14,4 +14,4 @@ class Job(job.Job):
 
 def main(job: Job) -> None:
     """Run the job, or what is left of it."""
-    batch.run(job, command="answer", default_question=None)
+    batch.run_inputs(job, "answer", question=None)

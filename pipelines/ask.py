@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from tyro.conf import Positional
 
-from pipelines.job import FrameOptions, ModelOptions
-from videollm.types import Clip, Generation
+from pipelines.job import FrameOptions, GenerationOptions, ModelOptions
+from videollm.types import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Job:
     """Seconds, exclusive."""
     model: ModelOptions = field(default_factory=ModelOptions)
     frames: FrameOptions = field(default_factory=FrameOptions)
-    generation: Generation = field(default_factory=Generation)
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
 
 
 def main(job: Job) -> None:
@@ -43,11 +43,12 @@ def main(job: Job) -> None:
         decoder=job.frames.decoder,
         allow_partial=job.frames.allow_partial,
     )
+    generation = job.generation.over(model.generation)
     if sys.stdout.isatty():
-        model.answer(batch, job.question, generation=job.generation, on_text=_show)
+        model.answer(batch, job.question, generation=generation, on_text=_show)
         print()
     else:
-        print(model.answer(batch, job.question, generation=job.generation).text)
+        print(model.answer(batch, job.question, generation=generation).text)
 
 
 def _show(text: str) -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import shorten
@@ -17,50 +17,76 @@ from tqdm import tqdm
 from pipelines.card import Card, peek
 from pipelines.errors import UserError
 from pipelines.inputs import absolute
-from pipelines.job import Job, described
+from pipelines.job import Batch, Job
 from pipelines.manifest import Entry, Refused, group, read
 from pipelines.output import Output
-from pipelines.record import Record, manifest_hashes, model_identity
+from pipelines.record import Record, file_hashes, manifests, model_identity
 from pipelines.rows import OK, Row, refused
 from pipelines.sizes import Sizes, sizes
 from pipelines.stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer, Work
 
 if TYPE_CHECKING:
     from pipelines.runner import Pool, Runner
+    from videollm.feature_cache import FeatureCache
 
 NUM_EXAMPLES: Final = 3
 SECONDS: Final = ("decode_seconds", "encode_seconds", "generate_seconds")
 
 
-def run(job: Job, *, command: str, default_question: str | None) -> None:
+def run_inputs(job: Job, command: str, *, question: str | None) -> None:
+    """Ask what the inputs of `caption` and `answer` bring.
+
+    Args:
+        command: which of them; part of the configuration.
+        question: asked where an input brings none; None makes the question a must.
+    Raises:
+        UserError: bad input, or see `run`.
+    """
+    requests = read(job.inputs, default_question=question, limit=job.limit)
+    inputs = [absolute(i) for i in job.inputs]
+    asked = {} if question is None else {"prompt": question}
+    run(job, requests, described={"command": command, "inputs": inputs, **asked}, files=manifests(inputs))
+
+
+def run(
+    job: Batch,
+    requests: Sequence[Entry | Refused],
+    *,
+    described: Mapping[str, Any],
+    files: Sequence[Path],
+    begun: Callable[[], None] | None = None,
+) -> None:
     """Run a job, or what is left of it.
 
     Args:
-        command: `caption` or `answer`; part of the configuration.
-        default_question: asked where an input brings none; None makes the question a must.
+        described: what its rows depend on, besides the job's own settings.
+        files: where the requests come from; their hashes are recorded.
+        begun: called once it is clear that the output folder is this job's.
     Raises:
-        UserError: bad input, another configuration in the output, or a full disk. What is finished stays finished.
+        UserError: another configuration in the output, or a full disk. What is finished stays finished.
     """
     if re.match(r"\w+:/", str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
     if (folder := Path(job.model.model).expanduser()).is_dir():  # workers may stand in another folder
         job = replace(job, model=replace(job.model, model=str(folder.absolute())))
-    requests = read(job.inputs, default_question=default_question, limit=job.limit)
     if job.dry_run:
         from pipelines.dry_run import dry_run
 
         dry_run(job, requests)
         return
+    cache = job.cache.open()
     with Output(job.output, job.format, job.rows_per_shard) as output:
         record = Record(job.output)
-        config = described(job, command) | {"model": model_identity(job.model.model)}
-        record.begin(config, asdict(job) | {"output": str(job.output)})
-        record.note(manifests=manifest_hashes([absolute(i) for i in job.inputs]))
+        config = {**described, **job.described(), "model": model_identity(job.model)}
+        record.begin(config, asdict(job))
+        record.note(files=file_hashes(files))
+        if begun is not None:
+            begun()
         output.load(drop_errors=job.retry_errors)
         left = [r for r in requests if not _is_done(r, output)]
         progress = _Progress(output, left)
         if left:
-            _work(job, left, output, record, progress)
+            _work(job, cache, left, output, record, progress)
         output.flush()
         record.finish(rows=dict(output.counts()), **progress.facts())
         progress.summary(already=len(requests) - len(left))
@@ -77,7 +103,14 @@ def _is_done(request: Entry | Refused, output: Output) -> bool:
     return done is not None
 
 
-def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Record, progress: _Progress) -> None:
+def _work(
+    job: Batch,
+    cache: FeatureCache | None,
+    left: Sequence[Entry | Refused],
+    output: Output,
+    record: Record,
+    progress: _Progress,
+) -> None:
     tasks = group([r for r in left if isinstance(r, Entry)])
     progress.took([refused(r) for r in left if isinstance(r, Refused)])
     if not tasks:
@@ -87,18 +120,22 @@ def _work(job: Job, left: Sequence[Entry | Refused], output: Output, record: Rec
     with Runner(job.workers, job.model.connector) as runner:
         cpus, gpus = runner.resources()
         size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
-        card = _start(job, runner, size)
+        card = _start(job, cache, runner, size)
         record.note(sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
                     start_seconds=progress.elapsed())  # fmt: skip
         with progress.bar(len(tasks)):
             if card.notice:
                 tqdm.write(card.notice, file=sys.stderr)
             runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
+        if cache is not None:
+            progress.num_cached = runner.num_cached
+            for problem in runner.problems():
+                print(problem, file=sys.stderr)
         loaded = runner.loaded()
-        record.note(device=loaded.device, dtype=loaded.dtype)
+        record.note(**(loaded.loaded or {}))
 
 
-def _start(job: Job, runner: Runner, size: Sizes) -> Card:
+def _start(job: Batch, cache: FeatureCache | None, runner: Runner, size: Sizes) -> Card:
     """Start all pools. Decoders begin while the models still load, where the model's folder says what to decode."""
     from pipelines.runner import Pool
 
@@ -108,6 +145,7 @@ def _start(job: Job, runner: Runner, size: Sizes) -> Card:
         generation=job.generation,
         questions_per_batch=workers.questions_per_batch,
         num_threads=size.num_threads,
+        cache=cache,
     )
     folder = Path(job.model.model)
     brought = folder if workers.address is not None and folder.is_dir() else None
@@ -117,13 +155,15 @@ def _start(job: Job, runner: Runner, size: Sizes) -> Card:
                     num_gpus=num_gpus, model_folder=brought)  # fmt: skip
 
     if workers.split_llm:
-        encode = pool(Encode, job.model, size.num_threads, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
+        encoder = replace(job.model, engine="builtin")  # it answers nothing, so it starts no other engine
+        encode = pool(Encode, encoder, size.num_threads, cache, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
         runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     else:
         runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
     runner.load(job.frames)
-    card = peek(job.model, job.frames) or runner.loaded()
-    runner.decode_with(Pool(stage=Decode, arguments=(card, job.frames, workers.decode_timeout), size=size.num_decoders))
+    card = (peek(job.model, job.frames) if cache is None else None) or runner.loaded()
+    decode = (card, job.frames, workers.decode_timeout, cache)
+    runner.decode_with(Pool(stage=Decode, arguments=decode, size=size.num_decoders))
     return card
 
 
@@ -134,6 +174,8 @@ class _Progress:
         self.output, self.num_left = output, len(left)
         self.began = time.monotonic()
         self.clips = 0
+        self.num_cached: int | None = None
+        """Of them, how many came from the feature cache; None without one."""
         self.rows: Counter[str] = Counter()
         self.examples: list[Row] = []
         """The first answers, to show."""
@@ -174,6 +216,7 @@ class _Progress:
         return {
             "wall_seconds": time.monotonic() - self.began,
             "clips": self.clips,
+            "clips_from_cache": self.num_cached,
             "made": dict(self.rows),
         } | self.seconds
 
@@ -190,7 +233,8 @@ class _Progress:
         for row in self.examples:
             print(_shown(row))
         print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")
-        print(f"This run: {self.clips:,} clips, {self.rows.total():,} rows in {wall:.1f} s, "
+        cached = "" if self.num_cached is None else f" ({self.num_cached:,} from the feature cache)"
+        print(f"This run: {self.clips:,} clips{cached}, {self.rows.total():,} rows in {wall:.1f} s, "
               f"{self.clips / wall:.2f} clips/s; time of the workers: {shares}.")  # fmt: skip
         if errors := counts.total() - counts[OK]:
             print(f"{errors:,} rows are errors; column `error` says why. --retry-errors runs them again.")

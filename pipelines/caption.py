@@ -17,4 +17,4 @@ class Job(job.Job):
 
 def main(job: Job) -> None:
     """Run the job, or what is left of it."""
-    batch.run(job, command="caption", default_question=job.prompt)
+    batch.run_inputs(job, "caption", question=job.prompt)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.job import FrameOptions, ModelOptions
 from pipelines.rows import Identity
+from videollm.feature_cache import tower_key
 from videollm.video.sample import Sampling
 from videollm.video.transform import Preprocessing, Transform
 
@@ -27,20 +28,27 @@ class Card:
     frame_size: dict[str, Any] | None
     """Fields of videollm.video.scale.FrameSize; None is full size."""
     notice: str | None
-    device: str | None = None
-    """None until the model is loaded."""
-    dtype: str | None = None
+    loaded: dict[str, Any] | None = None
+    """Facts for the record that only a loaded model knows: revision, device, dtype, attention, generation settings."""
+    tower: str | None = None
+    """Its `videollm.feature_cache.tower_key`, where one is wanted."""
 
 
-def card(model: VideoLLM, options: FrameOptions) -> Card:
+def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) -> Card:
     """The card of a loaded model, with the user's choice of frames."""
     return Card(
         identity=identity(model),
         sampling=_sampling(model.sampling, options),
         frame_size=_frame_size(model.transform),
         notice=model.notice,
-        device=str(model.device),
-        dtype=str(model.dtype).removeprefix("torch."),
+        loaded={
+            "revision": model.revision,
+            "device": str(model.device),
+            "dtype": str(model.dtype).removeprefix("torch."),
+            "attention": model.llm.config._attn_implementation,
+            "generation": asdict(model.generation),
+        },
+        tower=tower_key(model) if with_tower else None,
     )
 
 

@@ -67,6 +67,7 @@ def _decode(
         "missing": [int(i) for i in batch.missing],
         "model_seconds": [float(s) for s in batch.model_seconds],
         "packing": batch.packing,
+        "video_hash": batch.video_hash,
         "decode_seconds": time.perf_counter() - start,
     }
     return header, np.ascontiguousarray(batch.frames).data.cast("B")
@@ -78,7 +79,17 @@ def _probe(*, video: str) -> tuple[frames.Header, memoryview]:
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
 
 
-_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {"decode": _decode, "probe": _probe}
+def _digest(*, video: str) -> tuple[frames.Header, memoryview]:
+    from videollm.video.content import content_digest
+
+    return {"status": "ok", "digest": content_digest(video)}, memoryview(b"")
+
+
+_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {
+    "decode": _decode,
+    "probe": _probe,
+    "digest": _digest,
+}
 
 
 def _die_with(parent: int) -> None:

@@ -80,6 +80,7 @@ class Decoder:
             missing=tuple(reply["missing"]),
             model_seconds=tuple(reply["model_seconds"]),
             packing=reply["packing"],
+            video_hash=reply["video_hash"],
         )
         return batch, reply["decode_seconds"]
 
@@ -88,6 +89,12 @@ class Decoder:
         reply, _ = self._ask({"do": "probe", "video": video})
         info: dict[str, Any] = reply.get("info", {})
         return info if reply["status"] == "ok" else Failure(status=reply["status"], error=reply["error"])
+
+    def digest(self, video: str) -> str | None:
+        """Digest of a video's content; None where it has none, or something is wrong that decoding will tell."""
+        reply, _ = self._ask({"do": "digest", "video": video})
+        digest: str | None = reply.get("digest")
+        return digest
 
     def close(self) -> None:
         """End the child."""

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from pipelines.card import Card, card
 from pipelines.decoder import Decoder, Failure
-from pipelines.job import Job
+from pipelines.job import Batch
 from pipelines.manifest import Entry, Refused, Task, group
 from pipelines.sizes import sizes
 from pipelines.stages import AnswerOptions, Decode, Work, answer, encode, load_model
@@ -35,7 +35,7 @@ class Timing:
     num_visual_tokens: float
 
 
-def dry_run(job: Job, requests: Sequence[Entry | Refused]) -> None:
+def dry_run(job: Batch, requests: Sequence[Entry | Refused]) -> None:
     """Print videos, hours, frames, visual tokens and an estimated duration."""
     tasks = group([r for r in requests if isinstance(r, Entry)])
     videos = list(dict.fromkeys(t.clip.video for t in tasks))
@@ -78,7 +78,7 @@ def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
     return set(failed)
 
 
-def _print_estimate(job: Job, tasks: Sequence[Task], num_clips: int) -> None:
+def _print_estimate(job: Batch, tasks: Sequence[Task], num_clips: int) -> None:
     began = time.perf_counter()
     size = sizes(job.workers, device=job.model.device, num_cpus=len(os.sched_getaffinity(0)), num_gpus=_num_gpus(job))
     model = load_model(job.model, size.num_threads)
@@ -97,10 +97,10 @@ def _print_estimate(job: Job, tasks: Sequence[Task], num_clips: int) -> None:
     print(f"{frames * num_clips:,.0f} frames, {tokens * num_clips:,.0f} visual tokens ({tokens:,.0f} a clip)")
     print(f"a clip: {decode:.3f} s to decode, {tower:.3f} s to encode and answer ({len(found)} timed, one at a time)")
     print(f"about {_duration(start + slowest * num_clips)} with {size.num_decoders} decoders and {size.num_llms} models"
-          f" on {facts.device}")  # fmt: skip
+          f" on {model.device}")  # fmt: skip
 
 
-def _time(job: Job, model: Any, facts: Card, task: Task) -> Timing | None:
+def _time(job: Batch, model: Any, facts: Card, task: Task) -> Timing | None:
     """One clip through all stages; None where it fails."""
     stage = Decode(facts, job.frames, job.workers.decode_timeout)
     try:
@@ -132,7 +132,7 @@ def _spread(items: Sequence[Any], number: int) -> list[Any]:
     return [items[i * len(items) // number] for i in range(number)]
 
 
-def _num_gpus(job: Job) -> float:
+def _num_gpus(job: Batch) -> float:
     import torch
 
     return 0.0 if job.model.device == "cpu" else float(torch.cuda.device_count())

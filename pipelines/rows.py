@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from pipelines.manifest import Entry, Refused, Task
@@ -22,10 +22,15 @@ class Facts:
     frame_indices: tuple[int, ...] = ()
     frame_seconds: tuple[float, ...] = ()
     missing_frames: tuple[int, ...] = ()
+    video_hash: str | None = None
     frame_height: int | None = None
     frame_width: int | None = None
     decode_seconds: float = 0.0
     encode_seconds: float = 0.0
+
+    def of_frames(self) -> dict[str, Any]:
+        """Those that are the same however long it took to learn them."""
+        return {k: v for k, v in asdict(self).items() if k not in ("decode_seconds", "encode_seconds")}
 
     def shared_by(self, num_requests: int) -> Facts:
         """The same for one of so many requests on the clip: seconds are divided, so that a column's sum is right."""
@@ -83,6 +88,7 @@ def _row(entry: Entry, facts: Facts, identity: Identity) -> Row:
         "frame_indices": list(facts.frame_indices),
         "frame_seconds": list(facts.frame_seconds),
         "missing_frames": list(facts.missing_frames),
+        "video_hash": facts.video_hash,
         "frame_height": facts.frame_height,
         "frame_width": facts.frame_width,
         "model": identity.model,
@@ -108,6 +114,7 @@ COLUMNS: Final = {
     "frame_indices": "list<int64>",
     "frame_seconds": "list<double>",
     "missing_frames": "list<int64>",
+    "video_hash": "string",
     "frame_height": "int32",
     "frame_width": "int32",
     "num_visual_tokens": "int32",

@@ -11,6 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -135,8 +136,11 @@ class Runner:
     def __init__(self, options: WorkerOptions, connector: str | None = None) -> None:
         self.options, self.connector = options, connector
         self.teams: list[_Team] = []
-        self._loading: list[Any] = []
+        self._waiting: list[list[Any]] = []
+        """For each team of which no worker has loaded its model yet, what they will say of it."""
         self._card: Card | None = None
+        self.num_cached = 0
+        """Clips done whose features were in the cache."""
 
     def __enter__(self) -> Runner:
         _connect(self.options, self.connector)
@@ -174,25 +178,43 @@ class Runner:
         Args:
             arguments: of the stages' `card`.
         """
-        cards = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
-        self._loading = cards[-1]  # they hold the LLM, and its engine may fail where an encoder loads
+        self._waiting = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
 
     def loaded(self) -> Card:
-        """What the first LLM that is loaded says of itself; the others go on loading.
+        """What the first encoder that is loaded says of itself; the others go on loading.
 
         Raises:
             UserError: it does not load.
         """
-        if self._card is None:
-            done, _ = ray.wait(self._loading, num_returns=1)
-            try:
-                card: Card | str = ray.get(done[0])
-            except RayError as error:
-                raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
-            if isinstance(card, str):
-                raise UserError(card)
-            self._card, self._loading = card, []
+        while self._card is None:
+            self._hear(ray.wait(self._loading, num_returns=1)[0][0])
         return self._card
+
+    def _hear(self, ref: Any) -> None:
+        """Take what a worker says that has loaded its model."""
+        try:
+            card: Card | str = ray.get(ref)
+        except RayError as error:
+            raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
+        if isinstance(card, str):
+            raise UserError(card)
+        if ref in self._waiting[0] and self._card is None:
+            self._card = card
+        self._waiting = [refs for refs in self._waiting if ref not in refs]
+
+    @property
+    def _loading(self) -> list[Any]:
+        return [ref for refs in self._waiting for ref in refs]
+
+    def problems(self) -> set[str]:
+        """What living encoders could not do, though all rows are there."""
+        asked = [w.actor.get_problem.remote() for w in self.teams[1].workers]
+        done, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
+        found = set()
+        for ref in done:
+            with suppress(RayError):
+                found.add(ray.get(ref))
+        return found - {None}
 
     def decode_with(self, pool: Pool) -> None:
         """Add the pool in front."""
@@ -214,8 +236,8 @@ class Runner:
             if not calls and not self._loading:
                 return
             ray.wait([*calls, *self._loading], num_returns=1, timeout=1.0, fetch_local=False)
-            if self._loading and ray.wait(self._loading, timeout=0)[0]:
-                self.loaded()
+            if self._loading and (ready := ray.wait(self._loading, timeout=0)[0]):
+                self._hear(ready[0])
             done = ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []
             for ref in done:
                 at, worker = calls[ref]
@@ -240,6 +262,7 @@ class Runner:
         team.deaths_in_a_row = 0
         for item, payload, outcome in zip(items, payloads, outcomes, strict=True):
             if isinstance(outcome, list):
+                self.num_cached += item.work.cached
                 yield outcome
             else:
                 limits.saw(outcome)

@@ -1,34 +1,33 @@
 """What the workers do with a clip: decode, encode, answer. Bad input is data: a failure is a row, never an exception.
 
-Every stage takes works and their payloads (frames, then visual tokens) and gives, for each, either the work to carry
-on with and its new payload, or finished rows. Nothing here knows how the workers are run.
+Every stage takes works and their payloads (frames, or features from the cache, then visual tokens) and gives, for each,
+either the work to carry on with and its new payload, or finished rows. Nothing here knows how the workers are run.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.card import Card, card, identity
 from pipelines.decoder import Decoder, Failure
-from pipelines.job import FrameOptions, ModelOptions
+from pipelines.job import FrameOptions, GenerationOptions, ModelOptions
 from pipelines.manifest import Entry, Task
+from pipelines.parts import reason, singly, split
 from pipelines.rows import Facts, Row, answered, failed
+from videollm.feature_cache import FeatureCache, make_key, read_facts, unpack
 from videollm.types import Answer as ModelAnswer
-from videollm.types import FrameBatch, Generation, Request
+from videollm.types import Clip, FrameBatch, Request
 
 if TYPE_CHECKING:
-    from videollm.model import VideoLLM, Visual
-
-T = TypeVar("T")
-R = TypeVar("R")
+    from videollm.model import EncodedClip, VideoLLM, Visual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,11 @@ class Work:
     num_bytes: int = 0
     """Size of its payload."""
     batch: FrameBatch | None = None
-    """What is known of its frames, which are the payload."""
+    """What is known of its frames, where they are the payload."""
+    key: str | None = None
+    """Where to keep the features of its frames, if they should be."""
+    cached: bool = False
+    """Its features were in the cache: their entry takes the place of its frames."""
     layout: tuple[int | str, ...] = ()
     """How its visual tokens, which are the payload, stand in the prompt."""
 
@@ -58,16 +61,26 @@ class Stage(Protocol):
 class Decode:
     """Frames of clips, one after the other, in a child process that may hang or die."""
 
-    def __init__(self, card: Card, options: FrameOptions, timeout_seconds: float) -> None:
-        self.card, self.options = card, options
+    def __init__(
+        self, card: Card, options: FrameOptions, timeout_seconds: float, cache: FeatureCache | None = None
+    ) -> None:
+        self.card, self.options, self.cache = card, options, cache
         self.decoder = Decoder(timeout_seconds=timeout_seconds)
 
     def run(self, works: Sequence[Work], *payloads: None) -> list[Any]:
-        """Works become works with frames (t h w c) uint8."""
+        """Works become works with frames (t h w c) uint8, or with an entry of the cache (bytes as uint8)."""
         return _flat([self._one(w) for w in works])
 
     def _one(self, work: Work) -> tuple[Outcome, NDArray[np.uint8] | None]:
         began = time.perf_counter()
+        key = self._key(work.task.clip)
+        entry = self.cache.get(key) if self.cache is not None and key is not None else None
+        looked_up_seconds = time.perf_counter() - began
+        if entry is not None:
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_facts(entry).items()}
+            facts = Facts(**known, decode_seconds=looked_up_seconds)
+            work = replace(work, facts=facts, num_bytes=len(entry), batch=None, key=None, cached=True)
+            return work, np.frombuffer(entry, np.uint8)
         made = self.decoder.decode(work.task.clip, self.card.sampling, self.card.frame_size, self.options)
         if isinstance(made, Failure):
             facts = Facts(decode_seconds=time.perf_counter() - began)
@@ -77,12 +90,29 @@ class Decode:
             frame_indices=batch.indices,
             frame_seconds=batch.seconds,
             missing_frames=batch.missing,
+            video_hash=batch.video_hash,
             frame_height=batch.frames.shape[1],
             frame_width=batch.frames.shape[2],
-            decode_seconds=seconds,
+            decode_seconds=looked_up_seconds + seconds,
         )
-        known = replace(batch, frames=batch.frames[:0])
-        return replace(work, facts=facts, num_bytes=batch.frames.nbytes, batch=known), batch.frames
+        without_frames = replace(batch, frames=batch.frames[:0])
+        work = replace(work, facts=facts, num_bytes=batch.frames.nbytes, batch=without_frames, key=key, cached=False)
+        return work, batch.frames
+
+    def _key(self, clip: Clip) -> str | None:
+        """Where the cache holds the features of a clip; None without a cache, or for what has no digest."""
+        digest = None if self.cache is None else self.decoder.digest(clip.video)
+        if digest is None:
+            return None
+        return make_key(
+            content=digest,
+            part={name: value for name, value in asdict(clip).items() if name != "video"},
+            sampling=self.card.sampling,
+            frame_size=self.card.frame_size,
+            decoder=self.options.decoder,
+            allow_partial=self.options.allow_partial,
+            tower=self.card.tower,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,17 +120,21 @@ class AnswerOptions:
     """How requests are answered."""
 
     model: ModelOptions
-    generation: Generation
+    generation: GenerationOptions
     questions_per_batch: int
     num_threads: int | None = None
     """Threads of torch on the CPU; None leaves its own choice."""
+    cache: FeatureCache | None = None
+    """Keeps the features of the clips that are encoded."""
 
 
 class Model:
     """A model, loaded when it is first needed."""
 
-    def __init__(self, options: ModelOptions, num_threads: int | None = None) -> None:
-        self.options, self.num_threads = options, num_threads
+    def __init__(
+        self, options: ModelOptions, num_threads: int | None = None, cache: FeatureCache | None = None
+    ) -> None:
+        self.options, self.num_threads, self.cache = options, num_threads, cache
         self._model: VideoLLM | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -124,20 +158,21 @@ class Model:
     def card(self, frames: FrameOptions) -> Card | str:
         """What the other stages must know, or why the model cannot be loaded."""
         try:
-            return card(self.model, frames)
+            return card(self.model, frames, with_tower=self.cache is not None)
         except (ValueError, OSError) as error:
             return str(error)
+
+    def get_problem(self) -> str | None:
+        """What it could not do, though its rows are there."""
+        return None if self.cache is None else self.cache.problem
 
 
 class Encode(Model):
     """Visual tokens of clips, the frames of all of them in one forward."""
 
-    def __init__(self, options: ModelOptions, num_threads: int | None = None) -> None:
-        super().__init__(replace(options, engine="builtin"), num_threads)  # it answers nothing, so it starts none
-
     def run(self, works: Sequence[Work], *payloads: NDArray[np.uint8]) -> list[Any]:
-        """Frames become visual tokens (n d), on the CPU."""
-        made = encode(self.model, works, payloads)
+        """Frames, or entries of the cache, become visual tokens (n d), on the CPU."""
+        made = encode(self.model, works, payloads, self.cache)
         return _flat([(w, None if v is None else v.tokens.cpu()) for w, v in made])
 
 
@@ -145,7 +180,7 @@ class Answer(Model):
     """Answers to all requests of clips."""
 
     def __init__(self, options: AnswerOptions) -> None:
-        super().__init__(options.model, options.num_threads)
+        super().__init__(options.model, options.num_threads, options.cache)
         self.answers = options
 
     def run(self, works: Sequence[Work], *payloads: Any) -> list[Any]:
@@ -168,20 +203,33 @@ class EncodeAnswer(Answer):
     """Encode and answer with one copy of the model, without a hop between them."""
 
     def run(self, works: Sequence[Work], *payloads: NDArray[np.uint8]) -> list[Any]:
-        """Frames become rows."""
-        made = encode(self.model, works, payloads)
+        """Frames, or entries of the cache, become rows."""
+        made = encode(self.model, works, payloads, self.cache)
         kept = [(w, v) for w, v in made if isinstance(w, Work) and v is not None]
         rows = iter(answer(self.model, [w for w, _ in kept], [v for _, v in kept], self.answers))
         return _flat([(w if isinstance(w, list) else next(rows), None) for w, _ in made])
 
 
 def encode(
-    model: VideoLLM, works: Sequence[Work], frames: Sequence[NDArray[np.uint8]]
+    model: VideoLLM, works: Sequence[Work], payloads: Sequence[NDArray[np.uint8]], cache: FeatureCache | None = None
 ) -> list[tuple[Outcome, Visual | None]]:
-    """Works with their visual tokens; or rows, and None."""
-    batches = [replace(w.batch, frames=f) for w, f in zip(works, frames, strict=True) if w.batch is not None]
+    """Works with their visual tokens; or rows, and None.
+
+    Args:
+        payloads: frames of the works, or where they are `cached` the entries.
+        cache: where to keep the features of the frames.
+    """
+    import torch
+
     began = time.perf_counter()
-    visuals = singly(model.encode, batches)
+    with torch.inference_mode():
+        clips = _encoded(model, works, payloads)
+        for work, clip in zip(works, clips, strict=True):
+            if cache is not None and work.key is not None and not isinstance(clip, Exception):
+                cache.put(work.key, clip, work.facts.of_frames())
+        connected = singly(model.connect, [c for c in clips if not isinstance(c, Exception)])
+        in_order = iter(connected)
+        visuals = [c if isinstance(c, Exception) else next(in_order) for c in clips]
     seconds = (time.perf_counter() - began) / max(len(works), 1)
     made: list[tuple[Outcome, Visual | None]] = []
     for work, visual in zip(works, visuals, strict=True):
@@ -194,16 +242,32 @@ def encode(
     return made
 
 
+def _encoded(
+    model: VideoLLM, works: Sequence[Work], payloads: Sequence[NDArray[np.uint8]]
+) -> list[EncodedClip | Exception]:
+    """Clips as the tower sees them, those that it has not seen yet all at once."""
+
+    def read(entries: Sequence[NDArray[np.uint8]]) -> list[EncodedClip]:
+        return [unpack(e.tobytes(), model.device) for e in entries]
+
+    pairs = list(zip(works, payloads, strict=True))
+    seen = singly(read, [p for w, p in pairs if w.cached])
+    new = singly(model.encode_frames, [replace(w.batch, frames=p) for w, p in pairs if w.batch is not None])
+    in_order = iter(seen), iter(new)
+    return [next(in_order[w.batch is not None]) for w in works]
+
+
 def answer(
     model: VideoLLM, works: Sequence[Work], visuals: Sequence[Visual], options: AnswerOptions
 ) -> list[list[Row]]:
     """The rows of every work, one a request."""
+    generation = options.generation.over(model.generation)
 
     def ask(items: Sequence[tuple[int, Entry]]) -> list[ModelAnswer]:
         clips: dict[int, list[Request]] = {}
         for i, entry in items:
             clips.setdefault(i, []).append(entry.request)
-        made = model.answer_batch([(visuals[i], requests) for i, requests in clips.items()], options.generation)
+        made = model.answer_batch([(visuals[i], requests) for i, requests in clips.items()], generation)
         return [a for of_clip in made for a in of_clip]
 
     rows: list[list[Row]] = [[] for _ in works]
@@ -247,49 +311,5 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
     )
 
 
-def singly(call: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
-    """Results of a call on all items; if it fails, of one call an item, so that a bad item fails alone."""
-    if not items:
-        return []
-    try:
-        return list(call(items))
-    except Exception as error:  # out of memory, a prompt that is too long, a fault of the model: data, not the end
-        problem = error.with_traceback(None)
-    _release()
-    return [problem] if len(items) == 1 else [r for item in items for r in singly(call, [item])]
-
-
-def split(sizes: Sequence[int], limit: int) -> Iterator[slice]:
-    """Runs of at most `limit` items in a row of groups; a group is divided only if it does not fit into a run alone.
-
-    Args:
-        sizes: items of each group.
-    """
-    start = end = 0
-    for size in sizes:
-        if end > start and end - start + size > limit:
-            yield slice(start, end)
-            start = end
-        end += size
-        while end - start > limit:
-            yield slice(start, start + limit)
-            start += limit
-    if end > start:
-        yield slice(start, end)
-
-
 def _flat(made: Sequence[tuple[Outcome, Any]]) -> list[Any]:
     return [[outcome for outcome, _ in made], *[payload for _, payload in made]]
-
-
-def _release() -> None:
-    """Give cached GPU memory back, for a retry after running out of it."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def reason(error: Exception) -> str:
-    """An exception as a row's error."""
-    return f"{type(error).__name__}: {error}"

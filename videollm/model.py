@@ -55,6 +55,18 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodedClip:
+    """A clip as the tower sees it, of which any connector can make visual tokens."""
+
+    features: tuple[ClipFeatures, ...]
+    """One for each group of pictures that share visual tokens: one in all, unless the model packs or slices."""
+    around: tuple[tuple[str, str], ...]
+    """Text in front of and behind the visual tokens of each group."""
+    frame_indices: tuple[int, ...]
+    frame_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Visual:
     """A clip as the LLM sees it."""
 
@@ -84,6 +96,7 @@ class VideoLLM(nn.Module):
         self.transform = TRANSFORMS[settings.pop("kind")](**settings)
         self.generation = Generation(**config.generation)
         self.notice = config.notice
+        self.revision: str | None = None
         self.tower: VisionTower = TOWERS[config.vision["kind"]](config.vision["config"], config.vision["select_layer"])
         llm_config = AutoConfig.for_model(**config.llm)
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
@@ -125,12 +138,8 @@ class VideoLLM(nn.Module):
         return sum(self.connector.num_tokens(t, *self.tower.grid(h, w)) for t, h, w in shapes)
 
     def features(self, batches: Sequence[FrameBatch]) -> list[ClipFeatures]:
-        """Tower features of clips, the frames of all of them in as few forwards as memory allows.
-
-        Returns:
-            One for each group of pictures that share visual tokens: one a clip, unless the model packs or slices.
-        """
-        return self._features([group for b in batches for group in self.transform.groups(b)])
+        """Tower features of clips, one for each group of pictures that share visual tokens."""
+        return [features for clip in self.encode_frames(batches) for features in clip.features]
 
     def _features(self, groups: Sequence[Group]) -> list[ClipFeatures]:
         """Pictures of one size go through the tower together, so that none is padded."""
@@ -154,17 +163,38 @@ class VideoLLM(nn.Module):
 
     def visuals(self, batches: Sequence[FrameBatch]) -> list[Visual]:
         """What `encode` gives, with gradients for the parameters that want them."""
+        return self.connect(self.encode_frames(batches))
+
+    def encode_frames(self, batches: Sequence[FrameBatch]) -> list[EncodedClip]:
+        """The tower's half of `visuals`: the frames of all clips in as few forwards as memory allows."""
         groups = [self.transform.groups(b) for b in batches]
         with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in self.tower.parameters())):
-            features = self._features([group for of_clip in groups for group in of_clip])
-        tokens = iter(self.connector.connect(features))
+            features = iter(self._features([group for of_clip in groups for group in of_clip]))
+        return [
+            EncodedClip(
+                features=tuple(next(features) for _ in of_clip),
+                around=tuple((g.before, g.after) for g in of_clip),
+                frame_indices=b.indices,
+                frame_seconds=b.seconds,
+            )
+            for b, of_clip in zip(batches, groups, strict=True)
+        ]
+
+    def connect(self, clips: Sequence[EncodedClip]) -> list[Visual]:
+        """The connector's half of `visuals`."""
+        tokens = iter(self.connector.connect([features for clip in clips for features in clip.features]))
         visuals = []
-        for b, of_clip in zip(batches, groups, strict=True):
-            made = [next(tokens) for _ in of_clip]
-            spans = zip(of_clip, made, strict=True)
-            layout = [part for g, span in spans for part in (g.before, len(span), g.after) if part]
+        for clip in clips:
+            made = [next(tokens) for _ in clip.features]
+            spans = zip(clip.around, made, strict=True)
+            layout = [part for (before, after), span in spans for part in (before, len(span), after) if part]
             visuals.append(
-                Visual(tokens=torch.cat(made), frame_indices=b.indices, frame_seconds=b.seconds, layout=tuple(layout))
+                Visual(
+                    tokens=torch.cat(made),
+                    frame_indices=clip.frame_indices,
+                    frame_seconds=clip.frame_seconds,
+                    layout=tuple(layout),
+                )
             )
         return visuals
 

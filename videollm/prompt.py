@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from string import ascii_uppercase
 from typing import Final
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from videollm.fuse import VISUAL
+from videollm.question import format_question
 
 TAG: Final = "<video>"
 """Stands for the visual tokens in a prompt's text."""
@@ -119,17 +119,3 @@ class ChatPrompt:
         added = self.tokenizer.added_tokens_decoder.values()
         names = {t.content for t in added if len(t.content) > 1 and not t.content.isspace()} | {"\x00"}
         return re.sub("|".join(map(re.escape, sorted(names, key=len, reverse=True))), mark, text)
-
-
-def format_question(question: str, options: Sequence[str] = ()) -> str:
-    """The question, with lettered options and how to answer where there are any.
-
-    Raises:
-        ValueError: more than 26 options.
-    """
-    if not options:
-        return question
-    if len(options) > len(ascii_uppercase):
-        raise ValueError(f"Question has {len(options)} options; expected at most {len(ascii_uppercase)} (A to Z).")
-    lines = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, options, strict=False)]
-    return "\n".join([question, *lines, "Answer with the option's letter from the given choices directly."])

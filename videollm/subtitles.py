@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,11 @@ _TIMES: Final = re.compile(r"^\s*(\S+)\s*-->\s*(\S+)", re.MULTILINE)
 _TAGS: Final = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")
 
 
-def read_subtitles(path: Path) -> tuple[Cue, ...]:
+def read_subtitles(path: Path, begins_at: float = 0.0) -> tuple[Cue, ...]:
     """The cues of a file, in order of their start.
 
+    Args:
+        begins_at: seconds in the file at which the video begins; the cues' times count from there.
     Raises:
         ValueError: it is missing, or no subtitle file.
     """
@@ -28,7 +31,8 @@ def read_subtitles(path: Path) -> tuple[Cue, ...]:
         raise ValueError(f"Subtitles {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:  # UnicodeDecodeError is a ValueError
         raise ValueError(f"Subtitles {path} cannot be read: {error}. Expected UTF-8 .srt, .vtt or .json.") from error
-    return tuple(sorted(cues, key=lambda c: c.start))
+    moved = (replace(cue, start=cue.start - begins_at, end=cue.end - begins_at) for cue in cues)
+    return tuple(sorted(moved if begins_at else cues, key=lambda c: c.start))
 
 
 def spoken(cues: Sequence[Cue], seconds: Sequence[float]) -> list[str]:

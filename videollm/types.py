@@ -21,6 +21,10 @@ class Clip:
     """Seconds from the start of the video; None is its first frame."""
     end: float | None = None
     """Seconds, exclusive; None is the end of the video."""
+    cut_end: bool = False
+    """Whether an end past that of the video means that of the video, instead of an error."""
+    fps: float | None = None
+    """Frames a second of a folder of images; None is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,8 @@ class FrameBatch:
     """Indices asked for that could not be decoded (only with allow_partial; they are not in `frames`)."""
     model_seconds: tuple[float, ...] = ()
     """Times that the model is told, where the sampling has its own (`fps_pack`); -1 for a still image."""
+    video_hash: str | None = None
+    """Hash of the video's content, as `videollm.video.content.quick_hash` makes it; None for a folder of images."""
     packing: int = 1
     """Consecutive frames that share one set of visual tokens (`fps_pack`)."""
 

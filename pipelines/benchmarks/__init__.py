@@ -8,21 +8,63 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from pipelines.benchmarks.base import Benchmark
+from pipelines.benchmarks.activitynet_qa import ActivityNetQA
+from pipelines.benchmarks.annotations import (
+    Fields,
+    checked,
+    csv_rows,
+    find_video,
+    first_there,
+    json_rows,
+    jsonl_rows,
+    one_of,
+    parquet_rows,
+    read_json,
+)
+from pipelines.benchmarks.base import Benchmark, Sample
+from pipelines.benchmarks.captions import MSRVTT, VATEX
+from pipelines.benchmarks.egoschema import EgoSchema
+from pipelines.benchmarks.longvideobench import LongVideoBench
+from pipelines.benchmarks.lvbench import LVBench
+from pipelines.benchmarks.mlvu import MLVU
+from pipelines.benchmarks.mvbench import MVBench
+from pipelines.benchmarks.nextqa import NExTQA
+from pipelines.benchmarks.own import TABLES, Own
+from pipelines.benchmarks.perception_test import PerceptionTest
+from pipelines.benchmarks.shapes import Shapes
+from pipelines.benchmarks.tempcompass import TempCompass
+from pipelines.benchmarks.videomme import VideoMME
 from pipelines.errors import UserError
+from videollm.types import Clip
 
-BENCHMARKS: Final[dict[str, type[Benchmark]]] = {}
+BENCHMARKS: Final[dict[str, type[Benchmark]]] = {
+    "videomme": VideoMME,
+    "mvbench": MVBench,
+    "egoschema": EgoSchema,
+    "nextqa": NExTQA,
+    "mlvu": MLVU,
+    "longvideobench": LongVideoBench,
+    "lvbench": LVBench,
+    "perception_test": PerceptionTest,
+    "tempcompass": TempCompass,
+    "activitynet_qa": ActivityNetQA,
+    "msrvtt": MSRVTT,
+    "vatex": VATEX,
+    "shapes": Shapes,
+}
 """Name for `videollm eval` -> class."""
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """A benchmark of the table, or the class that `pkg.mod:Class` or `path/to/file.py:Class` names.
+    """A benchmark by its name, or one of one's own: a table of questions, `pkg.mod:Class` or `path/to/file.py:Class`.
 
     Raises:
         UserError: there is none.
     """
     if name in BENCHMARKS:
         return BENCHMARKS[name]()
+    if Path(name).suffix in TABLES:
+        return Own(Path(name))
     module, _, attribute = name.rpartition(":")
     if not module:
         raise UserError(
@@ -50,4 +92,21 @@ def _import(module: str) -> object:
     return made
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "load_benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "Clip",
+    "Fields",
+    "Own",
+    "Sample",
+    "checked",
+    "csv_rows",
+    "find_video",
+    "first_there",
+    "json_rows",
+    "jsonl_rows",
+    "load_benchmark",
+    "one_of",
+    "parquet_rows",
+    "read_json",
+]

@@ -7,10 +7,15 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from string import ascii_uppercase
+from typing import Any, Final
 
 from pipelines.benchmarks.base import Sample
 from pipelines.errors import UserError
+
+VIDEO_SUFFIXES: Final = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".MP4")
+"""Of files whose annotations give the video's name alone, the likeliest first."""
+_DATA: Final = "--data must name the folder with the official annotation files."
 
 
 class Fields:
@@ -63,6 +68,23 @@ class Fields:
             raise self.wrong(name, "seconds, 0 or more")
         return seconds
 
+    def segment(self, *, required: bool = False) -> tuple[float | None, float | None]:
+        """Fields `start` and `end`, seconds in this order, where they are there."""
+        start, end = self.seconds("start"), self.seconds("end")
+        if (required and None in (start, end)) or (end is not None and (start or 0.0) >= end):
+            raise UserError(
+                f"{self.where}: start is {self.values.get('start')!r:.200} and end is {self.values.get('end')!r:.200}, "
+                "expected seconds, start before end."
+            )
+        return start, end
+
+    def lettered(self, name: str) -> tuple[str, ...]:
+        """A field that must hold options with their letters (`A. Red`), without these."""
+        options = self.texts(name)
+        if any(o[:2] != f"{letter}." or not o[2:].strip() for letter, o in zip(ascii_uppercase, options, strict=False)):
+            raise self.wrong(name, "options with their letters, A. first")
+        return tuple(o[2:].strip() for o in options)
+
     def letter(self, name: str, options: tuple[str, ...]) -> int:
         """A field that must hold an option's letter, as its index."""
         value = self.text(name).strip().strip("().").upper()
@@ -79,11 +101,18 @@ class Fields:
         return index
 
     def option(self, name: str, options: tuple[str, ...]) -> int:
-        """A field that must hold an option's text, as its index."""
-        value = self.text(name)
-        if value not in options:
+        """A field that must hold an option's text (space around it aside), as its index."""
+        value, texts = str(self._get(name)).strip(), [o.strip() for o in options]  # an option may be blank (MLVU)
+        if value not in texts:
             raise self.wrong(name, f"one of its options {list(options)}")
-        return options.index(value)
+        return texts.index(value)
+
+    def rows(self, name: str) -> list[Fields]:
+        """A field that must hold a list of rows, one at least."""
+        value = self._get(name)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(name, "a list of rows")
+        return [Fields(row, f"{self.where}, {name} {number}") for number, row in enumerate(value, 1)]
 
     def wrong(self, name: str, expected: str) -> UserError:
         """The error of a field that holds something else."""
@@ -157,6 +186,28 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} is not UTF-8: {error.reason} at byte {error.start}. Fetch it again.") from error
 
 
+def one_of(folder: Path, *names: str) -> Path:
+    """The first of these files that is there.
+
+    Raises:
+        UserError: none is.
+    """
+    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    if found is None:
+        raise UserError(f"{folder} has none of {', '.join(names)} ({_listing(folder)}). {_DATA}")
+    return found
+
+
+def first_there(*paths: Path) -> Path:
+    """The first path that is there; the first of all if none is, to be reported as missing."""
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def find_video(folders: Iterable[Path], stem: str, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> str:
+    """Path of a video of which only the name is known: the first file that is there, else the first it could be."""
+    return str(first_there(*(folder / f"{stem}{suffix}" for folder in folders for suffix in suffixes)))
+
+
 def checked(samples: Iterable[Sample], files: Iterable[Path]) -> list[Sample]:
     """The samples, all of them, once it is clear that they can be run.
 
@@ -176,6 +227,10 @@ def checked(samples: Iterable[Sample], files: Iterable[Path]) -> list[Sample]:
 
 def _exists(path: Path) -> None:
     if not path.is_file():
-        there = sorted(p.name for p in path.parent.iterdir())[:8] if path.parent.is_dir() else None
-        has = f"{path.parent} has {', '.join(there)}" if there else f"{path.parent} is empty or missing"
-        raise UserError(f"{path} is missing ({has}). --data must name the folder with the official annotation files.")
+        raise UserError(f"{path} is missing ({_listing(path.parent)}). {_DATA}")
+
+
+def _listing(folder: Path) -> str:
+    """What a folder has, for errors."""
+    there = sorted(p.name for p in folder.iterdir())[:8] if folder.is_dir() else None
+    return f"{folder} has {', '.join(there)}" if there else f"{folder} is empty or missing"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from videollm.prompt import format_question
+from videollm.question import format_question
 from videollm.types import Clip
 
 Kind = Literal["choice", "open", "captions"]
@@ -28,12 +28,16 @@ class Sample:
     question: str
     options: tuple[str, ...] = ()
     """Texts to choose from, without their letters."""
+    lettered: bool = True
+    """Whether the prompt puts letters before them: if not, an answer must name one by its words."""
     answer: int | tuple[str, ...] | None = None
     """Index of the right option; or all texts that are right (references of a caption); None: not published."""
-    groups: Mapping[str, str] = field(default_factory=dict)
-    """Name of a grouping -> this question's group."""
+    groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Name of a grouping -> this question's group, or all of its groups where it counts in several."""
     subtitles: Path | None = None
     """.srt or .json file of its video, if it has one."""
+    subtitles_from: float = 0.0
+    """Seconds in that file at which the video begins (LongVideoBench cuts its videos out of longer ones)."""
 
     def rotated(self, by: int) -> Sample:
         """The same question with its options moved on: what stood at index `by` comes first."""
@@ -44,19 +48,26 @@ class Sample:
         return Sample(**{**vars(self), "options": options, "answer": answer})
 
 
+def each(group: str | tuple[str, ...]) -> tuple[str, ...]:
+    """All groups of a grouping in which a question counts."""
+    return (group,) if isinstance(group, str) else group
+
+
 class Benchmark(ABC):
     """A benchmark; subclasses say what is particular to it."""
 
-    kind: ClassVar[Kind] = "choice"
+    kind: Kind = "choice"
     """How answers are scored: by the option they name, by their words, or as captions."""
     splits: ClassVar[tuple[str, ...]] = ("test",)
     """Names for --split; the first is run if none is given."""
-    groups: ClassVar[tuple[str, ...]] = ()
+    groups: tuple[str, ...] = ()
     """Groupings that get a table, in this order."""
     macro: ClassVar[str | None] = None
     """Grouping whose groups weigh the same in the headline score; None: every question weighs the same."""
     max_new_tokens: ClassVar[int] = 64
     """Tokens of an answer, unless the user says otherwise."""
+    folder: Path | None = None
+    """Where its files lie if the user names no folder."""
     subtitles_heading: ClassVar[str] = "This video's subtitles are listed below:"
     """Line above the subtitles of the sampled frames, which stand before the prompt."""
 

@@ -20,6 +20,8 @@ from videollm.types import Clip, Generation, Request
 
 OTHERS = ("sample_demo_9.mp4", "video_90.mov", "sample_demo_1.mp4")
 GREEDY = Generation(max_new_tokens=24)
+GREEDY_FLAGS = ("--max-new-tokens", "24", "--temperature", "0", "--repetition-penalty", "1")
+"""Instead of the checkpoint's own settings, which sample."""
 
 
 def near(made: Tensor, expected: Tensor, tolerance: float) -> bool:
@@ -109,7 +111,7 @@ def test_a_saved_model_is_the_same_model(golden: Golden, tmp_path: Path) -> None
 def test_through_the_command_line(golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
     packing = ["--packing", golden.facts["force_packing"]] if "force_packing" in golden.facts else []
     video, question = str(clip(golden.facts["video"])), golden.facts["question"]
-    options = ["--model", str(golden.folder), "--device", "cpu", "--max-new-tokens", "24", *packing]
+    options = ["--model", str(golden.folder), "--device", "cpu", *GREEDY_FLAGS, *packing]
     cli.main(["ask", video, question, *options])
     assert capsys.readouterr().out.strip() == golden.facts["answer"].strip()
 
@@ -119,17 +121,7 @@ def test_through_a_batch_job(golden: Golden, tmp_path: Path) -> None:
     (tmp_path / "questions.jsonl").write_text(json.dumps(row) + "\n")
     packed = "force_packing" in golden.facts
     packing = ["--packing", golden.facts["force_packing"], "--split-llm"] if packed else []
-    options = [
-        "--model",
-        str(golden.folder),
-        "--device",
-        "cpu",
-        "--max-new-tokens",
-        "24",
-        "--format",
-        "jsonl",
-        *packing,
-    ]
+    options = ["--model", str(golden.folder), "--device", "cpu", "--format", "jsonl", *GREEDY_FLAGS, *packing]
     cli.main(["answer", str(tmp_path / "questions.jsonl"), "-o", str(tmp_path / "out"), *options])
     (shard,) = (tmp_path / "out").glob("part-*.jsonl")
     (made,) = (json.loads(line) for line in shard.read_text().splitlines())

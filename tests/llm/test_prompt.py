@@ -4,7 +4,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from videollm.fuse import VISUAL
-from videollm.prompt import ChatPrompt, format_question
+from videollm.prompt import ChatPrompt
+from videollm.question import format_question
 
 
 def official(tok, question, n, system=None):

@@ -43,6 +43,13 @@ def test_both_layouts_of_longvideobench(tmp_path):
     assert read_subtitles(tmp_path / "b.json")[0] == Cue(start=1.0, end=2.5, text="Hello")
 
 
+def test_times_count_from_where_the_video_begins(tmp_path):
+    (tmp_path / "a.srt").write_text(SRT)
+    cues = read_subtitles(tmp_path / "a.srt", 30.0)
+    assert cues == tuple(Cue(start=c.start - 30, end=c.end - 30, text=c.text) for c in CUES)
+    assert spoken(cues, [0.0, 30.5]) == ["Goodbye"]
+
+
 def test_an_empty_file_has_no_cues(tmp_path):
     (tmp_path / "a.srt").write_text("")
     assert read_subtitles(tmp_path / "a.srt") == ()

@@ -9,8 +9,9 @@ import pytest
 from pipelines import cli
 from pipelines.card import card, peek
 from pipelines.job import FrameOptions, ModelOptions, WorkerOptions
+from pipelines.parts import singly, split
 from pipelines.sizes import sizes
-from pipelines.stages import Model, load_model, singly, split
+from pipelines.stages import Model, load_model
 
 
 def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) -> None:

@@ -19,11 +19,10 @@ import pytest
 
 from pipelines import answer, caption
 from pipelines.errors import UserError
-from pipelines.job import FrameOptions, ModelOptions, WorkerOptions
+from pipelines.job import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.output import read_rows
-from videollm.types import Generation
 
-SHORT = Generation(max_new_tokens=4)
+SHORT = GenerationOptions(max_new_tokens=4)
 
 
 def job(kind: Any, inputs: Path | str, output: Path, model: str, **options: Any) -> Any:
@@ -193,7 +192,7 @@ def test_a_clip_is_decoded_and_encoded_once_and_answered_as_alone(finished: Path
         row = rows[id]
         video = {"good": clips / "clip0.mp4", "http": clips / "clip1.mp4"}.get(id)
         if video is not None:
-            assert here.answer(video, "What?", generation=SHORT).text == row["answer"]
+            assert here.answer(video, "What?", generation=SHORT.over(here.generation)).text == row["answer"]
 
 
 def test_retry_errors_replaces_their_rows(

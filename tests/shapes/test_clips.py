@@ -14,6 +14,7 @@ def test_clips_are_h264_and_show_their_stories(tmp_path: Path) -> None:
     main(job)
     rows = [json.loads(line) for line in (tmp_path / "questions.jsonl").read_text().splitlines()]
     assert {r["video"] for r in rows} == {f"005-0000{i}.mp4" for i in range(3)}
+    assert all(r["answer"] in r["choices"] and len(r["choices"]) == r["num_choices"] > 1 for r in rows)
     for i in range(3):
         with av.open(str(tmp_path / f"005-0000{i}.mp4")) as container:
             assert container.streams.video[0].codec_context.name == "h264"

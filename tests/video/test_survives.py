@@ -185,6 +185,23 @@ def test_folder_of_images(tmp_path: Path) -> None:
     assert decode(str(tmp_path), Sampling(policy="linspace", num_frames=12), allow_partial=True).missing == (3,)
 
 
+def test_images_of_a_folder_at_their_own_rate(tmp_path: Path) -> None:
+    for number in range(12):
+        Image.fromarray(picture(number)).save(tmp_path / f"{number + 1:05d}.jpg")
+    batch = decode(Clip(video=str(tmp_path), fps=3, start=1, end=3), Sampling(policy="linspace", num_frames=6))
+    assert numbers(batch.frames) == [3, 4, 5, 6, 7, 8]
+    assert batch.seconds == pytest.approx([1, 4 / 3, 5 / 3, 2, 7 / 3, 8 / 3])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_an_end_past_the_video_is_cut_where_the_clip_says_so(decoder: str, base: Path) -> None:
+    past = Clip(video=str(base), start=2, end=60)
+    with pytest.raises(VideoError, match="end is 60 s but the video ends at 4"):
+        decode(past, SPREAD, decoder=decoder)
+    cut = decode(Clip(**{**vars(past), "cut_end": True}), SPREAD, decoder=decoder)
+    assert cut.indices == decode(Clip(video=str(base), start=2), SPREAD, decoder=decoder).indices
+
+
 def test_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     assert "folder without images" in fails(tmp_path, "no_video")

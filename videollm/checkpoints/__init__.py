@@ -79,7 +79,9 @@ def load(
         thinking=thinking,
         engine=engine,
     )
-    return FAMILIES[kind](folder, options)
+    model = FAMILIES[kind](folder, options)
+    model.revision = folder.name if folder.parent.name == "snapshots" else None  # as the hub's cache lays them out
+    return model
 
 
 def _folder(name: str) -> Path:

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from videollm.model import ModelConfig, VideoLLM
-from videollm.prompt import format_question
+from videollm.question import format_question
 from videollm.shapes.stories import CAPTION_PROMPTS, tell
 
 NOTICE: Final = (

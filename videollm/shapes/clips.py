@@ -59,7 +59,12 @@ def main(job: Job) -> None:
         for j, q in enumerate(story.questions):
             row = {"video": name, "question": q.text, "answer": q.answer, "kind": q.kind}
             lessons.append(row)
-            truth = {"temporal": q.temporal, "num_choices": len(q.choices), "num_unordered": q.unordered}
+            truth = {
+                "choices": q.choices,
+                "temporal": q.temporal,
+                "num_choices": len(q.choices),
+                "num_unordered": q.unordered,
+            }
             questions.append({"id": f"{Path(name).stem}-{j}", **row, **truth})
     for file, rows in ((QUESTIONS, questions), ("lessons.jsonl", lessons)):
         (folder / file).write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from videollm.types import Clip, FrameBatch
 from videollm.video.container import check_file
+from videollm.video.content import quick_hash
 from videollm.video.errors import VideoError
 from videollm.video.index import UnplannableError
 from videollm.video.picked import Backend, Job
@@ -52,7 +55,8 @@ def decode(
         check_file(path)
         from videollm.video import images  # Pillow is loaded by those who need it
 
-        return images.decode_images(job) if images.is_image(path) else DECODERS[decoder](job)
+        batch = images.decode_images(job) if images.is_image(path) else DECODERS[decoder](job)
+        return replace(batch, video_hash=quick_hash(Path(path)) if Path(path).is_file() else None)
 
 
 def decode_auto(job: Job) -> FrameBatch:

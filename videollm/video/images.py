@@ -21,7 +21,7 @@ from videollm.video.sample import Sampled, Timeline, sample
 from videollm.video.scale import resize_frame, target_size
 
 FOLDER_FPS: Final = 1.0
-"""Images of a folder count as one second each: nothing in it says how far apart they were taken."""
+"""Images of a folder count as one second each, unless the clip says how far apart they were taken."""
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
 
@@ -52,15 +52,17 @@ def folder_images(path: str) -> list[Path]:
     return sorted(files, key=lambda p: ([int(n) if n.isdigit() else n for n in re.split(r"(\d+)", p.name)], p.name))
 
 
-def image_timeline(path: str) -> Timeline:
+def image_timeline(path: str, fps: float | None = None) -> Timeline:
     """Times of a folder's images, or of the frames of an image file.
 
+    Args:
+        fps: images a second of a folder, above 0.
     Raises:
         VideoError: `no_video`: not a readable image.
     """
     if Path(path).is_dir():
-        num_frames = len(folder_images(path))
-        return Timeline(num_frames=num_frames, fps=FOLDER_FPS, duration_seconds=num_frames / FOLDER_FPS)
+        num_frames, fps = len(folder_images(path)), FOLDER_FPS if fps is None else fps
+        return Timeline(num_frames=num_frames, fps=fps, duration_seconds=num_frames / fps)
     num_frames, duration = 1, 1 / FOLDER_FPS
     try:
         with Image.open(path) as image:
@@ -99,8 +101,8 @@ def decode_images(job: Job) -> FrameBatch:
     Raises:
         VideoError: as `decode.decode`.
     """
-    timeline = image_timeline(job.path)
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    timeline = image_timeline(job.path, job.clip.fps)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
     still = timeline.num_frames == 1 and not Path(job.path).is_dir()
     if still:
         asked = Sampled(asked.indices, snapped_seconds=(-1.0,) * len(asked.indices))

@@ -59,7 +59,7 @@ def _decode_indexed(
         raise VideoError(
             "decode_error", f"{job.clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those."
         )
-    asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end)
+    asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
     picked = _Picked(job, stream, sorted(set(asked.indices)))
     runs = _plan(Decoder(container, stream, index), index, picked.distinct)
     num_workers = min(job.threads, len(runs))

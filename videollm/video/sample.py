@@ -102,7 +102,14 @@ class Sampled:
     """`fps_pack`: consecutive frames that share one group of visual tokens."""
 
 
-def sample(sampling: Sampling, timeline: Timeline, start: float | None = None, end: float | None = None) -> Sampled:
+def sample(
+    sampling: Sampling,
+    timeline: Timeline,
+    start: float | None = None,
+    end: float | None = None,
+    *,
+    cut_end: bool = False,
+) -> Sampled:
     """Choose frames of a video, or of its part [start, end).
 
     A range shorter than a frame holds the frame on display at its start.
@@ -112,10 +119,11 @@ def sample(sampling: Sampling, timeline: Timeline, start: float | None = None, e
         timeline: when frames are shown.
         start: seconds, inclusive; None is the first frame.
         end: seconds, exclusive; None is the end of the video.
+        cut_end: take an end past that of the video for that of the video.
     Raises:
         VideoError: `bad_range`: the range is not finite, negative, empty or past the end of the video.
     """
-    first, stop = frame_range(timeline, start, end)
+    first, stop = frame_range(timeline, start, end, cut_end=cut_end)
     return POLICIES[sampling.policy](sampling, timeline, first, stop, start or 0.0)
 
 
@@ -134,7 +142,9 @@ def check_range(start: float | None, end: float | None) -> None:
         raise VideoError("bad_range", f"The range {start or 0.0:g} s to {end:g} s is empty; expected start before end.")
 
 
-def frame_range(timeline: Timeline, start: float | None, end: float | None) -> tuple[int, int]:
+def frame_range(
+    timeline: Timeline, start: float | None, end: float | None, *, cut_end: bool = False
+) -> tuple[int, int]:
     """Indices [first, stop) of the frames shown in [start, end), at least one.
 
     Raises:
@@ -144,7 +154,7 @@ def frame_range(timeline: Timeline, start: float | None, end: float | None) -> t
     duration = timeline.duration_seconds
     if start is not None and start > 0 and start >= duration:
         raise VideoError("bad_range", f"start is {start:g} s but the video ends at {duration:.3f} s; start earlier.")
-    if end is not None and end > duration + END_TOLERANCE_SECONDS:
+    if end is not None and end > duration + END_TOLERANCE_SECONDS and not cut_end:
         raise VideoError("bad_range", f"end is {end:g} s but the video ends at {duration:.3f} s; end earlier.")
     first = 0 if start is None else timeline.first_at(start)
     stop = timeline.num_frames if end is None else timeline.first_at(end)

@@ -59,10 +59,10 @@ def decode_sequential(job: Job) -> FrameBatch:
         timed = True
     except UnplannableError:
         timeline, timed = count_frames(job), False
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
     result = _decode(job, set(asked.indices), expected, timed=timed)
     if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
-        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end)
+        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
         result = _decode(job, set(asked.indices), timed=timed)
     distinct = [i for i in sorted(set(asked.indices)) if i in result.frames]
     shape = result.frames[distinct[0]].shape if distinct else (0, 0, 3)

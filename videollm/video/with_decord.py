@@ -41,7 +41,7 @@ def _decode(decord: Any, job: Job) -> FrameBatch:
         height, width = target_size(job.size, *reader[0].shape[:2])
         reader = decord.VideoReader(job.path, width=width, height=height, **options)
     timeline = _timeline(reader)
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
     distinct = sorted(set(asked.indices))
     if job.size is not None and job.size.exact:
         height, width = target_size(job.size, *reader[0].shape[:2])

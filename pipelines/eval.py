@@ -1,0 +1,127 @@
+"""`videollm eval`: ask a benchmark's questions and score the answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from tyro.conf import Positional
+
+from pipelines import batch, job
+from pipelines.benchmarks import Benchmark, load_benchmark
+from pipelines.benchmarks.annotations import checked
+from pipelines.benchmarks.base import Sample
+from pipelines.errors import UserError
+from pipelines.inputs import is_remote
+from pipelines.questions import requests, save
+from pipelines.record import file_hashes
+from pipelines.score import show
+from pipelines.scoring.scores import score_run
+
+MAX_LISTED: Final = 20
+SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "subtitles")}
+"""--subtitles -> names of the settings that get scores of their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(job.Batch):
+    """Ask a benchmark's questions, each video decoded and encoded once, and score the answers. Greedy unless told."""
+
+    benchmark: Positional[str]
+    """A name (videomme, mvbench, ...), a table of questions (.jsonl, .csv), or `path/to/file.py:Class`."""
+    data: Path | None = None
+    """Folder with the benchmark's official files; a table of questions has its own folder if this is not given."""
+    split: str | None = None
+    """Part of the benchmark; its first one if not given."""
+    subtitles: Literal["off", "on", "both"] = "off"
+    """Show the model the subtitles of the frames it sees; `both` asks every question without and with them."""
+    circular: bool = False
+    """Ask every rotation of the options too: a question is circularly right if all of them are."""
+    prompt: Literal["benchmark", "model"] = "benchmark"
+    """Whose wording: the benchmark's official one, or the one that the embedded models and VideoLLaMA2 know."""
+    judge: str | None = None
+    """For open-ended answers: a causal LM that judges them (a folder, or org/name@revision)."""
+
+
+def main(job: Job) -> None:
+    """Run the eval, or what is left of it, and print its scores."""
+    benchmark = load_benchmark(_absolute(job.benchmark))
+    folder, split = _folder(job, benchmark), job.split or benchmark.splits[0]
+    if split not in benchmark.splits:
+        raise UserError(f"--split is {split!r}; {job.benchmark} has {', '.join(benchmark.splits)}.")
+    files = benchmark.files(folder, split)
+    samples = checked(benchmark.samples(folder, split), files)[: job.limit]
+    if job.prompt == "model":  # which shows all options with letters
+        samples = [replace(s, lettered=True) for s in samples]
+    _check_subtitles(job, samples)
+    _show_missing(samples, folder)
+    job = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
+    settings = SETTINGS[job.subtitles]
+    asked = requests(
+        samples,
+        benchmark,
+        subtitles=[s == "subtitles" for s in settings],
+        circular=job.circular,
+        own_prompt=job.prompt == "benchmark",
+        cut=job.generation.max_new_tokens is None and not job.model.thinking,
+    )
+    described = {
+        "command": "eval",
+        "benchmark": _absolute(job.benchmark),
+        "data": str(folder),
+        "split": split,
+        "subtitles": list(settings),
+        "circular": job.circular,
+        "prompt": job.prompt,
+        "annotations": {Path(name).name: digest for name, digest in file_hashes(files).items()},
+    }
+    batch.run(job, asked, described=described, files=files, begun=lambda: save(samples, job.output))
+    if not job.dry_run:
+        show(score_run(job.output, job.judge))
+
+
+def _absolute(benchmark: str) -> str:
+    """A benchmark's name that holds from any folder: files by their whole path."""
+    path, colon, attribute = benchmark.partition(".py:")
+    file = Path(path + ".py") if colon else Path(benchmark)
+    return str(file.absolute()) + (f":{attribute}" if colon else "") if file.is_file() else benchmark
+
+
+def _folder(job: Job, benchmark: Benchmark) -> Path:
+    folder = job.data or benchmark.folder
+    if folder is None:
+        raise UserError(f"{job.benchmark} needs --data: the folder with its official annotation files and videos.")
+    if not folder.is_dir():
+        raise UserError(
+            f"--data is {folder}, expected a folder with the annotation files and videos of {job.benchmark}."
+        )
+    return folder.absolute()
+
+
+def _check_subtitles(job: Job, samples: Sequence[Sample]) -> None:
+    if job.subtitles != "off" and not any(s.subtitles for s in samples):
+        raise UserError(f"--subtitles is {job.subtitles}, but no question of {job.benchmark} comes with subtitles.")
+
+
+def _show_missing(samples: Sequence[Sample], folder: Path) -> None:
+    """Say what will be asked, and which videos are not there.
+
+    Raises:
+        UserError: none is there.
+    """
+    videos = list(dict.fromkeys(s.clip.video for s in samples))
+    missing = [v for v in videos if not is_remote(v) and not Path(v).exists()]
+    print(f"{len(samples):,} questions on {len(videos):,} videos")
+    if len(missing) == len(videos):
+        raise UserError(
+            f"None of the {len(videos):,} videos is there, the first is {videos[0]}. Is --data {folder} right?"
+        )
+    if missing:
+        print(f"{len(missing):,} videos are missing; their questions count as wrong:", file=sys.stderr)
+        for video in missing[:MAX_LISTED]:
+            print(f"  {video}", file=sys.stderr)
+        if len(missing) > MAX_LISTED:
+            print(f"  ... and {len(missing) - MAX_LISTED:,} more", file=sys.stderr)

@@ -1,0 +1,129 @@
+// What the page stands at, which the URL's fragment keeps, and how keys and clicks change it.
+
+const EMPTY = { search: "", sort: "", ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""])) };
+const SCORED_NOTHING = !SCORED && ITEMS.some((item) => item.options);
+const NARROW = window.matchMedia("(max-width: 899px)");
+let state = { ...EMPTY, open: null };
+let writing = 0;
+
+function readFragment() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  const read = { ...EMPTY, open: null };
+  for (const name of Object.keys(EMPTY)) read[name] = found.get(name) || "";
+  if (!SORTS[read.sort]) read.sort = "";
+  if (read.verdict && !VERDICTS[read.verdict.split(":")[0]]) read.verdict = "";
+  const setting = found.get("in");
+  read.open = (found.has("open") && ITEMS.find((item) => item.id === found.get("open") && (setting === null || item.setting === setting))) || null;
+  return read;
+}
+
+function fragment() {
+  const parts = new URLSearchParams();
+  for (const name of Object.keys(EMPTY)) if (state[name]) parts.set(name, state[name]);
+  if (state.open !== null) {
+    parts.set("open", state.open.id);
+    if (SETTINGS.length > 1) parts.set("in", state.open.setting);
+  }
+  return `#${parts}`;
+}
+
+// Browsers limit how often the address may change, so typing changes it when it pauses.
+function writeFragment(entry) {
+  clearTimeout(writing);
+  writing = setTimeout(() => {
+    if (fragment() === (location.hash || "#")) return;
+    if (entry) history.pushState(null, "", fragment());
+    else history.replaceState(null, "", fragment());
+  }, entry ? 0 : 250);
+}
+
+function change(changes) {
+  state = { ...state, ...changes };
+  drawList(state, false);
+  writeFragment(false);
+}
+
+function filterTo(changes) {
+  change({ ...EMPTY, ...changes });
+  showWorkspace(true);
+}
+
+function open(item) {
+  const first = state.open === null;
+  state = { ...state, open: item };
+  drawQuestion();
+  scrollToOpen();
+  if (NARROW.matches) document.getElementById("question").focus({ preventScroll: true });
+  writeFragment(first);
+}
+
+function close() {
+  state = { ...state, open: null };
+  drawQuestion();
+  drawRows();
+  document.getElementById("list").focus({ preventScroll: true });
+  writeFragment(false);
+}
+
+function step(by) {
+  const place = listed.indexOf(state.open);
+  const next = listed[place < 0 ? 0 : Math.min(listed.length - 1, Math.max(0, place + by))];
+  if (next && next !== state.open) open(next);
+}
+
+function showWorkspace(focus) {
+  document.getElementById("workspace").scrollIntoView();
+  if (focus) document.getElementById("list").focus({ preventScroll: true });
+}
+
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.matches("input, select, textarea");
+  if (event.key === "Escape" && state.open !== null) close();
+  else if (event.key === "Escape" && typing) event.target.blur();
+  else if (typing) return;
+  else if (event.key === "/") {
+    showWorkspace(false);
+    document.getElementById("search").focus({ preventScroll: true });
+  } else if (event.key === "j" || (event.key === "ArrowDown" && event.target.id === "list")) step(1);
+  else if (event.key === "k" || (event.key === "ArrowUp" && event.target.id === "list")) step(-1);
+  else return;
+  event.preventDefault();
+}
+
+function start() {
+  drawHeader();
+  drawScores();
+  drawStatuses();
+  drawGroups();
+  drawDifferences();
+  drawProvenance();
+  drawFilters();
+  const list = document.getElementById("list");
+  let waiting = false;
+  const redraw = () => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      drawRows();
+    });
+  };
+  list.addEventListener("scroll", redraw, { passive: true });
+  new ResizeObserver(redraw).observe(list);
+  document.addEventListener("keydown", pressed);
+  window.addEventListener("popstate", follow);
+  document.addEventListener("DOMContentLoaded", () => state.open !== null && drawQuestion()); // Pictures come last.
+  follow();
+  if (location.hash.length > 1) showWorkspace(false);
+}
+
+// Stand where the address says.
+function follow() {
+  state = readFragment();
+  drawList(state, true);
+  drawQuestion();
+  scrollToOpen();
+}
+
+start();
