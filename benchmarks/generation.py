@@ -1,10 +1,11 @@
-"""Several questions on each clip: four ways to generate the answers, side by side in one run.
+"""Several questions on each clip: ways to generate the answers, side by side in one run.
 
 - one by one: `generate` for one question of one clip at a time
 - repeated: `generate` for all at once, the visual prefix repeated for every question
 - shared: `videollm.llm.Engine`, one prefill and one cache row a clip
 - continuous: transformers' continuous batching (paged cache, shared pages), whose prompts hold virtual token ids
   that the embedding resolves to visual tokens
+- vllm (with `--vllm`, needs the extra): `videollm.vllm_engine.VLLMEngine`, started before and its prefix cache emptied
 
 All are greedy and must give the same tokens. The LLM is random: only its shape matters here.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Final
 
 import torch
@@ -71,8 +73,12 @@ def repeated(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
     return [list(ids) for ids in made.tolist()]
 
 
+def tokenizer() -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"word": 0}, unk_token="word")))
+
+
 def shared(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
-    engine = Engine(llm, PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"word": 0}, unk_token="word"))))
+    engine = Engine(llm, tokenizer())
     return [list(c.ids) for of_clip in engine.generate(rows, Generation(max_new_tokens=new)) for c in of_clip]
 
 
@@ -106,6 +112,19 @@ def continuous(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
     return [list(out.generated_tokens) for out in made.values()]
 
 
+def vllm_way(llm: PreTrainedModel) -> Callable[[PreTrainedModel, Rows, int], Ids]:
+    from videollm.vllm_engine import VLLMEngine, check_installed
+
+    check_installed()
+    engine = VLLMEngine(deepcopy(llm), tokenizer())
+
+    def vllm(_: PreTrainedModel, rows: Rows, new: int) -> Ids:
+        engine._engine.reset_prefix_cache()
+        return [list(c.ids) for of_clip in engine.generate(rows, Generation(max_new_tokens=new)) for c in of_clip]
+
+    return vllm
+
+
 WAYS: Final[dict[str, Callable[[PreTrainedModel, Rows, int], Ids]]] = {
     "one by one": one_by_one,
     "repeated": repeated,
@@ -124,6 +143,9 @@ def main(
     layers: int = 6,
     repeats: int = 2,
     device: str = "cpu",
+    dtype: str = "float32",
+    ways: tuple[str, ...] = tuple(WAYS),
+    vllm: bool = False,
 ) -> None:
     """Print seconds and ratios for each number of questions a clip."""
     logging.set_verbosity_error()
@@ -139,26 +161,29 @@ def main(
         bos_token_id=None,
         eos_token_id=None,
     )
-    llm = Qwen2ForCausalLM(config).eval().to(device)
+    llm = Qwen2ForCausalLM(config).eval().to(device, getattr(torch, dtype))
+    compared = {name: WAYS[name] for name in ways} | ({"vllm": vllm_way(llm)} if vllm else {})
     for q in questions:
         rows: Rows = []
         for clip in range(clips):
-            visual = torch.randn(visual_tokens + 32 * clip, width, device=device)
+            visual = torch.randn(visual_tokens + 32 * clip, width, device=device, dtype=llm.dtype)
             text = torch.randint(VOCABULARY, (q, question_tokens)).tolist()
             prefix = [1, *[fuse.VISUAL] * len(visual)]
             rows.append((visual, [[*prefix, *t[: question_tokens - i % 8]] for i, t in enumerate(text)]))
-        seconds, answers = {name: float("inf") for name in WAYS}, {}
+        seconds, answers = {name: float("inf") for name in compared}, {}
         for _ in range(repeats):
-            for name, way in WAYS.items():
+            for name, way in compared.items():
                 begin = time.perf_counter()
                 with torch.no_grad():
                     answers[name] = way(llm, rows, new_tokens)
                 seconds[name] = min(seconds[name], time.perf_counter() - begin)
         print(f"{clips} clips, {q} questions each, {visual_tokens}+ visual tokens, {new_tokens} new tokens, {device}")
+        first = next(iter(compared))
         for name, taken in seconds.items():
-            same = sum(a == b for a, b in zip(answers[name], answers["one by one"], strict=True))
-            ratio = seconds["one by one"] / taken
-            print(f"  {name:12}{taken:8.2f} s  {ratio:5.1f}x one by one  {same}/{len(answers[name])} answers the same")
+            same = sum(a == b for a, b in zip(answers[name], answers[first], strict=True))
+            ratio, rate = seconds[first] / taken, sum(map(len, answers[name])) / taken
+            print(f"  {name:12}{taken:8.2f} s {rate:8.1f} tokens/s  {ratio:5.1f}x {first}  "
+                  f"{same}/{len(answers[name])} answers the same")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ PENALTY: Final = "generated_tokens_penalty"
 class GeneratedTokensPenalty(AdapterLogitsProcessor):  # type: ignore[misc, unused-ignore]  # Any where vLLM is not installed
     """Penalises generated tokens only, as the built-in sampler does.
 
-    vLLM's own penalty also counts the prompt's ids, and a prompt of embeddings has id 0 at every place.
+    vLLM's own penalty also counts the prompt's ids, and where a prompt of embeddings has none it takes what is there.
     """
 
     def is_argmax_invariant(self) -> bool:

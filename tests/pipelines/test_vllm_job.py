@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import answer
-from pipelines.job import ModelOptions, WorkerOptions
+from pipelines.job import GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.output import read_rows
-from videollm.types import Generation
 
 pytestmark = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (the extra `vllm`)")
 
@@ -34,7 +33,7 @@ def test_rows_are_those_of_the_built_in_engine(
             inputs=(str(manifest),),
             output=tmp_path / engine,
             model=ModelOptions(model="tiny-stc", engine=engine, device="cpu"),
-            generation=Generation(max_new_tokens=12),
+            generation=GenerationOptions(max_new_tokens=12),
             workers=WorkerOptions(split_llm=split_llm, num_decoders=1),
         )
         answer.main(job)
