@@ -32,11 +32,11 @@ class Job:
     """Clips of the eval."""
     questions: tuple[int, ...] = (3, 15)
     """Questions a clip."""
-    seconds: float = 20.0
+    seconds: float = 60.0
     """Length of a clip."""
     size: int = 720
     """Pixels a side."""
-    plain_clips: int = 10
+    plain_clips: int = 6
     """Clips of the loop that decodes for every question."""
 
 
