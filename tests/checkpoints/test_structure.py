@@ -15,82 +15,13 @@ from videollm.checkpoints import minicpmv, videollama2
 from videollm.checkpoints.weights import without_weights
 from videollm.model import ModelConfig, VideoLLM
 
-FILE = Path("config.json")
-MISTRAL = {
-    "model_type": "videollama2_mistral",
-    "architectures": ["Videollama2MistralForCausalLM"],
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "vocab_size": 32000,
-    "max_position_embeddings": 32768,
-    "rope_theta": 1000000.0,
-    "sliding_window": None,
-    "mm_projector_type": "stc_connector",
-    "mm_hidden_size": 1024,
-    "mm_vision_select_layer": -2,
-    "mm_vision_tower": "openai/clip-vit-large-patch14-336",
-    "num_frames": 8,
-}
-QWEN2 = {
-    "model_type": "videollama2_qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "max_position_embeddings": 32768,
-    "rope_theta": 1000000.0,
-    "use_sliding_window": False,
-    "sliding_window": 131072,
-    "tie_word_embeddings": False,
-    "mm_projector_type": "stc_connector_v35",
-    "mm_hidden_size": 1152,
-    "mm_vision_select_layer": -2,
-    "mm_vision_tower": "google/siglip-so400m-patch14-384",
-    "num_frames": 16,
-}
-MINICPMV_4_5 = {
-    "model_type": "minicpmv",
-    "version": 4.5,
-    "hidden_size": 4096,
-    "intermediate_size": 12288,
-    "num_hidden_layers": 36,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "vocab_size": 151748,
-    "max_position_embeddings": 40960,
-    "rope_theta": 1000000,
-    "rope_scaling": None,
-    "tie_word_embeddings": False,
-    "batch_3d_resampler": True,
-    "drop_vision_last_layer": False,
-    "image_size": 448,
-    "patch_size": 14,
-    "query_num": 64,
-    "slice_config": {"max_slice_nums": 9, "patch_size": 14, "model_type": "minicpmv"},
-    "slice_mode": True,
-    "vision_config": {
-        "hidden_size": 1152,
-        "image_size": 980,
-        "intermediate_size": 4304,
-        "model_type": "siglip",
-        "num_attention_heads": 16,
-        "num_hidden_layers": 27,
-        "patch_size": 14,
-    },
-}
-MINICPMV_2_6 = {
-    **{k: v for k, v in MINICPMV_4_5.items() if k not in ("head_dim", "batch_3d_resampler", "rope_scaling")},
-    **{k: QWEN2[k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")},
-    "num_key_value_heads": 4,
-    "vocab_size": 151666,
-    "version": 2.6,
-}
+CONFIGS = GOLDEN / "configs"
+"""What config.json of the published models says of their structure; benchmarks/full_size.py reads it too."""
+
+
+def read(name: str) -> tuple[Path, dict[str, Any]]:
+    file = CONFIGS / f"{name}.json"
+    return file, json.loads(file.read_text())
 
 
 def build(config: ModelConfig) -> VideoLLM:
@@ -143,10 +74,13 @@ RESAMPLER = {"query", "proj", "kv_proj.weight", "attn.in_proj_weight", "attn.in_
 }
 
 
-@pytest.mark.parametrize(("values", "millions", "tokens"), [(MISTRAL, 489.2, 845), (QWEN2, 376.9, 1352)])
-def test_videollama2(values: dict[str, Any], millions: float, tokens: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "millions", "tokens"), [("VideoLLaMA2-7B", 489.2, 845), ("VideoLLaMA2.1-7B-16F", 376.9, 1352)]
+)
+def test_videollama2(name: str, millions: float, tokens: int) -> None:
+    file, values = read(name)
     tower = videollama2.TOWERS[values["mm_vision_tower"]]
-    config = videollama2.configure(FILE, values, tower)
+    config = videollama2.configure(file, values, tower)
     model = build(config)
     made = shapes(model)
     is_clip = config.vision["kind"] == "clip"
@@ -171,7 +105,7 @@ def test_videollama2(values: dict[str, Any], millions: float, tokens: int) -> No
 
 def test_minicpmv_4_5_has_the_published_names() -> None:
     published = (GOLDEN / "minicpmv45_weight_names.txt").read_text().split()
-    model = build(minicpmv.configure(FILE, MINICPMV_4_5, {}, {}))
+    model = build(minicpmv.configure(*read("MiniCPM-V-4_5"), {}, {}))
     made = shapes(model)
     assert {minicpmv.rename(n) for n in published} == made.keys()
     assert len(published) == len(made) == 849
@@ -181,7 +115,7 @@ def test_minicpmv_4_5_has_the_published_names() -> None:
 
 
 def test_minicpmv_2_6() -> None:
-    model = build(minicpmv.configure(FILE, MINICPMV_2_6, {}, {}))
+    model = build(minicpmv.configure(*read("MiniCPM-V-2_6"), {}, {}))
     names = tower_names(27, "vpm.", clip=False) | {f"resampler.{n}" for n in RESAMPLER}
     names |= llm_names(28, "llm.", biased=True)
     assert {minicpmv.rename(n) for n in names} == shapes(model).keys()
@@ -192,9 +126,9 @@ def test_minicpmv_2_6() -> None:
 
 
 def test_buffers_that_no_checkpoint_holds_are_real() -> None:
-    config = videollama2.configure(
-        FILE, {**QWEN2, "num_hidden_layers": 1}, videollama2.TOWERS[QWEN2["mm_vision_tower"]]
-    )
+    file, values = read("VideoLLaMA2.1-7B-16F")
+    tower = videollama2.TOWERS[values["mm_vision_tower"]]
+    config = videollama2.configure(file, {**values, "num_hidden_layers": 1}, tower)
     tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "minicpmv45_tiny", config=_llm(config), local_files_only=True)
     with without_weights():
         model = VideoLLM(config, tokenizer, "one layer")
