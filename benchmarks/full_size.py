@@ -142,7 +142,7 @@ def ceiling(model: VideoLLM, num_patches: int, meter: Meter) -> float:
 
 
 def tower_seconds(model: VideoLLM, tower: nn.Module, clips: Sequence[FrameBatch], meter: Meter) -> float:
-    pixels = torch.cat([model.transform.pixels(c.frames).to(model.device, model.dtype) for c in clips])
+    pixels = torch.cat([model.transform.pixels(c.frames, model.device).to(model.dtype) for c in clips])
     return meter(lambda: [tower(part) for part in pixels.split(MAX_FRAMES_PER_FORWARD)])[0]
 
 

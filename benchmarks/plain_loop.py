@@ -35,7 +35,7 @@ def transformers_tower(model: VideoLLM, side: int) -> SiglipVisionModel:
 def encode(model: VideoLLM, tower: SiglipVisionModel, batch: FrameBatch) -> Visual:
     """One clip."""
     groups = model.transform.groups(batch)
-    pixels = model.transform.pixels(batch.frames).to(model.device, model.dtype)
+    pixels = model.transform.pixels(batch.frames, model.device).to(model.dtype)
     h, _ = model.tower.grid(*pixels.shape[-2:])
     frames = rearrange(tower(pixels).last_hidden_state, "f (h w) d -> f h w d", h=h)
     parts = zip(frames.split([len(g.pictures) for g in groups]), groups, strict=True)

@@ -150,7 +150,7 @@ class VideoLLM(nn.Module):
         for members in alike.values():
             pictures = np.concatenate([groups[i].pictures for i in members])
             parts = [pictures[i : i + MAX_FRAMES_PER_FORWARD] for i in range(0, len(pictures), MAX_FRAMES_PER_FORWARD)]
-            encoded = torch.cat([self.tower(self.transform.pixels(p).to(self.device, self.dtype)) for p in parts])
+            encoded = torch.cat([self.tower(self.transform.pixels(p, self.device).to(self.dtype)) for p in parts])
             for i, frames in zip(members, encoded.split([len(groups[i].pictures) for i in members]), strict=True):
                 seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
                 made[i] = ClipFeatures(frames=frames.unbind(), seconds=seconds)

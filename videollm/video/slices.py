@@ -21,6 +21,7 @@ from videollm.video.scale import FrameSize, area_size, resize_frame, round_sides
 from videollm.video.transform import Group, Shape, normalise, resize
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -90,9 +91,9 @@ class Slices:
             one += [Shape(1, h // rows, w // columns)] * (rows * columns)
         return one * num_frames
 
-    def pixels(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """(t H W c) uint8 -> (t c H W) float32, normalised."""
-        return normalise(pictures, self.mean, self.std)
+    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+        """(t H W c) uint8 -> (t c H W) float32 on the device, normalised."""
+        return normalise(pictures, self.mean, self.std, device)
 
     def _cut(self, frame: NDArray[np.uint8], number: int | None, most: int, last: bool) -> Iterator[Group]:
         """Thumbnail, then slices row by row; none of them has a time."""

@@ -22,6 +22,7 @@ from videollm.types import FrameBatch
 from videollm.video.scale import FrameSize, resize_frame, target_size
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -59,7 +60,7 @@ class Preprocessing(Protocol):
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
         """Shapes of the groups of a clip."""
 
-    def pixels(self, pictures: NDArray[np.uint8]) -> Tensor:
+    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
         """(t H W c) uint8 -> (t c H W) float32, normalised."""
 
 
@@ -117,18 +118,21 @@ class Transform:
         """One group of squares, whatever the frames are."""
         return [Shape(num_frames, self.size, self.size)]
 
-    def pixels(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """(t H W c) uint8 -> (t c H W) float32, normalised."""
-        return normalise(pictures, self.mean, self.std)
+    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+        """(t H W c) uint8 -> (t c H W) float32 on the device, normalised."""
+        return normalise(pictures, self.mean, self.std, device)
 
 
-def normalise(pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(t H W c) uint8 -> (t c H W) float32: / 255, less the mean, divided by std."""
+def normalise(
+    pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], device: torch.device | str
+) -> Tensor:
+    """(t H W c) uint8 -> (t c H W) float32: / 255, less the mean, divided by std, on the device."""
     import torch  # not above: what only asks for frame_size() need not wait for it
 
-    pixels = rearrange(torch.from_numpy(np.ascontiguousarray(pictures)), "t h w c -> t c h w").float() / 255
-    means, stds = (rearrange(torch.tensor(values), "c -> c 1 1") for values in (mean, std))
-    return ((pixels - means) / stds).contiguous()
+    raw = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+    pixels = rearrange(raw, "t h w c -> t c h w").contiguous().float()  # moved while it is small
+    means, stds = (rearrange(torch.tensor(values, device=device), "c -> c 1 1") for values in (mean, std))
+    return pixels.div_(255).sub_(means).div_(stds)
 
 
 def resize(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
