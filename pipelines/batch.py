@@ -121,7 +121,7 @@ def _work(
         cpus, gpus = runner.resources()
         size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
         card = _start(job, cache, runner, size)
-        record.note(sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
+        record.note(notice=card.notice, sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
                     start_seconds=progress.elapsed())  # fmt: skip
         with progress.bar(len(tasks)):
             if card.notice:

@@ -113,9 +113,13 @@ def differing_settings(a: ScoredRun, b: ScoredRun) -> Table:
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
     """Settings that may explain another score: name, dotted where it lies deeper -> value."""
-    session = record["sessions"][-1]
-    facts = {name: session[name] for name in OF_SESSION if name in session}
+    facts = {name: value for name in OF_SESSION if (value := last_told(record, name)) is not None}
     return dict(flat({**record["config"], **facts}))
+
+
+def last_told(record: Mapping[str, Any], name: str) -> Any:
+    """A fact from the last session that has it: one that found nothing to do knows little; None if none has it."""
+    return next((s[name] for s in reversed(record["sessions"]) if s.get(name) is not None), None)
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

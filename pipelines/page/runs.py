@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.compare_runs import comparisons, flat, settings_of
+from pipelines.compare_runs import comparisons, flat, last_told, settings_of
 from pipelines.errors import UserError
 from pipelines.inputs import is_remote
 from pipelines.output import read_rows
@@ -70,7 +70,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 def facts(run: Run) -> Pairs:
     """What one wants to know first."""
-    config, session = run.record["config"], _last_session(run)
+    config = run.record["config"]
     model, chosen = config.get("model"), sampling(run) or {}
     row = next(iter(_rows(run)), None)
     benchmark = " ".join(str(config[name]).rpartition("/")[2] for name in ("benchmark", "split") if config.get(name))
@@ -80,9 +80,10 @@ def facts(run: Run) -> Pairs:
         "Benchmark": benchmark or None,
         "Command": None if benchmark else config.get("command"),
         "Frames": f"{chosen['num_frames']}, {chosen['policy']}" if chosen else None,
-        "Device": " ".join(str(session[n]) for n in ("device", "dtype") if session.get(n)) or None,
+        "Device": " ".join(v for n in ("device", "dtype") if (v := last_told(run.record, n))) or None,
         "Started": _minute(run.record["sessions"][0].get("started")),
         "Finished": _minute(run.record.get("finished")) or "not finished",
+        "Note": last_told(run.record, "notice"),
     }
     return [(name, str(value)) for name, value in found.items() if value is not None]
 
@@ -125,8 +126,8 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[str | None]]]:
 
 def sampling(run: Run) -> Mapping[str, Any] | None:
     """How the run chose frames: fields of videollm.video.Sampling."""
-    found = [s["sampling"] for s in run.record["sessions"] if s.get("sampling")]
-    return found[-1] if found else None
+    found: Mapping[str, Any] | None = last_told(run.record, "sampling")
+    return found
 
 
 def path_of(run: Run, video: str) -> str:
@@ -139,12 +140,6 @@ def path_of(run: Run, video: str) -> str:
 
 def _rows(run: Run) -> Iterator[Row]:
     yield from run.rows if isinstance(run, AnsweredRun) else (i.row for i in run.items if i.row is not None)
-
-
-def _last_session(run: Run) -> Mapping[str, Any]:
-    """The last one that did some work; {} if there is none."""
-    sessions = run.record["sessions"]
-    return next((s for s in reversed(sessions) if "sampling" in s), {})
 
 
 def _minute(time: str | None) -> str | None:
