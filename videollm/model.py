@@ -5,7 +5,7 @@ SHAPES  t frames, c channels, H W pixels, h w patch grid, n visual tokens, d_llm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,8 @@ from videollm.vision import TOWERS, VisionTower
 
 MAX_FRAMES_PER_FORWARD = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
+MAX_FRAMES_PER_CONNECT = 64
+"""Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
 TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
 
 
@@ -182,7 +184,8 @@ class VideoLLM(nn.Module):
 
     def connect(self, clips: Sequence[EncodedClip]) -> list[Visual]:
         """The connector's half of `visuals`."""
-        tokens = iter(self.connector.connect([features for clip in clips for features in clip.features]))
+        features = [part for clip in clips for part in clip.features]
+        tokens = (made for run in _runs(features) for made in self.connector.connect(run))
         visuals = []
         for clip in clips:
             made = [next(tokens) for _ in clip.features]
@@ -277,3 +280,15 @@ class VideoLLM(nn.Module):
             ]
             for (v, _), of_clip, of_prompts in zip(items, completions, prompts, strict=True)
         ]
+
+
+def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:
+    """Features in order, in runs of as many frames as the connector is given at once."""
+    run: list[ClipFeatures] = []
+    for part in features:
+        if run and sum(len(f.frames) for f in (*run, part)) > MAX_FRAMES_PER_CONNECT:
+            yield run
+            run = []
+        run.append(part)
+    if run:
+        yield run

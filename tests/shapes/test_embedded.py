@@ -1,12 +1,15 @@
 """The embedded models do what docs/embedded.md says, on H.264 clips that training never drew."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
 import pytest
+import torch
 
 import videollm
 from videollm.checkpoints import EMBEDDED
+from videollm.model import MAX_FRAMES_PER_CONNECT
 from videollm.shapes.clips import Job, main
 from videollm.shapes.evaluate import Scored, evaluate
 
@@ -44,6 +47,20 @@ def test_four_to_sixty_four_frames(name: str, clips: Path) -> None:
     for num_frames in (4, 64):
         scored = evaluate(model, _few(clips), num_frames=num_frames)
         assert mean(s.right["as is"] for s in scored) > 0.7, num_frames
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_more_frames_than_go_through_the_connector_at_once(name: str, clips: Path) -> None:
+    model = videollm.load(name)
+    sampled = [(4, "4242-00000"), (64, "4242-00001"), (100, "4242-00002"), (8, "4242-00003"), (60, "4242-00004")]
+    batches = [
+        model.decode(clips / f"{clip}.mp4", sampling=replace(model.sampling, num_frames=n)) for n, clip in sampled
+    ]
+    assert sum(len(b.frames) for b in batches) > 3 * MAX_FRAMES_PER_CONNECT
+    for batch, together in zip(batches, model.encode(batches), strict=True):
+        (alone,) = model.encode([batch])
+        assert together.layout == alone.layout
+        torch.testing.assert_close(together.tokens, alone.tokens, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
