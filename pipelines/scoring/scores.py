@@ -18,6 +18,7 @@ from pipelines.questions import load, variants
 from pipelines.record import read_record
 from pipelines.rows import Row
 from pipelines.scoring.captions import score_captions
+from pipelines.scoring.java_captions import meteor, spice
 from pipelines.scoring.marks import MARKS, Mark, references
 from pipelines.scoring.statistics import Estimate, estimate
 
@@ -177,6 +178,8 @@ def _figures(
             yield score(metric, rule, partial(_mean, rule=rule, metric=metric, macro=macro))
     if benchmark.kind == "captions" and items:
         yield score("BLEU-4", "strict", _bleu_4)
+        if grouping is None:
+            yield from _java_scores(items, setting)
 
 
 def _mean(items: Sequence[Scored], *, rule: str, metric: str, macro: str | None) -> Estimate:
@@ -186,9 +189,25 @@ def _mean(items: Sequence[Scored], *, rule: str, metric: str, macro: str | None)
 
 def _bleu_4(items: Sequence[Scored]) -> Estimate:
     """Of the captions together; it is no mean over them, so that no standard error is given."""
-    found = score_captions([i.mark.reading or "" for i in items], [references(i.sample) for i in items]).bleu_4
+    return _without_error(score_captions(*_captions(items)).bleu_4, items)
+
+
+def _java_scores(items: Sequence[Scored], setting: str) -> Iterator[Score]:
+    """METEOR and SPICE, where what they need is installed."""
+    for metric, figure in (("METEOR", meteor), ("SPICE", spice)):
+        if (mean := figure(*_captions(items)).mean) is not None:
+            yield Score(setting=setting, metric=metric, rule="strict", macro=None, grouping=None, group=None,
+                        over_all=_without_error(mean, items), over_answered=None)  # fmt: skip
+
+
+def _captions(items: Sequence[Scored]) -> tuple[list[str], list[Sequence[str]]]:
+    """What was said of each video, and its references."""
+    return [i.mark.reading or "" for i in items], [references(i.sample) for i in items]
+
+
+def _without_error(mean: float, items: Sequence[Scored]) -> Estimate:
     num_videos = len({i.video for i in items})
-    return Estimate(mean=found, standard_error=None, low=None, high=None, num=len(items), num_clusters=num_videos)
+    return Estimate(mean=mean, standard_error=None, low=None, high=None, num=len(items), num_clusters=num_videos)
 
 
 def _plain(value: Any) -> Any:

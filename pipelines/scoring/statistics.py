@@ -35,7 +35,7 @@ class Estimate:
     standard_error: float | None
     """None where it cannot be known: a single cluster, or as many groups as questions."""
     low: float | None
-    """95% interval, cut at 0 and 1 where all values lie between them."""
+    """95% interval; not below 0 where no value is, nor above 1 where all lie between 0 and 1."""
     high: float | None
     num: int
     num_clusters: int
@@ -82,7 +82,8 @@ def estimate(values: Sequence[float], clusters: Sequence[str], groups: Sequence[
     error = _standard_error(table)
     margin = None if error is None else error * t_quantile((1 + LEVEL) / 2, len(table.counts) - 1)
     mean = _mean(table)
-    low_end, high_end = (0.0, 1.0) if all(0 <= v <= 1 for v in values) else (-math.inf, math.inf)
+    low_end = 0.0 if min(values) >= 0 else -math.inf
+    high_end = 1.0 if low_end == 0 and max(values) <= 1 else math.inf
     return Estimate(
         mean=mean,
         standard_error=error,
