@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Final, Literal
 
 from tyro.conf import Positional
@@ -56,6 +58,7 @@ def main(job: Job) -> None:
     samples = checked(benchmark.samples(folder, split), files)[: job.limit]
     if job.prompt == "model":  # which shows all options with letters
         samples = [replace(s, lettered=True) for s in samples]
+    _check(benchmark, samples)
     _check_subtitles(job, samples)
     _show_missing(samples, folder)
     job = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
@@ -68,6 +71,8 @@ def main(job: Job) -> None:
         own_prompt=job.prompt == "benchmark",
         cut=job.generation.max_new_tokens is None and not job.model.thinking,
     )
+    if twice := [id for id, times in Counter(e.request.id for e in asked).items() if times > 1]:
+        raise UserError(f"The id {twice[0]!r} is also that of a variant of another question. Rename one of them.")
     described = {
         "command": "eval",
         "benchmark": _absolute(job.benchmark),
@@ -76,7 +81,7 @@ def main(job: Job) -> None:
         "subtitles": list(settings),
         "circular": job.circular,
         "prompt": job.prompt,
-        "annotations": {Path(name).name: digest for name, digest in file_hashes(files).items()},
+        "annotations": {name.removeprefix(f"{folder}/"): digest for name, digest in file_hashes(files).items()},
     }
     batch.run(job, asked, described=described, files=files, begun=lambda: save(samples, job.output))
     if not job.dry_run:
@@ -99,6 +104,24 @@ def _folder(job: Job, benchmark: Benchmark) -> Path:
             f"--data is {folder}, expected a folder with the annotation files and videos of {job.benchmark}."
         )
     return folder.absolute()
+
+
+def _check(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
+    """What a benchmark of one's own may get wrong and would only show in the scores."""
+    for sample in samples:
+        where = f"Question {sample.id!r}"
+        if missing := [name for name in benchmark.groups if name not in sample.groups]:
+            raise UserError(f"{where} has no group {missing[0]!r}, which its benchmark has a table of.")
+        if benchmark.kind == "choice" and not 1 <= len(sample.options) <= len(ascii_uppercase):
+            raise UserError(f"{where} has {len(sample.options)} options, expected 1 to {len(ascii_uppercase)}.")
+        if benchmark.kind == "choice" and sample.answer not in (None, *range(len(sample.options))):
+            raise UserError(f"{where} has answer {sample.answer!r}, expected the index of one of its options.")
+        if (
+            benchmark.kind != "choice"
+            and sample.answer is not None
+            and not (sample.answer and isinstance(sample.answer, tuple))
+        ):
+            raise UserError(f"{where} has answer {sample.answer!r}, expected a tuple of texts that are right.")
 
 
 def _check_subtitles(job: Job, samples: Sequence[Sample]) -> None:

@@ -185,6 +185,44 @@ def test_what_cannot_run_is_one_clear_error(
     assert not (tmp_path / "out").exists()
 
 
+OWN = """
+from pipelines.benchmarks import Benchmark, Clip, Sample
+
+class Odd(Benchmark):
+    groups = ("room",)
+    def files(self, folder, split): return []
+    def samples(self, folder, split):
+        yield Sample(id="a", clip=Clip(video=str(folder / "a.mp4")), question="Which?", **{"options": ("x", "y"),
+                     "answer": 1, "groups": {"room": "hall"}, %s})
+"""
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ('"groups": {}', "has no group 'room'"),
+        ('"options": ()', "has 0 options, expected 1 to 26"),
+        ('"answer": 2', "has answer 2, expected the index of one of its options"),
+        ('"answer": "y"', "has answer 'y', expected the index"),
+    ],
+)
+def test_a_class_of_ones_own_is_checked_before_anything_runs(fields: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(OWN % fields)
+    with pytest.raises(UserError, match=message):
+        evals.main(job(f"{tmp_path / 'odd.py'}:Odd", tmp_path / "out", data=tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_id_that_is_that_of_a_variant_is_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
+    video = str(next((folder("shapes")).glob("*.mp4")))
+    rows = [
+        {"id": i, "video": video, "question": "Which?", "options": ["x", "y"], "answer": "x"} for i in ("a", "a+r1")
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    with pytest.raises(UserError, match=r"The id 'a\+r1' is also that of a variant"):
+        evals.main(job(str(tmp_path / "own.jsonl"), tmp_path / "out", circular=True))
+
+
 def test_a_folder_without_any_of_the_videos_is_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
     shutil.copytree(folder("videomme"), tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "data")
