@@ -21,7 +21,7 @@ from pipelines.inputs import is_remote
 from pipelines.questions import requests, save
 from pipelines.record import file_hashes
 from pipelines.score import show
-from pipelines.scoring.scores import score_run
+from pipelines.scoring.scores import check_judge, score_run
 
 MAX_LISTED: Final = 20
 SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "subtitles")}
@@ -59,7 +59,7 @@ def main(job: Job) -> None:
     if job.prompt == "model":  # which shows all options with letters
         samples = [replace(s, lettered=True) for s in samples]
     _check(benchmark, samples)
-    _check_subtitles(job, samples)
+    _check_options(job, benchmark, samples)
     _show_missing(samples, folder)
     job = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
     settings = SETTINGS[job.subtitles]
@@ -124,9 +124,13 @@ def _check(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
             raise UserError(f"{where} has answer {sample.answer!r}, expected a tuple of texts that are right.")
 
 
-def _check_subtitles(job: Job, samples: Sequence[Sample]) -> None:
+def _check_options(job: Job, benchmark: Benchmark, samples: Sequence[Sample]) -> None:
+    """What would only show after the run, or never."""
     if job.subtitles != "off" and not any(s.subtitles for s in samples):
         raise UserError(f"--subtitles is {job.subtitles}, but no question of {job.benchmark} comes with subtitles.")
+    if job.circular and not any(s.options and s.lettered for s in samples):
+        raise UserError(f"--circular rotates lettered options, but no question of {job.benchmark} shows any.")
+    check_judge(benchmark, job.judge)
 
 
 def _show_missing(samples: Sequence[Sample], folder: Path) -> None:

@@ -94,18 +94,21 @@ def read_record(folder: Path) -> dict[str, Any]:
 def model_identity(options: ModelOptions) -> dict[str, Any]:
     """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
     folder = model_folder(options.model)
-    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")) if folder else []
-    found: dict[str, Any] = {"name": options.model} | (
-        {"files": {f.name: quick_hash(f) for f in files}} if files else {}
-    )
-    if options.connector_weights is not None and Path(options.connector_weights).is_file():
-        found["connector_weights"] = quick_hash(Path(options.connector_weights))
+    found: dict[str, Any] = {"name": options.model} | ({"files": _hashes(folder)} if folder else {})
+    if options.connector_weights is not None:
+        found["connector_weights"] = _hashes(Path(options.connector_weights))
     if options.connector is not None:
         from connectors import load_connector
 
         source = inspect.getsourcefile(load_connector(options.connector))
         found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
 
 
 def manifests(inputs: list[str]) -> list[Path]:

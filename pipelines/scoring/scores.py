@@ -103,6 +103,7 @@ def score_run(folder: Path, judge: str | None = None) -> ScoredRun:
     benchmark = load_benchmark(config["benchmark"])
     if isinstance(benchmark, Own):
         benchmark.take_after(samples)
+    check_judge(benchmark, judge)
     rows = {row["id"]: row for row in read_rows(folder)}
     items: list[Scored] = []
     for setting in config["subtitles"]:
@@ -118,6 +119,21 @@ def score_run(folder: Path, judge: str | None = None) -> ScoredRun:
         ]  # fmt: skip
     scores = tuple(s for setting in config["subtitles"] for s in _scores(benchmark, setting, items))
     return ScoredRun(folder=folder, record=record, benchmark=benchmark, items=tuple(items), scores=scores)
+
+
+def check_judge(benchmark: Benchmark, judge: str | None) -> None:
+    """See that a judge has something to judge, and is there.
+
+    Raises:
+        UserError: it has not, or is not.
+    """
+    if judge is None:
+        return
+    if benchmark.kind != "open":
+        raise UserError(f"--judge is {judge}, but this benchmark has no open-ended answers to judge. Leave it out.")
+    from pipelines.scoring.judge import Judge
+
+    Judge(judge)
 
 
 def write(run: ScoredRun) -> None:

@@ -5,6 +5,7 @@ from itertools import chain
 import pytest
 import torch
 from tiny import LLMS, llm, tokenizer
+from tiny import clips as tiny_clips
 from transformers import MambaConfig, MambaForCausalLM
 
 from videollm import fuse
@@ -17,17 +18,7 @@ END = tokenizer().eos_token_id
 
 
 def clips():
-    """Four clips with 0 to 20 visual tokens and 1 to 4 questions of unequal length."""
-    g = torch.Generator().manual_seed(1)
-
-    def text(n):
-        return torch.randint(0, 256, (n,), generator=g).tolist()
-
-    def clip(n, questions):
-        prefix = [*text(3), *[VISUAL] * n, *text(1)]
-        return torch.randn(n, 32, generator=g), [[*prefix, *text(1 + 2 * k)] for k in range(questions)]
-
-    return [clip(5, 3), clip(12, 1), clip(0, 2), clip(20, 4)]
+    return tiny_clips(32, (5, 3), (12, 1), (0, 2), (20, 4))
 
 
 def alone(model, visual, prompt, **options):

@@ -11,6 +11,7 @@ from itertools import chain
 import pytest
 import torch
 from tiny import LLMS, tokenizer
+from tiny import clips as tiny_clips
 from tiny import llm as tiny
 from transformers import MambaConfig, MambaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
@@ -35,17 +36,7 @@ def llm(name):
 
 
 def clips():
-    """Four clips with 0 to 90 visual tokens and 1 to 5 questions of unequal length."""
-    g = torch.Generator().manual_seed(1)
-
-    def text(n):
-        return torch.randint(0, 256, (n,), generator=g).tolist()
-
-    def clip(n, questions):
-        prefix = [*text(3), *[VISUAL] * n, *text(1)]
-        return torch.randn(n, 128, generator=g), [[*prefix, *text(1 + 2 * k)] for k in range(questions)]
-
-    return [clip(5, 3), clip(90, 5), clip(0, 2), clip(20, 1)]
+    return tiny_clips(128, (5, 3), (90, 5), (0, 2), (20, 1))
 
 
 @pytest.fixture(scope="module", params=PLAIN)

@@ -17,6 +17,8 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from videollm.fuse import VISUAL
+
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -70,3 +72,17 @@ def llm(name: str = "qwen2", attention: str = "sdpa", **sizes: int) -> PreTraine
     made = kind(config(**{**SIZES, **own, **sizes})).eval()
     made.set_attn_implementation(attention)
     return made
+
+
+def clips(width: int, *sizes: tuple[int, int]) -> list[tuple[torch.Tensor, list[list[int]]]]:
+    """A clip for each number of visual tokens and of questions, which are of unequal length."""
+    g = torch.Generator().manual_seed(1)
+
+    def text(n: int) -> list[int]:
+        return torch.randint(0, 256, (n,), generator=g).tolist()
+
+    def clip(n: int, questions: int) -> tuple[torch.Tensor, list[list[int]]]:
+        prefix = [*text(3), *[VISUAL] * n, *text(1)]
+        return torch.randn(n, width, generator=g), [[*prefix, *text(1 + 2 * k)] for k in range(questions)]
+
+    return [clip(*size) for size in sizes]

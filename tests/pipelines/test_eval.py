@@ -174,6 +174,7 @@ def test_a_finished_eval_does_nothing_and_a_changed_one_is_refused(
         ({"benchmark": "videommee"}, "No benchmark 'videommee'; expected one of videomme, "),
         ({"benchmark": "nextqa"}, "has none of val.csv, "),
         ({"benchmark": "egoschema", "subtitles": "on"}, "no question of egoschema comes with subtitles"),
+        ({"judge": "org/judge@main"}, "no open-ended answers to judge"),
     ],
 )
 def test_what_cannot_run_is_one_clear_error(
@@ -221,6 +222,18 @@ def test_an_id_that_is_that_of_a_variant_is_refused(folder: Callable[[str], Path
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     with pytest.raises(UserError, match=r"The id 'a\+r1' is also that of a variant"):
         evals.main(job(str(tmp_path / "own.jsonl"), tmp_path / "out", circular=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"judge": "org/judge"}, "not pinned"), ({"circular": True}, "no question of activitynet_qa shows any")],
+)
+def test_what_open_questions_cannot_have_is_told_before_the_run(
+    options: dict[str, Any], message: str, folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        evals.main(job("activitynet_qa", tmp_path / "out", data=folder("activitynet_qa"), **options))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_any_of_the_videos_is_refused(folder: Callable[[str], Path], tmp_path: Path) -> None:
