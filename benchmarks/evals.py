@@ -17,7 +17,7 @@ from pathlib import Path
 import tyro
 from pipeline import environment, make_videos
 
-from pipelines.output import read_rows
+from pipelines.results.journal import read_rows
 
 OPTIONS = ("a red circle", "a blue square", "a green triangle", "a yellow star")
 
@@ -73,7 +73,7 @@ def write_questions(path: Path, videos: list[Path], number: int) -> Path:
 
 def eval_rate(job: Job, table: Path, output: Path) -> float:
     """Questions a second of the whole command: start, answers, scores."""
-    command = [sys.executable, "-m", "pipelines.cli", "eval", str(table), "-o", str(output), "--model", job.model]
+    command = [sys.executable, "-m", "pipelines.cli.main", "eval", str(table), "-o", str(output), "--model", job.model]
     began = time.perf_counter()
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return len(table.read_text().splitlines()) / (time.perf_counter() - began)
@@ -84,7 +84,7 @@ def plain_rate(job: Job, videos: list[Path], number: int) -> tuple[float, dict[s
     import torch
 
     import videollm
-    from videollm.question import format_question
+    from videollm.prompts.question import format_question
     from videollm.types import Generation
 
     model = videollm.load(job.model)

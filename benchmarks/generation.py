@@ -2,10 +2,10 @@
 
 - one by one: `generate` for one question of one clip at a time
 - repeated: `generate` for all at once, the visual prefix repeated for every question
-- shared: `videollm.llm.Engine`, one prefill and one cache row a clip
+- shared: `videollm.engines.builtin.Engine`, one prefill and one cache row a clip
 - continuous: transformers' continuous batching (paged cache, shared pages), whose prompts hold virtual token ids
   that the embedding resolves to visual tokens
-- vllm (with `--vllm`, needs the extra): `videollm.vllm_engine.VLLMEngine`, started before and its prefix cache emptied
+- vllm (with `--vllm`, needs the extra): `videollm.engines.vllm.VLLMEngine`, started before and its prefix cache emptied
 
 All are greedy and must give the same tokens. The LLM is random: only its shape matters here.
 """
@@ -33,8 +33,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from videollm import fuse
-from videollm.llm import Engine
+from videollm.engines import packing as fuse
+from videollm.engines.builtin import Engine
 from videollm.types import Generation
 
 Rows = list[tuple[Tensor, list[list[int]]]]
@@ -113,7 +113,7 @@ def continuous(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
 
 
 def vllm_way(llm: PreTrainedModel) -> Callable[[PreTrainedModel, Rows, int], Ids]:
-    from videollm.vllm_engine import VLLMEngine, check_installed
+    from videollm.engines.vllm import VLLMEngine, check_installed
 
     check_installed()
     engine = VLLMEngine(deepcopy(llm), tokenizer())

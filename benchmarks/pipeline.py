@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import tyro
 
-from pipelines.output import read_rows
+from pipelines.results.journal import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ["--feature-cache", "{folder}/cache"]
@@ -159,7 +159,7 @@ def usage(running: subprocess.Popen[bytes]) -> dict[str, float]:
     for process in [driver, *driver.children(recursive=True)]:
         text = " ".join(process.cmdline())
         kinds = ("ray::Decode", "ray::EncodeAnswer", "decode_worker", "raylet", "gcs_server", "monitor", "dashboard",
-                 "pipelines.cli")  # fmt: skip
+                 "pipelines.cli.main")  # fmt: skip
         name = next((k for k in kinds if k in text), process.name())
         found[f"{name} {process.pid}"] = process.memory_info().rss / 1e6
     return found
@@ -204,8 +204,8 @@ def write_manifest(path: Path, videos: list[Path], questions: tuple[str, ...] = 
 
 
 def command(job: Job, manifest: Path, output: Path) -> list[str]:
-    return [sys.executable, "-m", "pipelines.cli", "answer", str(manifest), "-o", str(output), "--model", job.model,
-            "--max-new-tokens", str(job.max_new_tokens)]  # fmt: skip
+    return [sys.executable, "-m", "pipelines.cli.main", "answer", str(manifest), "-o", str(output),
+            "--model", job.model, "--max-new-tokens", str(job.max_new_tokens)]  # fmt: skip
 
 
 def environment() -> dict[str, str]:

@@ -10,9 +10,10 @@ from einops import rearrange
 from transformers import GenerationConfig, SiglipVisionConfig, SiglipVisionModel
 
 from connectors import ClipFeatures
-from videollm import VideoLLM, fuse
+from videollm import VideoLLM
 from videollm.checkpoints.weights import without_weights
-from videollm.model import EncodedClip, Visual
+from videollm.engines import packing as fuse
+from videollm.models.composed import EncodedClip, Visual
 from videollm.types import FrameBatch
 from videollm.vision.navit import NavitTower, position_ids
 

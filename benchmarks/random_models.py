@@ -16,8 +16,8 @@ from videollm import VideoLLM
 from videollm.checkpoints import minicpmv, videollama2
 from videollm.checkpoints.assemble import read_json
 from videollm.checkpoints.weights import without_weights
-from videollm.llm import Engine
-from videollm.model import ModelConfig
+from videollm.engines.builtin import Engine
+from videollm.models.composed import ModelConfig
 from videollm.types import Completion, FrameBatch
 
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "tests" / "golden"

@@ -6,7 +6,7 @@ FOLDER has the clips and questions.json, a list of {"id", "clip", "question", "c
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.benchmarks import Benchmark, Clip, Sample, json_rows
+from pipelines.evals.benchmarks import Benchmark, Clip, Sample, json_rows
 
 
 class Kitchen(Benchmark):

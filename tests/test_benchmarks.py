@@ -2,18 +2,16 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from full_size import tower_flops
+from random_models import CASES, Name, build
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-from full_size import tower_flops
-from random_models import CASES, Name, build
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 SCRIPT = str(ROOT / "benchmarks" / "full_size.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 CUT = "--device cpu --dtype float32 --layers 2 --width 32 --max-batch 2 --new-tokens 8 --repeats 1"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 
@@ -43,7 +44,7 @@ def run(arguments: list[str], folder: Path) -> str:
 @pytest.mark.parametrize(("command", "shown"), list(commands()))
 def test_readme_commands_run(command: str, shown: str, folder: Path) -> None:
     """In the README's order: later commands use what earlier ones wrote."""
-    printed = run([sys.executable, "-m", "pipelines.cli", *shlex.split(command)[1:]], folder)
+    printed = run([sys.executable, "-m", "pipelines.cli.main", *shlex.split(command)[1:]], folder)
     for line in shown.splitlines():
         if line.startswith("This run:"):  # figures of time
             continue

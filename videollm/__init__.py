@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from videollm.checkpoints import load
-    from videollm.model import VideoLLM
+    from videollm.models.composed import VideoLLM
 
 __all__ = ["VideoLLM", "load"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return load
     if name == "VideoLLM":
-        from videollm.model import VideoLLM
+        from videollm.models.composed import VideoLLM
 
         return VideoLLM
     raise AttributeError(f"module 'videollm' has no attribute {name!r}")

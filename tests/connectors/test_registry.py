@@ -18,6 +18,7 @@ from connectors import (
     load_connector,
     parse_config,
 )
+from tests.support.paths import ROOT
 
 EXAMPLE = "examples.changed_patches:ChangedPatches"
 
@@ -146,5 +147,5 @@ def test_connectors_need_torch_and_einops_only():
 
 
 def test_the_example_is_short():
-    text = Path(__file__).parents[2].joinpath("examples", "changed_patches.py").read_text()
+    text = ROOT.joinpath("examples", "changed_patches.py").read_text()
     assert len(text.splitlines()) < 40

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 import torch
 from einops import rearrange
@@ -8,13 +6,14 @@ from torch import nn
 
 from connectors import ClipFeatures, build_connector
 from connectors.resampler3d import Resampler3D, pos2d, sincos, temporal, temporal_ids
+from tests.support.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "resampler3d.safetensors"
+WEIGHTS = GOLDEN / "resampler3d.safetensors"
 
 
 @pytest.fixture
 def golden():
-    with safe_open(GOLDEN, "pt") as file:
+    with safe_open(WEIGHTS, "pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
 
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 import torch
 from einops import rearrange
@@ -7,12 +5,13 @@ from safetensors.torch import load_file
 
 from connectors import CONNECTORS, build_connector
 from connectors.stc import STC
+from tests.support.paths import GOLDEN
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "stc_connector.safetensors"
+WEIGHTS = GOLDEN / "stc_connector.safetensors"
 
 
 def test_stc_matches_videollama2():
-    golden = load_file(GOLDEN)
+    golden = load_file(WEIGHTS)
     weights = {name.removeprefix("weights."): t for name, t in golden.items() if name.startswith("weights.")}
     d_llm, d_vision = weights["s1.b1.conv1.conv.weight"].shape[:2]
     stc = STC(STC.Config(d_vision=d_vision, d_llm=d_llm))

@@ -12,8 +12,8 @@ import torch
 from videollm.checkpoints import minicpmv, native, videollama2
 from videollm.checkpoints.assemble import ENGINES, Options, read_json
 from videollm.checkpoints.hub import find_folder
-from videollm.model import VideoLLM
-from videollm.vllm_engine import check_installed
+from videollm.engines.vllm import check_installed
+from videollm.models.composed import VideoLLM
 
 EMBEDDED: Final = ("tiny-stc", "tiny-resampler3d")
 FAMILIES: Final[dict[str, Callable[[Path, Options], VideoLLM]]] = {
@@ -86,7 +86,7 @@ def load(
 
 def _folder(name: str) -> Path:
     if name in EMBEDDED:
-        return Path(str(files("videollm") / "models" / name))
+        return Path(str(files("videollm") / "assets" / name))
     if (Path(name) / "config.json").is_file():
         return Path(name)
     if Path(name).exists():

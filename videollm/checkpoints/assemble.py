@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from connectors import Connector, build_connector
 from videollm.checkpoints.weights import Source, fill, weight_files, without_weights
-from videollm.model import ModelConfig, VideoLLM
-from videollm.vllm_engine import VLLMEngine, check_backbone
+from videollm.engines.vllm import VLLMEngine, check_backbone
+from videollm.models.composed import ModelConfig, VideoLLM
 
 CONNECTOR = "connector."
 ENGINES: Final = ("builtin", "vllm")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from videollm.checkpoints.assemble import Options, assemble, language_model, read_json, require
 from videollm.checkpoints.weights import Source, weight_files
-from videollm.model import ModelConfig, VideoLLM
+from videollm.models.composed import ModelConfig, VideoLLM
 
 VISION: Final = {
     "hidden_size": 1152,

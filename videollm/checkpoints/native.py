@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from connectors import CONNECTORS, connector_names
 from videollm.checkpoints.assemble import Options, assemble, read_json, tied_names
 from videollm.checkpoints.weights import Source, weight_files
-from videollm.model import ModelConfig, VideoLLM
+from videollm.models.composed import ModelConfig, VideoLLM
 
 WEIGHTS = "model.safetensors"
 

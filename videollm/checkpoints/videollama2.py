@@ -9,7 +9,7 @@ from typing import Any, Final
 from videollm.checkpoints.assemble import Options, assemble, language_model, read_json, require
 from videollm.checkpoints.hub import find_folder
 from videollm.checkpoints.weights import Rename, Source, weight_files
-from videollm.model import ModelConfig, VideoLLM
+from videollm.models.composed import ModelConfig, VideoLLM
 from videollm.vision.tower import layers_to_keep
 
 LLMS: Final = {"videollama2_mistral": "mistral", "videollama2_mixtral": "mixtral", "videollama2_qwen2": "qwen2"}

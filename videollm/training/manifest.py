@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from videollm.model import VideoLLM
+from videollm.io import is_remote
+from videollm.models.composed import VideoLLM
 from videollm.training.data import Example, Lesson
 from videollm.types import Clip
-from videollm.video.decode import decode
-from videollm.video.sample import Sampling
-from videollm.video.scale import FrameSize
-from videollm.video.sources import is_remote
+from videollm.video.decoding.decode import decode
+from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.sampling.sample import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from videollm.model import VideoLLM
+from videollm.models.composed import VideoLLM
 
 if TYPE_CHECKING:
-    from videollm.training.train import Job
+    from videollm.training.loop import Job
 
 STATE = "training.safetensors"
 """Weights that learn, the optimiser's moments and, in its metadata, the step and the job's settings."""

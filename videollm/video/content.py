@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 from urllib.parse import urlsplit
 
-from videollm.video.container import check_file
-from videollm.video.sources import is_remote
+from videollm.io import is_remote
+from videollm.video.decoding.container import check_file
 
 CHANGES_WITH_CONTENT: Final = ("ETag", "Content-MD5", "Digest", "Last-Modified")
 """HTTP headers, any of which tells that a file is another one."""
@@ -60,7 +60,7 @@ def content_digest(video: str) -> str | None:
     path = video.removeprefix("file://")
     check_file(path)
     if Path(path).is_dir():
-        from videollm.video.images import folder_images  # Pillow is loaded by those who need it
+        from videollm.video.decoding.images import folder_images  # Pillow is loaded by those who need it
 
         images = folder_images(path)
         for image in images:

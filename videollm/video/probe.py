@@ -8,14 +8,14 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from videollm.io import local_path
 from videollm.types import Clip
-from videollm.video.container import check_file, open_video
-from videollm.video.index import UnplannableError, read_index, rewind
-from videollm.video.picked import Job
-from videollm.video.sample import Sampling
-from videollm.video.scale import quarter_turns
-from videollm.video.sequential import count_frames
-from videollm.video.sources import local_path
+from videollm.video.decoding.backend import Job
+from videollm.video.decoding.container import check_file, open_video
+from videollm.video.decoding.index import UnplannableError, read_index, rewind
+from videollm.video.decoding.sequential import count_frames
+from videollm.video.preprocessing.scale import quarter_turns
+from videollm.video.sampling.sample import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def probe(video: str) -> VideoInfo:
     """
     with local_path(video) as path:
         check_file(path)
-        from videollm.video import images
+        from videollm.video.decoding import images
 
         if images.is_image(path):
             timeline = images.image_timeline(path)

@@ -1,0 +1,55 @@
+"""`videollm ask`: one clip, one question, in this process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+
+from tyro.conf import Positional
+
+from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions
+from videollm.types import Clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Ask one question about one video; the answer appears as it is written."""
+
+    video: Positional[str]
+    """Path or URL of a video, or a folder of images."""
+    question: Positional[str]
+    """What to ask."""
+    start: float | None = None
+    """Seconds from the start of the video."""
+    end: float | None = None
+    """Seconds, exclusive."""
+    model: ModelOptions = field(default_factory=ModelOptions)
+    frames: FrameOptions = field(default_factory=FrameOptions)
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
+
+
+def main(job: Job) -> None:
+    """Print the answer."""
+    from pipelines.stages.clip_stages import load_model
+    from pipelines.stages.model_info import card
+    from videollm.video.sampling.sample import Sampling
+
+    model = load_model(job.model)
+    if model.notice:
+        print(model.notice, file=sys.stderr)
+    batch = model.decode(
+        Clip(video=job.video, start=job.start, end=job.end),
+        sampling=Sampling(**card(model, job.frames).sampling),
+        decoder=job.frames.decoder,
+        allow_partial=job.frames.allow_partial,
+    )
+    generation = job.generation.over(model.generation)
+    if sys.stdout.isatty():
+        model.answer(batch, job.question, generation=generation, on_text=_show)
+        print()
+    else:
+        print(model.answer(batch, job.question, generation=generation).text)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)

@@ -1,0 +1,87 @@
+"""The console script `videollm`: a table of commands, each a frozen Job and a main(job), imported when used."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+COMMANDS: Final = {
+    "caption": ("pipelines.cli.caption", "describe every video of folders, globs and manifests"),
+    "answer": ("pipelines.cli.answer", "answer the questions of a manifest"),
+    "ask": ("pipelines.cli.ask", "ask one question about one video"),
+    "eval": ("pipelines.cli.eval", "ask a benchmark's questions and score the answers"),
+    "score": ("pipelines.cli.score", "score an eval's answers again, without a model"),
+    "compare-runs": ("pipelines.cli.compare_runs", "compare two evals question by question"),
+    "report": ("pipelines.cli.report", "show runs as one HTML page, with tables"),
+    "connectors": ("pipelines.cli.connectors", "list the connectors"),
+    "make-clips": ("videollm.shapes.clips", "draw clips of moving shapes, with questions"),
+    "eval-shapes": ("videollm.shapes.scores", "score a model on such clips, as they are, shuffled and blank"),
+    "train": ("videollm.training.loop", "train a connector, an LLM or a vision tower"),
+}
+"""Command -> module with `Job` and `main`, and what it does."""
+TRACE: Final = "VIDEOLLM_TRACE"
+"""Environment variable that shows where an error came from."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command; exit with 2 where the user can do something about it, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help"):
+        print(_usage())
+        return
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(f"videollm {version('videollm')}")
+        return
+    if name not in COMMANDS:
+        _fail(f"Unknown command {name!r}; expected one of {', '.join(COMMANDS)}.")
+    try:
+        _run(name, arguments[1:])
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nStopped. What is finished is kept; run the same command to go on.", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get(TRACE) or not isinstance(error, _expected()):
+            raise
+        _fail(str(error))
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    import tyro
+
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # --connector mod:Class finds mod in the folder the user is in; workers get the path too
+    module = import_module(COMMANDS[name][0])
+    flat = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    module.main(tyro.cli(module.Job, prog=f"videollm {name}", args=arguments, config=flat))
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Exceptions whose message is for the user."""
+    from pipelines.errors import UserError
+    from videollm.errors import VideoError
+
+    return (UserError, VideoError, ValueError, OSError)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
+    return "\n".join(["usage: videollm COMMAND ...", "", *lines, "", "videollm COMMAND --help says more."])
+
+
+def _fail(message: str) -> None:
+    print(f"videollm: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What a benchmark is: samples read from its official files, its prompt, its official rule; one small class each.
+
+The rest is the same for all: one decode and encode a video, the strict parser, statistics, provenance, the report.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from videollm.prompts.question import format_question
+from videollm.types import Clip
+
+Kind = Literal["choice", "open", "captions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One question of a benchmark."""
+
+    id: str
+    """Unique within the benchmark."""
+    clip: Clip
+    """Its video's path, and the segment that is asked about."""
+    question: str
+    options: tuple[str, ...] = ()
+    """Texts to choose from, without their letters."""
+    lettered: bool = True
+    """Whether the prompt puts letters before them: if not, an answer must name one by its words."""
+    answer: int | tuple[str, ...] | None = None
+    """Index of the right option; or all texts that are right (references of a caption); None: not published."""
+    groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    """Name of a grouping -> this question's group, or all of its groups where it counts in several."""
+    subtitles: Path | None = None
+    """.srt or .json file of its video, if it has one."""
+    subtitles_from: float = 0.0
+    """Seconds in that file at which the video begins (LongVideoBench cuts its videos out of longer ones)."""
+
+    def rotated(self, by: int) -> Sample:
+        """The same question with its options moved on: what stood at index `by` comes first."""
+        if not by:
+            return self
+        options = self.options[by:] + self.options[:by]
+        answer = (self.answer - by) % len(options) if isinstance(self.answer, int) else self.answer
+        return Sample(**{**vars(self), "options": options, "answer": answer})
+
+
+def each(group: str | tuple[str, ...]) -> tuple[str, ...]:
+    """All groups of a grouping in which a question counts."""
+    return (group,) if isinstance(group, str) else group
+
+
+class Benchmark(ABC):
+    """A benchmark; subclasses say what is particular to it."""
+
+    kind: Kind = "choice"
+    """How answers are scored: by the option they name, by their words, or as captions."""
+    splits: ClassVar[tuple[str, ...]] = ("test",)
+    """Names for --split; the first is run if none is given."""
+    groups: tuple[str, ...] = ()
+    """Groupings that get a table, in this order."""
+    macro: ClassVar[str | None] = None
+    """Grouping whose groups weigh the same in the headline score; None: every question weighs the same."""
+    max_new_tokens: ClassVar[int] = 64
+    """Tokens of an answer, unless the user says otherwise."""
+    folder: Path | None = None
+    """Where its files lie if the user names no folder."""
+    subtitles_heading: ClassVar[str] = "This video's subtitles are listed below:"
+    """Line above the subtitles of the sampled frames, which stand before the prompt."""
+
+    @abstractmethod
+    def samples(self, folder: Path, split: str) -> Iterable[Sample]:
+        """Questions in the order of the annotation files.
+
+        Raises:
+            UserError: a file or a field is missing or wrong; the message names it.
+        """
+
+    @abstractmethod
+    def files(self, folder: Path, split: str) -> Sequence[Path]:
+        """Annotation files that `samples` reads, for the record of the run."""
+
+    def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
+        """What the model is asked, by default as VideoLLaMA2 asks.
+
+        Args:
+            sample: its options may be rotated.
+            subtitles: the subtitles will stand before it.
+        """
+        return format_question(sample.question, sample.options)
+
+    def official(self, sample: Sample, text: str) -> bool | None:
+        """Whether an answer counts as right under the benchmark's own rule, quirks included; None: it has none.
+
+        Args:
+            sample: as it was asked, its options rotated if they were.
+            text: raw output.
+        """
+        return None
+
+    def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str] | None:
+        """Name and text of the file that the benchmark's server takes, if there is one.
+
+        Args:
+            chosen: every sample with the option the strict parser read, None where it read none.
+        """
+        return None

@@ -1,0 +1,184 @@
+"""Small pictures of the frames that a model saw: decoded again, checked against the rows, bounded in size."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from pipelines.cli.options import FrameOptions
+from pipelines.requests.discover import is_remote
+from pipelines.stages.decoding.client import Decoder, Failure
+from videollm.types import Clip, FrameBatch
+
+TIMEOUT_SECONDS: Final = 120.0
+SAME_SECONDS: Final = 0.001
+"""Times closer than this are of the same frame."""
+STEPS: Final = (
+    *((1.0, 72, 1.0), (1.0, 50, 1.0), (0.75, 50, 1.0)),
+    *((0.75, 45, 0.5), (0.5, 45, 0.5), (0.5, 40, 0.25), (0.5, 30, 0.0)),
+)
+"""Share of the height, JPEG quality, share of the number: taken one after the other until a clip's pictures fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """Frames of a clip that runs looked at."""
+
+    clip: Clip
+    """Its video is a path on this machine, or a URL."""
+    indices: tuple[int, ...]
+    """Display index of every frame, as the rows have it."""
+    seconds: tuple[float, ...]
+    video_hash: str | None = None
+    """Of the video as the run read it; None: it is not known."""
+    sampling: Mapping[str, Any] | None = field(default=None, compare=False)
+    """How the run chose them: fields of videollm.video.Sampling; None: it does not say."""
+    decoder: Literal["auto", "planned", "decord", "pyav"] = field(default="auto", compare=False)
+    allow_partial: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """Some frames of a strip as pictures."""
+
+    places: tuple[int, ...] = ()
+    """Which frames of the strip they are."""
+    jpegs: tuple[bytes, ...] = ()
+    video_seconds: float | None = None
+    """Length of the whole video, where it is not known from the clip and the video says it."""
+    missing: str | None = None
+    """Why there are none."""
+
+
+def make_pictures(strips: Sequence[Strip], *, per_clip: int, height: int, megabytes: float) -> list[Pictures]:
+    """Pictures of all strips, each of which gets the same share of the room.
+
+    Args:
+        per_clip: pictures of a strip at most, evenly spread over its frames.
+        height: pixels.
+        megabytes: bound on all of them together, as the page holds them (base64); 0: none are made.
+    """
+    if not strips or not megabytes:
+        return [Pictures(missing="The report was made without pictures (--thumbnail-megabytes 0).") for _ in strips]
+    share = int(megabytes * 1e6) // len(strips)
+    made: list[Pictures | None] = [None] * len(strips)
+    left = iter(enumerate(strips))
+    lock, stop = threading.Lock(), threading.Event()
+    bar = tqdm(total=len(strips), desc="pictures", unit="clip", dynamic_ncols=True, disable=None)
+
+    def work() -> None:
+        """In a thread with a decoder of its own, as `Decoder` wants it."""
+        decoder = Decoder(timeout_seconds=TIMEOUT_SECONDS)
+        try:
+            while not stop.is_set():
+                with lock:
+                    i, strip = next(left, (-1, None))
+                if strip is None:
+                    return
+                made[i] = _pictures(strip, decoder, per_clip=per_clip, height=height, share=share)
+                bar.update()
+        finally:
+            decoder.close()
+
+    num_threads = min(_num_cpus(), len(strips))
+    with bar, ThreadPoolExecutor(num_threads) as pool:
+        try:
+            for done in [pool.submit(work) for _ in range(num_threads)]:
+                done.result()
+        finally:
+            stop.set()
+    return [p for p in made if p is not None]
+
+
+def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, share: int) -> Pictures:
+    if is_remote(strip.clip.video):
+        return Pictures(missing=f"The video is remote ({strip.clip.video}); a report fetches nothing.")
+    if strip.sampling is None:
+        return Pictures(missing="run.json does not say how frames were chosen.")
+    size = {"height": height, "width": height, "mode": "shortest_edge"}
+    options = FrameOptions(decoder=strip.decoder, allow_partial=strip.allow_partial)
+    found = decoder.decode(strip.clip, strip.sampling, size, options)
+    if isinstance(found, Failure):
+        return Pictures(missing=f"The video cannot be read any more: {found.status}: {found.error}")
+    batch, _ = found
+    info = decoder.probe(strip.clip.video) if strip.clip.end is None or strip.clip.cut_end else None
+    video_seconds = None if info is None or isinstance(info, Failure) else info["duration_seconds"]
+    if difference := _difference(strip, batch):
+        return Pictures(video_seconds=video_seconds, missing=f"The video is not the one the run saw: {difference}")
+    places, jpegs = _fitted(batch.frames, _distinct(strip.indices), per_clip=per_clip, height=height, share=share)
+    missing = None if jpegs else f"{share:,} bytes a clip are too few for a picture (--thumbnail-megabytes)."
+    return Pictures(places=places, jpegs=jpegs, video_seconds=video_seconds, missing=missing)
+
+
+def _num_cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _difference(strip: Strip, batch: FrameBatch) -> str | None:
+    """What tells the video as it is now from the one that the run saw."""
+    if batch.indices != strip.indices:
+        return f"it gives frames {_some(batch.indices)} where the run saw {_some(strip.indices)}."
+    if any(abs(now - then) > SAME_SECONDS for now, then in zip(batch.seconds, strip.seconds, strict=True)):
+        return "its frames have other times."
+    if None not in (strip.video_hash, batch.video_hash) and strip.video_hash != batch.video_hash:
+        return "its content has changed."
+    return None
+
+
+def _some(indices: Sequence[int]) -> str:
+    return ", ".join(map(str, indices[:4])) + (f", ... ({len(indices)} frames)" if len(indices) > 4 else "")
+
+
+def _distinct(indices: Sequence[int]) -> list[int]:
+    """Places of frames, each frame once: sampling repeats frames of short videos."""
+    return [i for i, index in enumerate(indices) if index not in indices[:i]]
+
+
+def _fitted(
+    frames: NDArray[np.uint8], candidates: Sequence[int], *, per_clip: int, height: int, share: int
+) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
+    """The most and the best pictures that fit into so many bytes (base64).
+
+    Args:
+        frames: (t h w c) RGB, their short side `height` pixels.
+        candidates: frames to choose from.
+    """
+    for scale, quality, part in STEPS:
+        places = _evenly(candidates, max(1, round(per_clip * part)))
+        jpegs = tuple(_jpeg(frames[i], max(1, round(height * scale)), quality) for i in places)
+        if sum(_base64_size(j) for j in jpegs) <= share:
+            return places, jpegs
+    return (), ()
+
+
+def _evenly(items: Sequence[int], num: int) -> tuple[int, ...]:
+    """So many of the items at most, the first and the last among them; a single one from the middle."""
+    if len(items) <= num:
+        return tuple(items)
+    if num == 1:
+        return (items[len(items) // 2],)
+    return tuple(items[round(i * (len(items) - 1) / (num - 1))] for i in range(num))
+
+
+def _jpeg(frame: NDArray[np.uint8], height: int, quality: int) -> bytes:
+    image = Image.fromarray(frame)
+    if image.height != height:
+        image = image.resize((max(1, round(image.width * height / image.height)), height), Image.Resampling.BICUBIC)
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=quality, optimize=True)
+    return data.getvalue()
+
+
+def _base64_size(data: bytes) -> int:
+    return 4 * ((len(data) + 2) // 3)

@@ -1,0 +1,275 @@
+"""What the page shows, as plain values that JSON can hold: runs with their scores, and every question with its answers.
+
+Questions and answers are laid out in columns, and texts that many of them share stand in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from string import ascii_uppercase
+from typing import Any, Generic, TypeVar
+
+from pipelines.evals.answers.choice import read_choice
+from pipelines.evals.benchmark import Sample, each
+from pipelines.evals.grades import MISSING, UNPARSED
+from pipelines.evals.report.runs import (
+    Run,
+    differences,
+    facts,
+    paired_differences,
+    path_of,
+    provenance,
+    run_names,
+    sampling,
+)
+from pipelines.evals.report.thumbnails import Strip
+from pipelines.evals.scores import Score, Scored, ScoredRun
+from pipelines.evals.statistics.bootstrap import Estimate
+from pipelines.results.schema import OK, Row
+from videollm.types import Clip
+
+T = TypeVar("T", bound=Hashable)
+Fields = dict[str, Any]
+Key = tuple[str, str]
+"""A question's id and its setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A page."""
+
+    data: Fields
+    strips: tuple[Strip, ...]
+    """Frames of clips, in the order in which the answers name them."""
+
+
+@dataclass(kw_only=True)
+class Item:
+    """A question."""
+
+    id: str
+    setting: str
+    video: int
+    """Place among the texts."""
+    start: float | None
+    end: float | None
+    question: str
+    groups: list[list[str]]
+    """Of each grouping, those it counts in."""
+    options: list[str] | None = None
+    right: int | None = None
+    """Index of the right option."""
+    references: list[str] | None = None
+    """Texts that are right."""
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """What a run made of a question."""
+
+    status: str
+    reading: str | None = None
+    rule: str | None = None
+    correct: bool | None = None
+    strict: list[float | None] | None = None
+    """Worth by every metric."""
+    compat: list[float | None] | None = None
+    rotations: list[Fields] | None = None
+    output: str | None = None
+    finish: str | None = None
+    error: int | None = None
+    """Place among the texts."""
+    prompt: list[int] | None = None
+    """Places of its parts: before the question, the question as it was asked, after it."""
+    tokens: int | None = None
+    size: str | None = None
+    seconds: list[float] | None = None
+    """Of decoding, encoding and generating."""
+    missing: list[int] | None = None
+    strip: int | None = None
+    """Place among the strips."""
+
+
+def make_view(runs: Sequence[Run]) -> View:
+    """The page of some runs, side by side: every question of any of them, with the answers of each."""
+    texts, strips = _Table[str](), _Table[Strip]()
+    items: dict[Key, Item] = {}
+    answers: list[dict[Key, Answer]] = []
+    metrics = list(dict.fromkeys(s.metric for run in runs if isinstance(run, ScoredRun) for s in run.scores))
+    groupings = list(dict.fromkeys(name for run in runs for name in _groupings(run)))
+    for run in runs:
+        if isinstance(run, ScoredRun):
+            found = [(_item(s, groupings, texts), _answer(s, metrics), s.row, s.sample.clip) for s in run.items]
+        else:
+            found = [(_asked(r, texts), Answer(status=r["status"]), r, _clip(r)) for r in run.rows]
+        answers.append({})
+        for item, answer, row, clip in found:
+            if row is not None:
+                _add_row(answer, row, texts)
+                answer.strip = strips.place(_strip(row, clip, run)) if row["frame_indices"] else None
+            items.setdefault((item.id, item.setting), item)
+            answers[-1][item.id, item.setting] = answer
+    data = {
+        "runs": [_run(run, name) for run, name in zip(runs, run_names(runs), strict=True)],
+        "metrics": metrics,
+        "groupings": groupings,
+        "differences": differences(runs),
+        "paired": paired_differences(runs),
+        "items": _columns(Item, list(items.values())),
+        "answers": [_columns(Answer, [of_run.get(key) for key in items]) for of_run in answers],
+        "texts": texts.values,
+    }
+    return View(data=data, strips=tuple(strips.values))
+
+
+class _Table(Generic[T]):
+    """Values, each once, that are named by their place."""
+
+    def __init__(self) -> None:
+        self._places: dict[T, int] = {}
+
+    def place(self, value: T) -> int:
+        return self._places.setdefault(value, len(self._places))
+
+    @property
+    def values(self) -> list[T]:
+        return list(self._places)
+
+
+def _groupings(run: Run) -> Iterable[str]:
+    """Those that get a plot, then any other."""
+    return (
+        [*run.benchmark.groups, *(n for i in run.items for n in i.sample.groups)] if isinstance(run, ScoredRun) else ()
+    )
+
+
+def _run(run: Run, name: str) -> Fields:
+    return {
+        "name": name,
+        "finished": "finished" in run.record,
+        "graded": isinstance(run, ScoredRun) and run.benchmark.kind == "captions",
+        "facts": facts(run),
+        "provenance": provenance(run),
+        "statuses": {setting: dict(run.statuses(setting).most_common()) for setting in run.settings},
+        "scores": [_score(s) for s in run.scores] if isinstance(run, ScoredRun) else [],
+    }
+
+
+def _score(score: Score) -> Fields:
+    return {
+        "setting": score.setting,
+        "metric": score.metric,
+        "rule": score.rule,
+        "macro": score.macro,
+        "grouping": score.grouping,
+        "group": score.group,
+        "all": _estimate(score.over_all),
+        "answered": None if score.over_answered is None else _estimate(score.over_answered),
+    }
+
+
+def _estimate(found: Estimate) -> Fields:
+    return {
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "questions": found.num,
+        "videos": found.num_clusters,
+    }
+
+
+def _item(scored: Scored, groupings: Sequence[str], texts: _Table[str]) -> Item:
+    sample = scored.sample
+    return Item(
+        id=sample.id,
+        setting=scored.setting,
+        video=texts.place(scored.video),
+        start=sample.clip.start,
+        end=sample.clip.end,
+        question=sample.question,
+        groups=[list(each(sample.groups.get(name, ()))) for name in groupings],
+        options=list(sample.options) or None,
+        right=sample.answer if isinstance(sample.answer, int) else None,
+        references=list(sample.answer) if isinstance(sample.answer, tuple) else None,
+    )
+
+
+def _answer(scored: Scored, metrics: Sequence[str]) -> Answer:
+    mark = scored.mark
+    return Answer(
+        status=mark.status,
+        reading=mark.reading,
+        rule=mark.rule,
+        correct=scored.right,
+        strict=[mark.strict.get(m) for m in metrics] if mark.strict else None,
+        compat=[mark.compat.get(m) for m in metrics] if mark.compat else None,
+        rotations=[_rotation(scored.sample, by, row) for by, row in enumerate(scored.rotations, 1)] or None,
+    )
+
+
+def _rotation(sample: Sample, by: int, row: Row | None) -> Fields:
+    """One more answer, to the options moved on; `reading` is the letter that the option has where they are not."""
+    asked = sample.rotated(by)
+    choice = read_choice(row["answer"] or "", asked.options) if row is not None and row["status"] == OK else None
+    option = None if choice is None or choice.option is None else (choice.option + by) % len(asked.options)
+    status = MISSING if row is None else row["status"] if choice is None else UNPARSED if option is None else OK
+    return {
+        "by": by,
+        "status": status,
+        "reading": None if option is None else ascii_uppercase[option],
+        "correct": None if sample.answer is None else option == sample.answer,
+        "output": None if row is None else row["answer"] or row["error"],
+    }
+
+
+def _asked(row: Row, texts: _Table[str]) -> Item:
+    """The question of a row without a benchmark."""
+    return Item(
+        id=row["id"],
+        setting="",
+        video=texts.place(row["video"] or ""),
+        start=row["start"],
+        end=row["end"],
+        question=row["question"] or "",
+        groups=[],
+    )
+
+
+def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
+    """Put into an answer what its row says."""
+    prompt, asked = row["prompt"], row["question"]
+    if prompt:
+        before, found, after = prompt.partition(asked) if asked else (prompt, "", "")
+        answer.prompt = [texts.place(part) for part in (before, found, after)]
+    answer.output, answer.finish, answer.tokens = row["answer"], row["finish_reason"], row["num_visual_tokens"]
+    answer.error = None if row["error"] is None else texts.place(row["error"])
+    answer.size = f"{row['frame_width']} by {row['frame_height']}" if row["frame_height"] else None
+    answer.seconds = [round(row[name], 4) for name in ("decode_seconds", "encode_seconds", "generate_seconds")]
+    answer.missing = row["missing_frames"] or None
+
+
+def _clip(row: Row) -> Clip:
+    return Clip(video=row["video"] or "", start=row["start"], end=row["end"])
+
+
+def _strip(row: Row, clip: Clip, run: Run) -> Strip:
+    config = run.record["config"]
+    return Strip(
+        clip=replace(clip, video=path_of(run, clip.video)),
+        indices=tuple(row["frame_indices"]),
+        seconds=tuple(row["frame_seconds"]),
+        video_hash=row.get("video_hash"),
+        sampling=sampling(run),
+        decoder=config.get("decoder", "auto"),
+        allow_partial=config.get("allow_partial", False),
+    )
+
+
+def _columns(kind: type[Item] | type[Answer], rows: Sequence[Item | Answer | None]) -> Fields:
+    """Name of a field -> its values, None where there are none at all."""
+    columns: Fields = {"count": len(rows)}
+    for name in (f.name for f in fields(kind)):
+        values = [None if row is None else getattr(row, name) for row in rows]
+        columns[name] = values if any(v is not None for v in values) else None
+    return columns

@@ -1,0 +1,141 @@
+"""Questions of an eval: kept beside its rows, so that scoring needs neither model nor annotations, and as requests.
+
+One question is asked in several variants: without and with subtitles, and with its options rotated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.errors import UserError
+from pipelines.evals.benchmark import Benchmark, Sample
+from pipelines.requests.manifest import Entry, entry
+from videollm.prompts.subtitles import read_subtitles
+from videollm.types import Clip, Cue, Request, Subtitles
+
+QUESTIONS: Final = "questions.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way of asking a question."""
+
+    subtitles: bool = False
+    """With the subtitles of the sampled frames."""
+    rotation: int = 0
+    """Places by which the options are moved on."""
+
+    @property
+    def setting(self) -> str:
+        """The name that scores go by."""
+        return "subtitles" if self.subtitles else "plain"
+
+    def id(self, sample: Sample) -> str:
+        """Id of the row that holds the answer."""
+        return sample.id + ("+subtitles" if self.subtitles else "") + (f"+r{self.rotation}" if self.rotation else "")
+
+
+def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> list[Variant]:
+    """All ways in which a question is asked.
+
+    Args:
+        subtitles: without, with, or both.
+        circular: with every rotation of its options, if it shows them.
+    """
+    rotations = len(sample.options) if circular and sample.options and sample.lettered else 1
+    return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(rotations)]
+
+
+def requests(
+    samples: Sequence[Sample],
+    benchmark: Benchmark,
+    *,
+    subtitles: Sequence[bool],
+    circular: bool,
+    own_prompt: bool,
+    cut: bool,
+) -> list[Entry]:
+    """Requests of all questions in all variants.
+
+    Args:
+        own_prompt: asked with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
+        cut: after the benchmark's own number of tokens.
+    Raises:
+        UserError: subtitles are wanted and a file of them cannot be read.
+    """
+    read: dict[tuple[Path, float], tuple[Cue, ...]] = {}
+    made = []
+    for sample in samples:
+        for variant in variants(sample, subtitles=subtitles, circular=circular):
+            asked = sample.rotated(variant.rotation)
+            spoken = _subtitles(sample, benchmark, read) if variant.subtitles else None
+            prompt = type(benchmark).prompt if own_prompt else Benchmark.prompt
+            request = Request(
+                id=variant.id(sample),
+                clip=sample.clip,
+                question=prompt(benchmark, asked, subtitles=spoken is not None),
+                subtitles=spoken,
+                max_new_tokens=benchmark.max_new_tokens if cut else None,
+            )
+            made.append(entry(request, sample.clip.video))
+    return made
+
+
+def _subtitles(
+    sample: Sample, benchmark: Benchmark, read: dict[tuple[Path, float], tuple[Cue, ...]]
+) -> Subtitles | None:
+    """Subtitles of a question's video; None where it has none."""
+    if sample.subtitles is None:
+        return None
+    place = (sample.subtitles, sample.subtitles_from)
+    if place not in read:
+        try:
+            read[place] = read_subtitles(*place)
+        except ValueError as error:
+            raise UserError(f"Question {sample.id!r}: {error}") from error
+    return Subtitles(cues=read[place], heading=benchmark.subtitles_heading)
+
+
+def save(samples: Sequence[Sample], folder: Path) -> None:
+    """Write the questions beside the rows, in one step."""
+    scratch = folder / f"{QUESTIONS}.partial"
+    scratch.write_text("".join(json.dumps(_as_json(s)) + "\n" for s in samples))
+    scratch.replace(folder / QUESTIONS)
+
+
+def load(folder: Path) -> list[Sample]:
+    """The questions of a run.
+
+    Raises:
+        UserError: the folder is no eval's output.
+    """
+    try:
+        lines = (folder / QUESTIONS).read_text().splitlines()
+        return [_from_json(json.loads(line)) for line in lines]
+    except OSError as error:
+        raise UserError(f"{folder} has no {QUESTIONS}: expected the output folder of `videollm eval`.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / QUESTIONS} cannot be read: {error}. Run the eval again into another -o.") from error
+
+
+def _as_json(sample: Sample) -> dict[str, Any]:
+    subtitles = None if sample.subtitles is None else str(sample.subtitles)
+    return {**vars(sample), "clip": asdict(sample.clip), "groups": dict(sample.groups), "subtitles": subtitles}
+
+
+def _from_json(values: dict[str, Any]) -> Sample:
+    answer, subtitles = values["answer"], values["subtitles"]
+    return Sample(
+        **values
+        | {
+            "clip": Clip(**values["clip"]),
+            "options": tuple(values["options"]),
+            "answer": tuple(answer) if isinstance(answer, list) else answer,
+            "groups": {n: tuple(g) if isinstance(g, list) else g for n, g in values["groups"].items()},
+            "subtitles": None if subtitles is None else Path(subtitles),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Batch jobs from inputs to output."""

@@ -1,0 +1,1 @@
+"""From folders, manifests and URLs to requests."""

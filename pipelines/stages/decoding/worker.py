@@ -1,0 +1,105 @@
+"""The process that decodes: it may hang or crash on a bad video, and only it.
+
+Run as `python -m pipelines.stages.decoding.worker PARENT`. It reads requests from
+stdin and writes answers to what was stdout (see pipelines.stages.decoding.wire), and dies with its parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.stages.decoding import wire as frames
+from videollm.errors import VideoError
+from videollm.types import Clip
+from videollm.video.decoding.decode import decode
+from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.sampling.sample import Sampling
+
+PR_SET_PDEATHSIG: Final = 1
+
+
+def main(parent: int) -> None:
+    """Serve until the parent is gone."""
+    _die_with(parent)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    frames.write(answers, {"status": "ready"})
+    while True:
+        try:
+            request, _ = frames.read(0)
+        except EOFError:
+            return
+        try:
+            reply, body = _OPERATIONS[request.pop("do")](**request)
+        except VideoError as error:
+            reply, body = {"status": error.status, "error": str(error)}, memoryview(b"")
+        except Exception as error:  # whatever a decoder throws is about this one clip
+            message = str(error) or "no message"
+            reply, body = {"status": "decode_error", "error": f"{type(error).__name__}: {message}"}, memoryview(b"")
+        frames.write(answers, reply, body)
+
+
+def _decode(
+    *, clip: dict[str, Any], sampling: dict[str, Any], size: dict[str, Any] | None, decoder: str, allow_partial: bool
+) -> tuple[frames.Header, memoryview]:
+    start = time.perf_counter()
+    batch = decode(
+        Clip(**clip),
+        Sampling(**sampling),
+        size=None if size is None else FrameSize(**size),
+        decoder=decoder,
+        allow_partial=allow_partial,
+    )
+    header = {
+        "status": "ok",
+        "shape": batch.frames.shape,
+        "indices": [int(i) for i in batch.indices],
+        "seconds": [float(s) for s in batch.seconds],
+        "missing": [int(i) for i in batch.missing],
+        "model_seconds": [float(s) for s in batch.model_seconds],
+        "packing": batch.packing,
+        "video_hash": batch.video_hash,
+        "decode_seconds": time.perf_counter() - start,
+    }
+    return header, np.ascontiguousarray(batch.frames).data.cast("B")
+
+
+def _probe(*, video: str) -> tuple[frames.Header, memoryview]:
+    from videollm.video.probe import probe
+
+    return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
+
+
+def _digest(*, video: str) -> tuple[frames.Header, memoryview]:
+    from videollm.video.content import content_digest
+
+    return {"status": "ok", "digest": content_digest(video)}, memoryview(b"")
+
+
+_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {
+    "decode": _decode,
+    "probe": _probe,
+    "digest": _digest,
+}
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when the one that started it ends, however it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("The parent ended before this process began.")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

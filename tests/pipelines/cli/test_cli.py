@@ -1,0 +1,165 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import main as cli
+from pipelines.cli.options import FrameOptions, ModelOptions, WorkerOptions
+from pipelines.executors.sizing import sizes
+from pipelines.stages.batching import singly, split
+from pipelines.stages.clip_stages import Model, load_model
+from pipelines.stages.model_info import card, peek
+
+
+def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) -> None:
+    for arguments in ([], ["caption"], ["answer"], ["ask"], ["connectors"]):
+        code = (
+            f"import sys; sys.argv = ['videollm', *{arguments!r}, '--help']\n"
+            "try:\n    import pipelines.cli.main; pipelines.cli.main.main()\nexcept SystemExit: pass\n"
+            "assert not {'torch', 'ray', 'transformers'} & set(sys.modules)"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["describe"], "Unknown command 'describe'"),
+        (["caption", "nowhere.mp4", "-o", "{tmp}/out"], "'nowhere.mp4' does not exist"),
+        (["caption", "-o", "{tmp}/out"], "Got no inputs"),
+        (["answer", "{clips}/clip0.mp4", "-o", "{tmp}/out"], "brings no question"),
+        (["caption", "{clips}", "-o", "s3://bucket/out"], "expected a local folder"),
+        (["ask", "{clips}/clip0.mp4", "What?", "--model", "no-such-model"], "No model 'no-such-model'"),
+        (["ask", "{tmp}/nothing.mp4", "What?", "--model", "{model}"], "nothing.mp4"),
+        (["ask", "{clips}/clip0.mp4", "What?", "--model", "{model}", "--num-frames", "0"], "num_frames is 0"),
+        (["caption", "{clips}", "-o", "{clips}/clip0.mp4"], "Cannot write to"),
+        (["connectors", "no_such_connector"], "Unknown connector"),
+    ],
+)
+def test_user_errors_are_one_message(
+    arguments: list[str], said: str, tmp_path: Path, clips: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([a.format(tmp=tmp_path, clips=clips, model=model) for a in arguments])
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    assert message.splitlines()[-1].startswith("videollm: ")
+    assert said in message
+
+
+def test_bad_options_are_one_message(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["caption", "x", "-o", "y", "--num-frames", "many"])
+    assert stopped.value.code == 2
+    assert "num-frames" in capsys.readouterr().err
+
+
+def test_ask_prints_the_answer(clips: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import videollm
+    from videollm.types import Generation
+
+    cli.main(["ask", str(clips / "clip0.mp4"), "What?", "--model", model, "--max-new-tokens", "4"])
+    printed = capsys.readouterr()
+    expected = videollm.load(model).answer(clips / "clip0.mp4", "What?", generation=Generation(max_new_tokens=4))
+    assert printed.out == expected.text + "\n"
+    assert "knows coloured shapes only" in printed.err
+
+
+def test_connectors_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["connectors"])
+    printed = capsys.readouterr().out
+    for name in ("stc", "resampler3d", "mlp"):
+        assert f"\n{name} " in printed
+    assert "depth: int = 4" in printed
+
+
+def test_dry_run_writes_nothing(tmp_path: Path, clips: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.mp4").touch()
+    rows = [{"video": str(v), "question": q} for v in [*sorted(clips.iterdir()), "broken.mp4"] for q in "ab"]
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in [*rows, {"video": "x"}]))
+    cli.main(["answer", str(tmp_path / "m.jsonl"), "-o", str(tmp_path / "out"), "--model", model, "--dry-run",
+              "--max-new-tokens", "4"])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "19 requests on 9 clips of 9 videos; 1 rows are no requests" in printed
+    assert "hours of video" in printed
+    assert "8 h264 64x64" in printed
+    assert "not readable: 1 no_video" in printed
+    assert "72 frames, " in printed
+    assert "about " in printed
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_models_folder_says_what_loading_it_says(model: str) -> None:
+    frames, options = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model)
+    loaded, seen = card(load_model(options), frames), peek(options, frames)
+    assert seen is not None
+    assert (seen.identity, seen.sampling, seen.frame_size, seen.notice) == (
+        loaded.identity, loaded.sampling, loaded.frame_size, loaded.notice)  # fmt: skip
+    assert peek(ModelOptions(model="org/name"), frames) is None
+
+
+def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
+    import numpy as np
+
+    folder = Path(model)
+    stage = Model(ModelOptions(model="/nowhere/model"))
+    stage.install([f.name for f in folder.iterdir()], *[np.fromfile(f, np.uint8) for f in folder.iterdir()])
+    found = stage.card(FrameOptions())
+    assert not isinstance(found, str)
+    assert found.identity.model == "/nowhere/model"
+
+
+def test_sizes_leave_room_for_each_other() -> None:
+    def of(num_cpus: int, num_gpus: float = 0, **options: object) -> tuple[int, int, int, float, int | None]:
+        s = sizes(WorkerOptions(**options), device="auto", num_cpus=num_cpus, num_gpus=num_gpus)  # type: ignore[arg-type]
+        return s.num_decoders, s.num_encoders, s.num_llms, s.gpus_per_llm, s.num_threads
+
+    assert of(1) == (1, 0, 1, 0, 1)
+    assert of(2) == (2, 0, 1, 0, 1)
+    assert of(16) == (16, 0, 1, 0, 8)
+    cluster = {"address": "auto"}
+    assert of(16, **cluster) == (8, 0, 1, 0, 8)
+    assert of(16, 2, **cluster) == (14, 0, 2, 1, None)
+    assert of(16, 4, split_llm=True, **cluster) == (12, 1, 3, 1, None)
+    assert of(16, 1, split_llm=True, gpus_per_llm=0.5, gpus_per_encoder=0.5, **cluster) == (14, 1, 1, 0.5, None)
+    assert of(4, num_decoders=7)[0] == 7
+
+
+def test_a_bad_item_fails_alone() -> None:
+    def halve(items: list[int]) -> list[int]:
+        if any(i % 2 for i in items):
+            raise ValueError("odd")
+        return [i // 2 for i in items]
+
+    made = singly(halve, [2, 3, 4])  # type: ignore[arg-type]
+    assert (made[0], made[2]) == (1, 2)
+    assert isinstance(made[1], ValueError)
+    assert singly(halve, []) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "runs"),
+    [
+        ([2, 2, 2], 4, [(0, 4), (4, 6)]),
+        ([3, 3], 4, [(0, 3), (3, 6)]),
+        ([10, 1], 4, [(0, 4), (4, 8), (8, 11)]),
+        ([1, 10], 4, [(0, 1), (1, 5), (5, 9), (9, 11)]),
+        ([], 4, []),
+    ],
+)
+def test_questions_are_split_between_clips_where_they_can(
+    counts: list[int], limit: int, runs: list[tuple[int, int]]
+) -> None:
+    assert [(s.start, s.stop) for s in split(counts, limit)] == runs
+
+
+def test_help_starts_at_once(environment: dict[str, str]) -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "pipelines.cli.main", "--help"], env=environment, capture_output=True)
+    assert done.returncode == 0
+    assert b"caption" in done.stdout
+    assert time.monotonic() - began < 5

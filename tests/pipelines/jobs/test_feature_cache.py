@@ -1,0 +1,475 @@
+"""Features kept on disk: what comes from the cache is what would have been made, and what is damaged is made again."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import videollm
+from connectors import ClipFeatures
+from pipelines.cli import caption
+from pipelines.cli import main as cli
+from pipelines.cli.options import CacheOptions, FrameOptions, GenerationOptions, Job, ModelOptions, WorkerOptions
+from pipelines.requests.manifest import Task, read
+from pipelines.results.journal import read_rows
+from pipelines.stages.clip_stages import AnswerOptions, Decode, EncodeAnswer, Work, load_model
+from pipelines.stages.decoding.client import Decoder
+from tests.support.paths import GOLDEN
+from videollm.features.store import FeatureCache, make_key, pack, read_facts, tower_key, unpack
+from videollm.models.composed import EncodedClip
+from videollm.video.content import content_digest
+
+MINICPMV = str(GOLDEN / "minicpmv45_tiny")
+SHORT = GenerationOptions(max_new_tokens=4)
+GB = 10**9
+
+
+class CountingDecoder(Decoder):
+    """Knows how many clips it was asked to decode."""
+
+    num_decoded = 0
+
+    def decode(self, *arguments: Any) -> Any:
+        self.num_decoded += 1
+        return super().decode(*arguments)
+
+
+load_once = functools.lru_cache(load_model)
+
+
+class Stages:
+    """Decoding and answering in this process, with counts of what was decoded and of the tower's forwards."""
+
+    def __init__(
+        self, model: str, decoder: CountingDecoder, cache: FeatureCache | None, frames: FrameOptions, **options: Any
+    ) -> None:
+        self.last = EncodeAnswer(
+            AnswerOptions(
+                model=ModelOptions(model=model, device="cpu", **options),
+                generation=SHORT,
+                questions_per_batch=8,
+                cache=cache,
+            )
+        )
+        self.last._model = load_once(self.last.options)
+        self.num_forwards = self.num_decoded = 0
+        card = self.last.card(frames)
+        assert not isinstance(card, str)
+        self.first = Decode(card, frames, 30.0, cache)
+        self.first.decoder = self.decoder = decoder
+
+    def _count(self, *_: Any) -> None:
+        self.num_forwards += 1
+
+    def rows(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        before, hook = self.decoder.num_decoded, self.last.model.tower.register_forward_hook(self._count)
+        try:
+            return self._rows(tasks)
+        finally:
+            self.num_decoded += self.decoder.num_decoded - before
+            hook.remove()
+
+    def _rows(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        works, *payloads = self.first.run([Work(task=t) for t in tasks])
+        kept = [(w, p) for w, p in zip(works, payloads, strict=True) if isinstance(w, Work)]
+        outcomes = self.last.run([w for w, _ in kept], *[p for _, p in kept])[0] if kept else []
+        rows = [r for of_clip in [*[w for w in works if isinstance(w, list)], *outcomes] for r in of_clip]
+        return [without_seconds(r) for r in rows]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[CountingDecoder]:
+    one = CountingDecoder(timeout_seconds=30.0)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def stages(tmp_path: Path, model: str, decoder: CountingDecoder) -> Callable[..., Stages]:
+    """Makes stages that share one cache."""
+
+    def make(name: str = model, *, cached: bool = True, frames: FrameOptions | None = None, **options: Any) -> Stages:
+        cache = FeatureCache(tmp_path / "cache", GB) if cached else None
+        return Stages(name, decoder, cache, frames or FrameOptions(), **options)
+
+    return make
+
+
+def without_seconds(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k not in ("decode_seconds", "encode_seconds", "generate_seconds")}
+
+
+def tasks(*videos: Path | str, question: str = "What?", **fields: Any) -> list[Task]:
+    entries = read([str(v) for v in videos], default_question=question)
+    return [Task(clip=replace(e.request.clip, **fields), entries=(e,)) for e in entries]  # type: ignore[union-attr]
+
+
+def entries_of(folder: Path) -> list[Path]:
+    return sorted((folder / "cache").glob("??/*"))
+
+
+def clip(seed: int = 0, side: int = 3) -> EncodedClip:
+    generator = torch.Generator().manual_seed(seed)
+    frames = torch.rand(4, side, side, 8, generator=generator)
+    return EncodedClip(
+        features=(ClipFeatures(frames=frames.unbind(), seconds=torch.arange(4, dtype=torch.float64) / 3),),
+        around=(("", ""),),
+        frame_indices=(0, 3, 6, 9),
+        frame_seconds=(0.0, 0.1, 0.2, 1 / 3),
+    )
+
+
+def test_another_question_and_another_connector_decode_and_encode_nothing(
+    stages: Callable[..., Stages], tmp_path: Path, clips: Path
+) -> None:
+    videos = [clips / f"clip{i}.mp4" for i in range(3)]
+    cold = stages()
+    first = cold.rows(tasks(*videos))
+    assert (cold.num_decoded, cold.num_forwards) == (3, 1)
+    assert len(entries_of(tmp_path)) == 3
+    for options in ({}, {"connector": "mlp"}):
+        warm, plain = stages(**options), stages(**options, cached=False)
+        asked = tasks(*videos, question="Where does it go?")
+        assert warm.rows(asked) == plain.rows(asked)
+        assert (warm.num_decoded, warm.num_forwards) == (0, 0)
+        assert (plain.num_decoded, plain.num_forwards) == (3, 1)
+    warm = stages()
+    assert warm.rows(tasks(*videos)) == first
+    assert (warm.num_decoded, warm.num_forwards) == (0, 0)
+
+
+def test_hits_and_misses_share_a_batch(stages: Callable[..., Stages], clips: Path) -> None:
+    videos = [clips / f"clip{i}.mp4" for i in range(4)]
+    stages().rows(tasks(videos[1], videos[3]))
+    mixed, plain = stages(), stages(cached=False)
+    assert mixed.rows(tasks(*videos)) == plain.rows(tasks(*videos))
+    assert (mixed.num_decoded, mixed.num_forwards) == (2, 1)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "other"])
+def test_damaged_entries_are_made_again(
+    stages: Callable[..., Stages], tmp_path: Path, clips: Path, damage: str
+) -> None:
+    asked = tasks(clips / "clip0.mp4")
+    first = stages().rows(asked)
+    (path,) = entries_of(tmp_path)
+    entry = path.read_bytes()
+    middle = len(entry) // 2
+    path.write_bytes(
+        {
+            "flipped": entry[:middle] + bytes([entry[middle] ^ 1]) + entry[middle + 1 :],
+            "truncated": entry[:middle],
+            "empty": b"",
+            "other": b"this is text",
+        }[damage]
+    )
+    again = stages()
+    assert again.rows(asked) == first
+    assert (again.num_decoded, again.num_forwards) == (1, 1)
+    assert path.read_bytes() == entry
+
+
+def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    cache, key = FeatureCache(tmp_path, GB), make_key(x=1)
+    cache.put(key, clip(side=1), {"frame_height": 3})
+    entry = cache.get(key)
+    assert entry is not None
+    (path,) = tmp_path.glob("??/*")
+    for i in range(len(entry)):
+        path.write_bytes(entry[:i] + bytes([entry[i] ^ 1 << i % 8]) + entry[i + 1 :])
+        assert cache.get(key) is None
+        assert not path.exists()
+    path.write_bytes(entry + b"\0")
+    assert cache.get(key) is None
+
+
+def test_what_differs_is_another_entry(stages: Callable[..., Stages], tmp_path: Path, clips: Path, model: str) -> None:
+    video = tmp_path / "video.mp4"
+    video.write_bytes((clips / "clip0.mp4").read_bytes())
+    cold = stages()
+    cold.rows(tasks(video))
+
+    def is_hit(s: Stages, *asked: Any, **fields: Any) -> bool:
+        before = s.num_decoded
+        s.rows(tasks(*asked, **fields))
+        return s.num_decoded == before
+
+    assert is_hit(cold, video)
+    (tmp_path / "copy.mp4").write_bytes(video.read_bytes())
+    assert is_hit(cold, tmp_path / "copy.mp4")
+    assert not is_hit(cold, video, start=0.25)
+    assert not is_hit(cold, video, start=0.25, end=1.0)
+    for frames in (FrameOptions(num_frames=4), FrameOptions(sampling="linspace"), FrameOptions(decoder="pyav"),
+                   FrameOptions(allow_partial=True)):  # fmt: skip
+        assert not is_hit(stages(frames=frames), video)
+    changed = videollm.load(model, device="cpu")
+    with torch.no_grad():
+        next(iter(changed.tower.parameters())).flatten()[0] += 1e-3
+    from videollm.checkpoints.native import save
+
+    save(changed, tmp_path / "changed")
+    assert not is_hit(stages(str(tmp_path / "changed")), video)
+    assert not is_hit(stages(dtype="bfloat16"), video)
+    assert is_hit(stages(dtype="bfloat16"), video)
+    assert is_hit(stages(connector="mlp"), video)
+    video.write_bytes((clips / "clip1.mp4").read_bytes())
+    assert not is_hit(cold, video)
+    assert is_hit(cold, video)
+
+
+def test_the_key_of_a_tower_is_that_of_its_numbers(model: str) -> None:
+    here = load_model(ModelOptions(model=model, device="cpu"))
+    key = tower_key(here)
+    assert tower_key(load_model(ModelOptions(model=model, device="cpu", connector="mlp"))) == key
+    here.transform = replace(here.transform, exact=True)  # type: ignore[type-var]
+    assert tower_key(here) != key
+
+
+def test_broken_videos_are_the_same_rows(stages: Callable[..., Stages], tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video")
+    good = (clips / "clip0.mp4").read_bytes()
+    (tmp_path / "half.mp4").write_bytes(good[: len(good) // 2])
+    os.mkfifo(tmp_path / "pipe.mp4")
+    videos = [tmp_path / f"{n}.mp4" for n in ("empty", "text", "half", "pipe")]
+    asked = [*tasks(*videos), *tasks(clips / "clip0.mp4", start=100.0)]
+    (tmp_path / "gone.mp4").touch()
+    asked += tasks(tmp_path / "gone.mp4")
+    (tmp_path / "gone.mp4").unlink()
+    cached, plain = stages(), stages(cached=False)
+    for _ in range(2):
+        rows = cached.rows(asked)
+        assert rows == plain.rows(asked)
+        assert all(r["status"] != "ok" for r in rows)
+    assert entries_of(tmp_path) == []
+
+
+def test_packs_and_slices_come_back_bit_for_bit(
+    stages: Callable[..., Stages], tmp_path: Path, write_clip: Callable[..., Path]
+) -> None:
+    """MiniCPM-V: a video in packs, and an image in slices of another size than its thumbnail."""
+    write_clip(tmp_path / "video.mp4", num_frames=40, size=(64, 96))
+    pixels = np.random.default_rng(0).integers(0, 255, (900, 1400, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    here = videollm.load(MINICPMV, device="cpu")
+    batches = [here.decode(tmp_path / name) for name in ("video.mp4", "image.png")]
+    assert batches[0].packing > 1 or len(batches[0].indices) > 1
+    with torch.inference_mode():
+        encoded = here.encode_frames(batches)
+        assert len({f.frames[0].shape for f in encoded[1].features}) == 2
+        back = [unpack(pack(e, {"a": 1}), here.device) for e in encoded]
+        for made, kept in zip(encoded, back, strict=True):
+            assert (kept.around, kept.frame_indices, kept.frame_seconds) == (
+                made.around, made.frame_indices, made.frame_seconds)  # fmt: skip
+            for a, b in zip(made.features, kept.features, strict=True):
+                assert torch.equal(a.seconds, b.seconds)
+                assert all(torch.equal(x, y) for x, y in zip(a.frames, b.frames, strict=True))
+        for a, b in zip(here.visuals(batches), here.connect(back), strict=True):
+            assert torch.equal(a.tokens, b.tokens)
+            assert a.layout == b.layout
+    frames = FrameOptions(choose_fps=4.0, packing=3)
+    asked = [*tasks(tmp_path / "video.mp4"), *tasks(tmp_path / "video.mp4", end=2.0)]
+    miss, hit, plain = (stages(MINICPMV, frames=frames, cached=c) for c in (True, True, False))
+    assert miss.rows(asked) == hit.rows(asked) == plain.rows(asked)
+    assert (hit.num_decoded, hit.num_forwards) == (0, 0)
+
+
+def test_bfloat16_and_facts_come_back() -> None:
+    made = clip()
+    group = made.features[0]
+    halved = replace(made, features=(replace(group, frames=tuple(f.bfloat16() for f in group.frames)),))
+    entry = pack(halved, {"frame_height": 3, "missing_frames": [1]})
+    back = unpack(entry, torch.device("cpu"))
+    assert all(torch.equal(a, b) for a, b in zip(halved.features[0].frames, back.features[0].frames, strict=True))
+    assert read_facts(entry) == {"frame_height": 3, "missing_frames": [1]}
+
+
+def test_the_bound_holds_and_what_was_unused_for_longest_goes(tmp_path: Path) -> None:
+    size = len(pack(clip(), {}))
+    cache = FeatureCache(tmp_path, int(3.5 * size))
+    keys = [make_key(i=i) for i in range(5)]
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "mine.txt").write_text("not an entry")
+    dead = tmp_path / "ab" / f"{'0' * 64}.{'1' * 32}.partial"
+    dead.write_bytes(b"x")
+    os.utime(dead, (1, 1))
+    for i, key in enumerate(keys[:3]):
+        cache.put(key, clip(i), {})
+        os.utime(cache._path(key), (i, i))
+    assert cache.get(keys[0]) is not None
+    cache.put(keys[3], clip(3), {})
+    assert [cache.get(k) is not None for k in keys[:4]] == [True, False, True, True]
+    cache.put(keys[4], clip(4, side=9), {})  # alone larger than the bound
+    assert cache.get(keys[4]) is None
+    for i in range(20):
+        cache.put(make_key(more=i), clip(i), {})
+        assert sum(p.stat().st_size for p in tmp_path.glob("??/*.safetensors")) <= cache.max_bytes
+    assert not dead.exists()
+    assert (tmp_path / "ab" / "mine.txt").exists()
+    assert cache.problem is None
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+import torch
+from tests.pipelines.jobs.test_feature_cache import clip
+from videollm.features.store import FeatureCache, make_key, unpack
+cache, draw = FeatureCache(Path({folder!r}), {bound}), random.Random(sys.argv[1])
+found = 0
+for _ in range(300):
+    n = draw.randrange(12)
+    entry = cache.get(make_key(n=n))
+    if entry is None:
+        cache.put(make_key(n=n), clip(n), {{}})
+    else:
+        found += 1
+        back = unpack(entry, torch.device("cpu"))
+        assert all(torch.equal(a, b) for a, b in zip(back.features[0].frames, clip(n).features[0].frames))
+assert cache.problem is None, cache.problem
+assert found
+"""
+
+
+def test_writers_at_the_same_time_do_not_harm_each_other(tmp_path: Path, environment: dict[str, str]) -> None:
+    size = len(pack(clip(), {}))
+    code = WRITER.format(folder=str(tmp_path), bound=8 * size)
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(i)], env=environment, stderr=subprocess.PIPE, text=True)
+        for i in range(2)
+    ]
+    for process in running:
+        assert process.communicate(timeout=100)[1] == ""
+        assert process.returncode == 0
+    assert not list(tmp_path.glob("??/*.partial"))
+    assert len(list(tmp_path.glob("??/*.safetensors"))) <= 8 + len(running)
+
+
+def test_a_write_that_fails_costs_no_row(stages: Callable[..., Stages], tmp_path: Path, clips: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    for i in range(256):
+        (tmp_path / "cache" / f"{i:02x}").touch()  # where folders should be
+    asked = tasks(clips / "clip0.mp4", clips / "clip1.mp4")
+    cached, plain = stages(), stages(cached=False)
+    assert cached.rows(asked) == plain.rows(asked)
+    problem = cached.last.get_problem()
+    assert problem is not None
+    assert str(tmp_path / "cache") in problem
+
+
+class _Undated(http.server.SimpleHTTPRequestHandler):
+    """Says nothing of a file that changes with its content."""
+
+    def send_header(self, name: str, value: str) -> None:
+        if name != "Last-Modified":
+            super().send_header(name, value)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_content_decides(tmp_path: Path, clips: Path, server: str) -> None:
+    video, again = clips / "clip0.mp4", tmp_path / "again.mp4"
+    again.write_bytes(video.read_bytes())
+    assert content_digest(str(video)) == content_digest(str(again)) == content_digest(f"file://{again}")
+    assert content_digest(str(video)) != content_digest(str(clips / "clip1.mp4"))
+    assert content_digest(f"{server}/clip0.mp4") == content_digest(f"{server}/clip0.mp4")
+    assert content_digest(f"{server}/clip0.mp4") != content_digest(f"{server}/clip1.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile again.mp4\n")
+    assert content_digest(str(tmp_path / "list.mp4")) is None
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(images / f"{i}.png")
+    before = content_digest(str(images))
+    assert content_digest(str(images)) == before
+    Image.fromarray(np.full((8, 8, 3), 9, np.uint8)).save(images / "1.png")
+    assert content_digest(str(images)) != before
+
+    handler = functools.partial(_Undated, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{httpd.server_port}/again.mp4"
+        first = content_digest(url)
+        data = bytearray(again.read_bytes())
+        data[-1] ^= 1
+        again.write_bytes(data)
+        assert content_digest(url) != first
+        httpd.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--feature-cache", "{tmp}/file/cache"], "cannot be written"),
+        (["--feature-cache", "s3://bucket/cache"], "expected a local folder"),
+        (["--feature-cache", "{tmp}/cache", "--feature-cache-gb", "0"], "expected a number above 0"),
+        (["--feature-cache", "{tmp}/cache", "--feature-cache-gb", "inf"], "expected a number above 0"),
+    ],
+)
+def test_an_unusable_folder_is_one_message_at_the_start(
+    options: list[str], said: str, tmp_path: Path, clips: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    command = ["caption", str(clips), "-o", str(tmp_path / "out"), "--model", model]
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command, *[o.format(tmp=tmp_path) for o in options]])
+    assert stopped.value.code == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert said in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_jobs_share_features(
+    tmp_path: Path, clips: Path, model: str, write_clip: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On Ray: with encoders of their own, then without, over some more clips."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "broken.mp4").write_text("no video")
+    for i in range(4):
+        (videos / f"{i}.mp4").write_bytes((clips / f"clip{i}.mp4").read_bytes())
+
+    def job(name: str, **options: Any) -> Job:
+        return caption.Job(
+            inputs=(str(videos),),
+            output=tmp_path / name,
+            model=ModelOptions(model=model),
+            generation=SHORT,
+            cache=CacheOptions(feature_cache=str(tmp_path / "cache")),
+            **options,
+        )
+
+    def rows(name: str) -> dict[str, dict[str, Any]]:
+        return {r["id"]: without_seconds(r) for r in read_rows(tmp_path / name)}
+
+    def session(name: str) -> dict[str, Any]:
+        return json.loads((tmp_path / name / "run.json").read_text())["sessions"][-1]  # type: ignore[no-any-return]
+
+    caption.main(job("cold", workers=WorkerOptions(clips_per_batch=2, split_llm=True)))
+    assert len(entries_of(tmp_path)) == 4
+    assert (session("cold")["clips_from_cache"], session("cold")["clips"]) == (0, 5)
+    write_clip(videos / "new.mp4", seed=99)
+    capsys.readouterr()
+    caption.main(job("warm"))
+    assert "This run: 6 clips (4 from the feature cache), 6 rows" in capsys.readouterr().out
+    assert (session("warm")["clips_from_cache"], session("warm")["clips"]) == (4, 6)
+    assert len(entries_of(tmp_path)) == 5
+    cold, warm = rows("cold"), rows("warm")
+    assert {id: row for id, row in warm.items() if id in cold} == cold
+    assert sorted(r["status"] == "ok" for r in warm.values()) == [False, *[True] * 5]

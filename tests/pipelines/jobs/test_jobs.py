@@ -1,0 +1,311 @@
+"""Whole jobs on a real local Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+import pytest
+
+from pipelines.cli import answer, caption
+from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
+from pipelines.errors import UserError
+from pipelines.results.journal import read_rows
+
+SHORT = GenerationOptions(max_new_tokens=4)
+
+
+def job(kind: Any, inputs: Path | str, output: Path, model: str, **options: Any) -> Any:
+    options.setdefault("generation", SHORT)
+    options.setdefault("model", ModelOptions(model=model))
+    return kind.Job(inputs=(str(inputs),), output=output, **options)
+
+
+def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
+    rows = list(read_rows(folder))
+    assert len({r["id"] for r in rows}) == len(rows)
+    return {r["id"]: r for r in rows}
+
+
+def write_audio(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        frame.sample_rate = 16000
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+@pytest.fixture(scope="module")
+def poisoned(
+    tmp_path_factory: pytest.TempPathFactory, clips: Path, server: str, hanging: str, write_clip: Callable[..., Path]
+) -> tuple[Path, Any]:
+    """A manifest of everything that goes wrong, and the status each row must have."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    good = (clips / "clip0.mp4").read_bytes()
+    (folder / "empty.mp4").touch()
+    (folder / "truncated.mp4").write_bytes(good[: len(good) // 2])
+    (folder / "flipped.mp4").write_bytes(bytes(b ^ 0xFF if i % 7 == 0 else b for i, b in enumerate(good)))
+    (folder / "text.mp4").write_text("not a video")
+    (folder / "video.txt").write_bytes(good)
+    (folder / "folder.mp4").mkdir()
+    write_audio(folder / "audio.mp4")
+    write_clip(folder / "one.mp4", num_frames=1)
+    write_clip(folder / "tenth.mp4", num_frames=3, fps=30)
+    write_clip(folder / "8k.mp4", num_frames=1, size=(4320, 7680))
+    (folder / "das Video, 動画 🎬.mp4").write_bytes(good)
+    (folder / ("n" * 250 + ".mp4")).write_bytes(good)
+    os.mkfifo(folder / "pipe.mp4")
+    failing = ("no_video", "decode_error")
+    cases: list[tuple[Any, Any]] = [
+        ({"id": "good", "video": str(clips / "clip0.mp4")}, "ok"),
+        ({"id": "again", "video": str(clips / "clip0.mp4"), "question": "Where?", "options": ["left", "right"]}, "ok"),
+        ({"id": "part", "video": str(clips / "clip0.mp4"), "start": 0.5, "end": 1.0}, "ok"),
+        ({"id": "empty", "video": "empty.mp4"}, failing),
+        ({"id": "truncated", "video": "truncated.mp4"}, failing),
+        ({"id": "flipped", "video": "flipped.mp4"}, failing),
+        ({"id": "text", "video": "text.mp4"}, failing),
+        ({"id": "extension", "video": "video.txt"}, "ok"),
+        ({"id": "folder", "video": "folder.mp4"}, (*failing, "not_found")),
+        ({"id": "audio", "video": "audio.mp4"}, failing),
+        ({"id": "one frame", "video": "one.mp4"}, "ok"),
+        ({"id": "0.1 s", "video": "tenth.mp4"}, "ok"),
+        ({"id": "8K", "video": "8k.mp4"}, "ok"),
+        ({"id": "unicode 動画", "video": "das Video, 動画 🎬.mp4", "question": "Was bewegt sich zuerst? 🎈"}, "ok"),
+        ({"id": "i" * 5000, "video": "n" * 250 + ".mp4"}, "ok"),
+        ({"id": "name too long", "video": "n" * 5000 + ".mp4"}, (*failing, "not_found")),
+        ({"id": "pipe", "video": "pipe.mp4"}, (*failing, "timeout")),
+        ({"id": "hang", "video": hanging}, ("timeout", "fetch_error")),
+        ({"id": "missing", "video": "missing.mp4"}, "not_found"),
+        ({"id": "http", "video": f"{server}/clip1.mp4"}, "ok"),
+        ({"id": "http missing", "video": f"{server}/nothing.mp4"}, ("not_found", "fetch_error")),
+        ({"id": "past the end", "video": str(clips / "clip1.mp4"), "start": 100}, "bad_range"),
+        ({"id": "start > end", "video": str(clips / "clip1.mp4"), "start": 3, "end": 1}, "bad_request"),
+        ({"id": "start", "video": str(clips / "clip1.mp4"), "start": "soon"}, "bad_request"),
+        ({"id": "prompt too long", "video": str(clips / "clip1.mp4"), "question": "word " * 20000}, "generate_error"),
+        ({"id": "beside it", "video": str(clips / "clip1.mp4")}, "ok"),
+        ({"video": str(clips / "clip2.mp4")}, "ok"),
+        ({"video": str(clips / "clip2.mp4")}, "ok"),
+        ({"id": "good", "video": str(clips / "clip3.mp4")}, "bad_request"),
+        ("{this is no JSON", "bad_request"),
+    ]
+    if os.geteuid() != 0:
+        (folder / "secret.mp4").write_bytes(good)
+        (folder / "secret.mp4").chmod(0)
+        cases.append(({"id": "secret", "video": "secret.mp4"}, "permission_denied"))
+    lines = [c if isinstance(c, str) else json.dumps({"question": "What?", **c}, ensure_ascii=False) for c, _ in cases]
+    (folder / "requests.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "requests.jsonl", cases
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, poisoned: tuple[Path, Any], model: str) -> Path:
+    """The output of a job over the poisoned manifest."""
+    output = tmp_path_factory.mktemp("jobs") / "answers"
+    answer.main(job(answer, poisoned[0], output, model, workers=WorkerOptions(decode_timeout=5.0, clips_per_batch=4)))
+    return output
+
+
+def test_every_request_has_its_row(finished: Path, poisoned: tuple[Path, Any]) -> None:
+    rows = rows_of(finished)
+    assert len(rows) == len(poisoned[1])
+    for case, expected in poisoned[1]:
+        if isinstance(case, dict) and "id" in case and case.get("video", "")[-9:] != "clip3.mp4":
+            row = rows[case["id"]]
+            allowed = (expected,) if isinstance(expected, str) else expected
+            assert row["status"] in allowed, f"{case['id'][:40]}: {row['status']}: {row['error']}"
+            assert (row["error"] is None) == (row["status"] == "ok"), row
+    statuses = Counter(r["status"] for r in rows.values())
+    assert statuses["bad_request"] == 4
+    assert statuses["ok"] == sum(expected == "ok" for _, expected in poisoned[1])
+    assert next(r for r in rows.values() if r["id"].startswith("good#"))["error"].count("line 1")
+
+
+def test_rows_say_what_was_done(finished: Path, model: str) -> None:
+    rows = rows_of(finished)
+    good, again, part = rows["good"], rows["again"], rows["part"]
+    assert good["frame_indices"] == again["frame_indices"]
+    assert len(good["frame_seconds"]) == 8
+    assert "(A) left" in again["prompt"]
+    assert good["num_visual_tokens"] > 0
+    assert good["model"] == model
+    assert good["connector"] == "stc"
+    assert good["finish_reason"] in ("length", "stop")
+    assert min(part["frame_seconds"]) >= 0.5
+    assert max(part["frame_seconds"]) < 1.0
+    assert good["decode_seconds"] > 0 < good["encode_seconds"]
+    assert good["generate_seconds"] > 0
+    run = json.loads((finished / "run.json").read_text())
+    assert run["config"]["seed"] == 0
+    assert run["sessions"][0]["versions"]["torch"]
+    assert run["sessions"][0]["sampling"]["policy"] == "segment_centers"
+    assert run["finished"]
+
+
+def test_finished_job_does_nothing(
+    finished: Path, poisoned: tuple[Path, Any], model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, began = rows_of(finished), time.monotonic()
+    answer.main(job(answer, poisoned[0], finished, model))
+    assert time.monotonic() - began < 2
+    assert "Nothing to do" in capsys.readouterr().out
+    assert rows_of(finished) == before
+
+
+def test_changed_configuration_is_refused(finished: Path, poisoned: tuple[Path, Any], model: str) -> None:
+    with pytest.raises(UserError, match=r"num_frames: was null, now 4"):
+        answer.main(job(answer, poisoned[0], finished, model, frames=FrameOptions(num_frames=4)))
+    with pytest.raises(UserError, match=r"command: was"):
+        caption.main(job(caption, poisoned[0], finished, model))
+
+
+def test_changed_request_is_refused(finished: Path, poisoned: tuple[Path, Any], model: str) -> None:
+    manifest = poisoned[0]
+    text = manifest.read_text()
+    try:
+        manifest.write_text(text.replace("What?", "Why?", 1))
+        with pytest.raises(UserError, match="'good' asks something else"):
+            answer.main(job(answer, manifest, finished, model))
+    finally:
+        manifest.write_text(text)
+
+
+def test_a_clip_is_decoded_and_encoded_once_and_answered_as_alone(finished: Path, clips: Path, model: str) -> None:
+    """The rows of a batch job are what the model says in this process, one question at a time."""
+    import videollm
+
+    here = videollm.load(model)
+    rows = rows_of(finished)
+    for id in ("good", "http", "one frame"):
+        row = rows[id]
+        video = {"good": clips / "clip0.mp4", "http": clips / "clip1.mp4"}.get(id)
+        if video is not None:
+            assert here.answer(video, "What?", generation=SHORT.over(here.generation)).text == row["answer"]
+
+
+def test_retry_errors_replaces_their_rows(
+    tmp_path: Path, clips: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "videos").mkdir()
+    for i in range(3):
+        (tmp_path / "videos" / f"{i}.mp4").write_bytes((clips / f"clip{i}.mp4").read_bytes() if i != 1 else b"")
+    task = job(caption, tmp_path / "videos", tmp_path / "out", model, format="jsonl")
+    caption.main(task)
+    first = rows_of(tmp_path / "out")
+    assert Counter(r["status"] == "ok" for r in first.values()) == {True: 2, False: 1}
+    (tmp_path / "videos" / "1.mp4").write_bytes((clips / "clip1.mp4").read_bytes())
+    capsys.readouterr()
+    caption.main(task)
+    assert "Nothing to do" in capsys.readouterr().out
+    split = WorkerOptions(split_llm=True, num_decoders=2)
+    caption.main(job(caption, tmp_path / "videos", tmp_path / "out", model, format="jsonl", retry_errors=True,
+                     workers=split))  # fmt: skip
+    assert [r["status"] for r in rows_of(tmp_path / "out").values()] == ["ok"] * 3
+
+
+BOMB = """
+import os
+from connectors.mlp import MeanMLP
+
+class Bomb(MeanMLP):
+    def forward(self, patches, seconds):
+        last = float(seconds.max())
+        if last > 5:
+            os._exit(42)
+        if last > 2.5:
+            raise RuntimeError("out of memory")
+        return super().forward(patches, seconds)
+"""
+
+
+def test_clips_that_kill_or_fail_the_model_fail_alone(
+    tmp_path: Path, clips: Path, model: str, environment: dict[str, str], write_clip: Callable[..., Path]
+) -> None:
+    """With a connector from outside the tree, on a cluster that is joined."""
+    (tmp_path / "bomb.py").write_text(BOMB)
+    write_clip(clips / "kills.mp4", num_frames=48)
+    write_clip(clips / "raises.mp4", num_frames=30)
+    ray = Path(sys.executable).with_name("ray")
+    try:
+        subprocess.run([ray, "start", "--head", "--port=6399", "--num-cpus=4", "--include-dashboard=false",
+                        "--disable-usage-stats"], check=True, capture_output=True, cwd="/")  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli.main", "caption", str(clips), "-o", "out", "--model", model,
+             "--connector", "bomb:Bomb", "--max-new-tokens", "4", "--address", "127.0.0.1:6399"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    finally:
+        (clips / "kills.mp4").unlink()
+        (clips / "raises.mp4").unlink()
+        subprocess.run([ray, "stop", "--force"], capture_output=True)
+    by_name = {Path(r["video"]).name: r for r in rows_of(tmp_path / "out").values()}
+    assert by_name.pop("kills.mp4")["status"] == "worker_died"
+    assert by_name.pop("raises.mp4")["error"] == "RuntimeError: out of memory"
+    assert [r["status"] for r in by_name.values()] == ["ok"] * 8
+
+
+def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pipelines.cli.main", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_rows(output: Path, number: int, running: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 100
+    journal = output / "_journal.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < number:
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_killed_workers_and_killed_drivers_lose_nothing(
+    tmp_path: Path, clips: Path, model: str, environment: dict[str, str]
+) -> None:
+    rows = [{"id": f"{i}.{q}", "video": str(clips / f"clip{i % 8}.mp4"), "end": 1 + i / 1000, "question": f"{q}?"}
+            for i in range(60) for q in range(2)]  # fmt: skip
+    (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    command = ("answer", tmp_path / "m.jsonl", "-o", tmp_path / "out", "--model", model, "--max-new-tokens", 16,
+               "--clips-per-batch", 2)  # fmt: skip
+    for number in (10, 40):  # the driver, twice
+        driver = start(environment, *command)
+        wait_for_rows(tmp_path / "out", number, driver)
+        left = workers(driver)
+        driver.kill()
+        driver.communicate()
+        assert not psutil.wait_procs(left, timeout=30)[1]
+    driver = start(environment, *command)
+    wait_for_rows(tmp_path / "out", 60, driver)
+    for victim in workers(driver):  # one of each kind
+        victim.kill()
+    wait_for_rows(tmp_path / "out", 90, driver)
+    driver.send_signal(signal.SIGINT)
+    printed = driver.communicate(timeout=100)[0]
+    assert driver.returncode == 130
+    assert "run the same command to go on" in printed
+    assert "Traceback" not in printed
+    driver = start(environment, *command)
+    printed = driver.communicate(timeout=100)[0]
+    assert driver.returncode == 0, printed
+    made = rows_of(tmp_path / "out")
+    assert made.keys() == {r["id"] for r in rows}
+    assert {r["status"] for r in made.values()} == {"ok"}
+
+
+def workers(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    """A decoding actor, its child, and a model actor of a job."""
+    names = ("ray::Decode", "ray::EncodeAnswer", "pipelines.stages.decoding.worker")
+    running = {p: " ".join(p.cmdline()) for p in psutil.Process(driver.pid).children(recursive=True)}
+    return [next(p for p, command in running.items() if name in command) for name in names]

@@ -1,0 +1,71 @@
+"""Tiny official checkpoints, and copies of them with something changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import videollm
+from tests.support.paths import CLIPS, GOLDEN
+from videollm import VideoLLM
+from videollm.types import FrameBatch
+
+FAMILIES = ("videollama2_tiny", "minicpmv45_tiny")
+
+
+def clip(name: str) -> Path:
+    video = CLIPS / name
+    if not video.is_file():
+        pytest.skip(f"{video} is not here; real clips lie beside the repository, in ../shared/clips")
+    return video
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A tiny official checkpoint with what the official code makes of a clip."""
+
+    folder: Path
+    model: VideoLLM
+    tensors: dict[str, Tensor]
+    facts: dict[str, str]
+
+    def decode(self, name: str | None = None, **options: Any) -> FrameBatch:
+        return self.model.decode(clip(name or self.facts["video"]), **options)
+
+
+def read_golden(name: str) -> Golden:
+    folder = GOLDEN / name
+    with safe_open(folder / "golden.safetensors", "pt") as file:
+        tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+    model = videollm.load(folder, device="cpu")
+    if "force_packing" in facts:
+        model.sampling = replace(
+            model.sampling, choose_fps=float(facts["choose_fps"]), force_packing=int(facts["force_packing"])
+        )
+    return Golden(folder, model, tensors, facts)
+
+
+def copy(name: str, to: Path, **changes: Any) -> Path:
+    """A checkpoint of its own, with another config.json; a field set to None is left out."""
+    folder = to / name
+    shutil.copytree(GOLDEN / name, folder, ignore=shutil.ignore_patterns("golden.safetensors"))
+    file = folder / "config.json"
+    config = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({k: v for k, v in config.items() if k not in changes or v is not None}))
+    return folder
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    """Replace the weights of a checkpoint."""
+    file = folder / "model.safetensors"
+    weights = {k: v.clone() for k, v in load_file(file).items()}
+    save_file({k: v.contiguous() for k, v in change(weights).items()}, file, {"format": "pt"})

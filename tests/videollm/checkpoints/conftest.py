@@ -1,0 +1,18 @@
+import pytest
+
+from tests.support.official import FAMILIES, Golden, read_golden
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def golden(request: pytest.FixtureRequest) -> Golden:
+    return read_golden(request.param)
+
+
+@pytest.fixture(scope="session")
+def videollama2() -> Golden:
+    return read_golden("videollama2_tiny")
+
+
+@pytest.fixture(scope="session")
+def minicpmv() -> Golden:
+    return read_golden("minicpmv45_tiny")

@@ -1,0 +1,1 @@
+"""What runs the LLM: engines, and what they share."""

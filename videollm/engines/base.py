@@ -1,0 +1,163 @@
+"""Completions of prompts: what the engines have in common, which is all but the LLM's forward passes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from videollm.engines import packing as fuse
+from videollm.engines.sampler import check_generation
+from videollm.engines.streaming import Text, decode
+from videollm.types import Completion, Generation
+
+
+@dataclass(kw_only=True)
+class Prompt:
+    """One prompt and what was generated for it so far."""
+
+    ids: Sequence[int]
+    key: str
+    budget: int
+    """Tokens it may still be given in all."""
+    text: Text | None
+    """Kept only where stop strings or streaming need it."""
+    owner: int = 0
+    generated: list[int] = field(default_factory=list)
+    finish_reason: str = ""
+    num_streamed: int = 0
+    """Characters of the text that were passed on."""
+
+    def take(self, token: int, end_ids: frozenset[int]) -> None:
+        """Append a generated token, or finish."""
+        if token in end_ids:
+            self.finish_reason = "stop"
+            return
+        self.generated.append(token)
+        if self.text is not None:
+            self.text.add(token)
+            if self.text.end is not None:
+                self.finish_reason = "stop_string"
+        if not self.finish_reason and len(self.generated) >= self.budget:
+            self.finish_reason = "length"
+
+    def stream(self, on_text: Callable[[str], None]) -> None:
+        """Pass on what is new of the text."""
+        assert self.text is not None
+        text = self.text.final() if self.finish_reason else self.text.ready()
+        if len(text) > self.num_streamed:
+            on_text(text[self.num_streamed :])
+            self.num_streamed = len(text)
+
+
+class Completer(ABC):
+    """Generates answers for batches of clips with any number of prompts each.
+
+    Args:
+        llm: a causal LM of transformers; an engine may run it elsewhere, all but its input embedding.
+        tokenizer: turns generated ids into text.
+    """
+
+    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.llm, self.tokenizer = llm, tokenizer
+        config = llm.config.get_text_config(decoder=True)
+        self.limit: int | None = getattr(config, "max_position_embeddings", None)
+        embedding = llm.get_input_embeddings()
+        assert isinstance(embedding, nn.Embedding)
+        self.embedding = embedding
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        of_llm = self.llm.generation_config.eos_token_id if self.llm.generation_config else None
+        ids = [*(of_llm if isinstance(of_llm, list) else [of_llm]), self.tokenizer.eos_token_id]
+        return frozenset(i for i in ids if i is not None)
+
+    def check(self, prompt: Sequence[int], max_new_tokens: int) -> None:
+        """Raise ValueError where `generate` would, so that one bad request need not fail a batch."""
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
+        if not prompt or prompt[-1] == fuse.VISUAL:
+            raise ValueError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
+        if self.limit is not None and len(prompt) >= self.limit:
+            raise ValueError(
+                f"Prompt has {len(prompt)} tokens ({sum(i == fuse.VISUAL for i in prompt)} of them visual) but the LLM "
+                f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
+            )
+        vocabulary = self.embedding.num_embeddings
+        if max(prompt) >= vocabulary:
+            raise ValueError(
+                f"Prompt holds token id {max(prompt)} but the LLM embeds {vocabulary}. "
+                "Use the LLM's own tokenizer, or resize its embeddings."
+            )
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        rows: Sequence[tuple[Tensor, Sequence[Sequence[int]]]],
+        generation: Generation,
+        *,
+        keys: Sequence[Sequence[str]] | None = None,
+        max_new_tokens: Sequence[Sequence[int]] | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> list[list[Completion]]:
+        """Complete every prompt of every clip; the same tokens as one prompt at a time.
+
+        Args:
+            rows: for each clip its visual tokens (n d) and its prompts' ids, fuse.VISUAL for each visual token.
+            generation: how tokens are chosen, and when an answer ends.
+            keys: for each prompt a name that, with generation.seed, fixes its random numbers.
+            max_new_tokens: for each prompt, instead of generation.max_new_tokens.
+            on_text: is given the text of the only prompt, piece by piece; the pieces together are the answer's text.
+        Returns:
+            For each clip a completion of each prompt.
+        Raises:
+            ValueError: see `check`; a setting out of range; visual tokens and reserved places differ in number;
+                on_text with other than one prompt.
+        """
+        if self.llm.training:
+            raise ValueError("LLM is in training mode, where its answers are random. Call .eval() first.")
+        check_generation(generation)
+        watched = bool(generation.stop) or on_text is not None
+        clips: list[tuple[Tensor, list[Prompt]]] = []
+        for i, (visual, ids_of_clip) in enumerate(rows):
+            clips.append((visual, []))
+            for j, ids in enumerate(ids_of_clip):
+                budget = max_new_tokens[i][j] if max_new_tokens is not None else generation.max_new_tokens
+                self.check(ids, budget)
+                prompt = Prompt(
+                    ids=ids,
+                    key=keys[i][j] if keys is not None else f"{i}/{j}",
+                    budget=min(budget, self.limit - len(ids)) if self.limit is not None else budget,
+                    text=Text(self.tokenizer, generation.stop) if watched else None,
+                )
+                clips[-1][1].append(prompt)
+        num_prompts = sum(len(prompts) for _, prompts in clips)
+        if on_text is not None and num_prompts != 1:
+            raise ValueError(f"on_text streams one prompt; got {num_prompts}. Generate them one by one.")
+        if num_prompts:
+            self._run(clips, generation, on_text)
+        return [[self._completion(p) for p in prompts] for _, prompts in clips]
+
+    @abstractmethod
+    def _run(
+        self,
+        clips: Sequence[tuple[Tensor, Sequence[Prompt]]],
+        generation: Generation,
+        on_text: Callable[[str], None] | None,
+    ) -> None:
+        """Finish all prompts.
+
+        Args:
+            clips: visual tokens (n d) and the prompts on them; at least one prompt in all.
+            generation: how tokens are chosen.
+            on_text: to be given to `Prompt.stream` after every token.
+        """
+
+    def _completion(self, prompt: Prompt) -> Completion:
+        text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
+        return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)

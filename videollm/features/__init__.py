@@ -1,0 +1,1 @@
+"""Tower features kept on disk."""

@@ -1,0 +1,1 @@
+"""Models: a tower, a connector and an LLM that answer together."""

@@ -1,0 +1,1 @@
+"""Questions, subtitles and chat templates as token ids."""

@@ -1,0 +1,121 @@
+"""Chat prompts around visual tokens. What a user wrote is data: it never becomes a control token or a visual token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from videollm.engines.packing import VISUAL
+from videollm.prompts.question import format_question
+
+TAG: Final = "<video>"
+"""Stands for the visual tokens in a prompt's text."""
+_MARK: Final = re.compile("\x00([0-9]+)\x00")
+"""In a rendered template: number 0 is a span of visual tokens, the others are words not to be read as tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatPrompt:
+    """Turns a question on a clip into token ids, by the tokenizer's own chat template.
+
+    The user's turn is a video tag, a line break and the question (VideoLLaMA2, videollama2/__init__.py). The rendered
+    text is cut at the tags and each piece tokenized by itself, as the official code does.
+
+    Raises:
+        ValueError: the tokenizer has no chat template.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    system: str | None = None
+    """System message of requests that bring none."""
+    system_format: str = "{}"
+    """Put around a system message; `<<SYS>>\\n{}\\n<</SYS>>` for VideoLLaMA2 on Mistral."""
+    enable_thinking: bool = False
+    """Passed to templates that know it (Qwen3)."""
+
+    def __post_init__(self) -> None:
+        if not self.tokenizer.chat_template:
+            raise ValueError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
+
+    def __call__(
+        self,
+        question: str,
+        visual: int | Sequence[int | str],
+        *,
+        options: Sequence[str] = (),
+        system: str | None = None,
+    ) -> tuple[list[int], str]:
+        """Ids and text of one prompt.
+
+        Args:
+            question: the user's text, taken literally.
+            visual: number of visual tokens, or of each span of them and the text around the spans, in order; 0 for a
+                prompt without a video.
+            options: answers to choose from.
+            system: system message, instead of the default one.
+        Returns:
+            The ids, VISUAL for every visual token, and the text with `<video>` for every span.
+        Raises:
+            ValueError: more than 26 options; the chat template leaves out or repeats the user's content.
+        """
+        layout = [part for part in ([visual] if isinstance(visual, int) else visual) if part]
+        sizes = [part for part in layout if isinstance(part, int)]
+        words: list[str] = [TAG]
+        seen = "".join(part if isinstance(part, str) else "\x000\x00" for part in layout)
+        asked = self._guard(format_question(question, options), words)
+        content = f"{seen}\n{asked}" if seen else asked
+        system = self.system if system is None else system
+        rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
+        pieces = _MARK.split(rendered)
+        if (written := pieces[1::2].count("0")) != len(sizes):
+            raise ValueError(
+                f"Chat template wrote {written} spans of visual tokens; expected {len(sizes)}. "
+                "Use a template that writes the user's content once."
+            )
+        ids: list[int] = []
+        remaining = iter(sizes)
+        for i, piece in enumerate(pieces):
+            if i % 2 == 0:
+                ids += self._tokenize(piece)
+            elif piece == "0":
+                ids += [VISUAL] * next(remaining)
+            else:  # No token's name is read in two halves.
+                word = words[int(piece)]
+                ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
+        return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
+
+    def _render(self, content: str, system: str | None) -> str:
+        user = {"role": "user", "content": content}
+        if system:
+            try:
+                return self._template([{"role": "system", "content": system}, user])
+            except TemplateError:  # Raised by templates without a system role.
+                user["content"] = f"{system}\n\n{content}"
+        return self._template([user])
+
+    def _template(self, messages: list[dict[str, str]]) -> str:
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.enable_thinking
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _tokenize(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+
+    def _guard(self, text: str, words: list[str]) -> str:
+        """`text` with a mark for everything the tokenizer would read as a control token; adds what they hide."""
+
+        def mark(found: re.Match[str]) -> str:
+            words.append(found[0])
+            return f"\x00{len(words) - 1}\x00"
+
+        # Added tokens of white space alone (runs of spaces in code) are text; a NUL could be taken for a mark.
+        added = self.tokenizer.added_tokens_decoder.values()
+        names = {t.content for t in added if len(t.content) > 1 and not t.content.isspace()} | {"\x00"}
+        return re.sub("|".join(map(re.escape, sorted(names, key=len, reverse=True))), mark, text)

@@ -1,0 +1,156 @@
+"""`videollm eval-shapes`: how well a model answers on clips it never saw, and on the same clips shuffled and blanked.
+
+A temporal question cannot be answered from the set of its frames: shuffled frames must bring it to a guess among the
+answers that the set leaves open. A blank video must bring every question to a guess.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any, Final
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from videollm.checkpoints import load
+from videollm.models.composed import VideoLLM
+from videollm.shapes.clips import QUESTIONS
+from videollm.types import Clip, FrameBatch, Request
+
+CLIPS_PER_BATCH: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Score a model on clips from make-clips: as they are, with shuffled frames, and blank."""
+
+    clips: tyro.conf.Positional[str]
+    """Folder that make-clips wrote."""
+    model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = "tiny-stc"
+    """Embedded model, model folder, or hub id."""
+    num_frames: int | None = None
+    """Frames a clip; the model's own number if not given."""
+    seed: int = 0
+    """Fixes the shuffles."""
+    by_kind: bool = False
+    """Print a line for every kind of question too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One question, how each view of its clip was answered, and what guessing would score."""
+
+    kind: str
+    temporal: bool
+    right: dict[str, bool]
+    blind_chance: float
+    """Without any frames."""
+    unordered_chance: float
+    """With the frames but not their order."""
+
+
+def main(job: Job) -> None:
+    """Print the scores."""
+    model = load(job.model)
+    scored = evaluate(model, Path(job.clips), num_frames=job.num_frames, seed=job.seed)
+    print(report(scored, by_kind=job.by_kind))
+
+
+def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, seed: int = 0) -> list[Scored]:
+    """Ask every question of questions.jsonl on every view of its clip.
+
+    Raises:
+        ValueError: the folder holds no questions.
+        VideoError: a clip cannot be decoded.
+    """
+    if not (folder / QUESTIONS).is_file():
+        raise ValueError(f"{folder} has no {QUESTIONS}; expected a folder that `videollm make-clips` wrote.")
+    by_video: dict[str, list[dict[str, Any]]] = {}
+    for line in (folder / QUESTIONS).read_text().splitlines():
+        row = json.loads(line)
+        by_video.setdefault(row["video"], []).append(row)
+    sampling = replace(model.sampling, num_frames=num_frames) if num_frames else model.sampling
+    videos, scored = list(by_video), []
+    for i in tqdm(range(0, len(videos), CLIPS_PER_BATCH), desc="questions", unit="batch", disable=None):
+        names = videos[i : i + CLIPS_PER_BATCH]
+        frames = [model.decode(folder / name, sampling=sampling) for name in names]
+        texts = {
+            view: _answers(model, [change(f, random.Random(f"{seed}/{n}")) for f, n in zip(frames, names, strict=True)],
+                           [by_video[n] for n in names])
+            for view, change in VIEWS.items()
+        }  # fmt: skip
+        for name in names:
+            for row in by_video[name]:
+                right = {view: answers[row["id"]] == row["answer"] for view, answers in texts.items()}
+                scored.append(
+                    Scored(
+                        kind=row["kind"],
+                        temporal=row["temporal"],
+                        right=right,
+                        blind_chance=1 / row["num_choices"],
+                        unordered_chance=1 / row["num_unordered"],
+                    )
+                )
+    return scored
+
+
+def _answers(model: VideoLLM, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]) -> dict[str, str]:
+    items = [
+        (visual, [Request(id=r["id"], clip=Clip(video=r["video"]), question=r["question"]) for r in of_clip])
+        for visual, of_clip in zip(model.encode(frames), rows, strict=True)
+    ]
+    answers = model.answer_batch(items)
+    return {
+        request.id: answer.text
+        for (_, requests), of_clip in zip(items, answers, strict=True)
+        for request, answer in zip(requests, of_clip, strict=True)
+    }
+
+
+def _as_is(frames: FrameBatch, rng: random.Random) -> FrameBatch:
+    return frames
+
+
+def _shuffled(frames: FrameBatch, rng: random.Random) -> FrameBatch:
+    order = list(range(len(frames.frames)))
+    rng.shuffle(order)
+    return replace(frames, frames=frames.frames[order])
+
+
+def _blank(frames: FrameBatch, rng: random.Random) -> FrameBatch:
+    return replace(frames, frames=np.full_like(frames.frames, 128))
+
+
+VIEWS: Final[dict[str, Callable[[FrameBatch, random.Random], FrameBatch]]] = {
+    "as is": _as_is,
+    "shuffled": _shuffled,
+    "blank": _blank,
+}
+
+
+def report(scored: Sequence[Scored], *, by_kind: bool = False) -> str:
+    """A table of accuracies with what guessing would score beside them."""
+    temporal = [s for s in scored if s.temporal]
+    groups = {"all questions": list(scored), "temporal questions": temporal}
+    if by_kind:
+        groups |= {f"  {k}": [s for s in scored if s.kind == k] for k in sorted({s.kind for s in scored})}
+    lines = [f"{'accuracy, %':20}{'n':>6}{'as is':>8}{'shuffled':>10}{'chance':>8}{'blank':>8}{'chance':>8}"]
+    for name, group in groups.items():
+        if not group:
+            continue
+        score = {view: 100 * mean(s.right[view] for s in group) for view in VIEWS}
+        blind = 100 * mean(s.blind_chance for s in group)
+        unordered = "-"  # the set of frames answers what is not temporal
+        if all(s.temporal for s in group):
+            unordered = f"{100 * mean(s.unordered_chance for s in group):.1f}"
+        lines.append(
+            f"{name:20}{len(group):6}{score['as is']:8.1f}{score['shuffled']:10.1f}{unordered:>8}"
+            f"{score['blank']:8.1f}{blind:8.1f}"
+        )
+    return "\n".join(lines)

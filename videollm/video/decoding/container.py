@@ -1,0 +1,107 @@
+"""Opening video files with PyAV: one place for its options, its errors and its missing timestamps."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from videollm.errors import VideoError
+
+LOCAL_ONLY: Final = {"protocol_whitelist": "file"}
+"""A playlist inside a file must not make the decoder open network addresses."""
+
+
+def check_file(path: str) -> None:
+    """Refuse what can be neither a video nor a folder of images, before a decoder meets it.
+
+    Raises:
+        VideoError: `not_found`, `permission_denied`, or `no_video` for an empty file, a pipe or a device.
+    """
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoError("not_found", f"{path}: there is no such file; check the path.") from None
+    except PermissionError:
+        raise VideoError("permission_denied", f"{path}: permission denied; make its folder readable.") from None
+    except (OSError, ValueError) as error:
+        raise VideoError(
+            "not_found", f"{_short(path)}: not a usable path ({getattr(error, 'strerror', error)})."
+        ) from None
+    if stat.S_ISDIR(status.st_mode):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError("no_video", f"{path}: not a regular file; expected a video file or a folder of images.")
+    if not os.access(path, os.R_OK):
+        raise VideoError("permission_denied", f"{path}: permission denied; make it readable.")
+    if status.st_size == 0:
+        raise VideoError("no_video", f"{path}: the file is empty (0 bytes); expected a video.")
+
+
+@contextmanager
+def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a local file and its best video stream; other streams are not read.
+
+    Raises:
+        VideoError: `no_video`: not a video, no video stream, or no decoder for it.
+    """
+    try:
+        # "file:" keeps a colon in a file's name from being read as a protocol.
+        container = av.open(f"file:{path}", options=LOCAL_ONLY, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        message = f"{path}: not a readable video ({reason(error)}); expected a video file that FFmpeg knows."
+        raise VideoError("no_video", message) from error
+    with closing(container):  # an unclosed container keeps its frame pool until the cycle collector runs
+        stream = _best_stream(container, path)
+        for other in container.streams:
+            other.discard = Discard.default if other is stream else Discard.all
+        yield container, stream
+
+
+def set_threads(stream: VideoStream, threads: int) -> None:
+    """Let a decoder use this many threads; only before its first packet."""
+    context = stream.codec_context
+    context.thread_type, context.thread_count = ("FRAME", threads) if threads > 1 else ("SLICE", 1)
+
+
+def tick(packet: Packet[VideoStream]) -> int | None:
+    """Presentation time of a packet in its stream's time base; its decoding time where the container has only that."""
+    return packet.dts if packet.pts is None else packet.pts
+
+
+def is_shown(packet: Packet[VideoStream], codec: str) -> bool:
+    """Whether a packet holds a picture that is displayed."""
+    if not packet.size or packet.is_discard:
+        return False
+    # VP8 keeps its hidden reference pictures in packets of their own; bit 4 of the first byte is show_frame.
+    return codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
+
+
+def reason(error: BaseException) -> str:
+    """The useful part of an FFmpeg error."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _best_stream(container: InputContainer, path: str) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        raise VideoError("no_video", f"{path}: no video stream (it holds {kinds}); expected a video.")
+    best = container.streams.best("video")
+    stream = next((s for s in streams if s is best), streams[0])
+    if stream.codec_context is None:
+        raise VideoError("no_video", f"{path}: no decoder for its video codec; re-encode it, for example as H.264.")
+    return stream
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= 200 else f"{path[:200]}..."

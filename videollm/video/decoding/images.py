@@ -1,0 +1,132 @@
+"""Still images, animated images and folders of images as videos, through Pillow.
+
+SHAPES  h w pixels, c colour channels (RGB).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from videollm.errors import VideoError
+from videollm.types import FrameBatch
+from videollm.video.decoding.backend import Job, collect
+from videollm.video.decoding.container import check_file
+from videollm.video.preprocessing.scale import resize_frame, target_size
+from videollm.video.sampling.sample import Sampled, Timeline, sample
+
+FOLDER_FPS: Final = 1.0
+"""Images of a folder count as one second each, unless the clip says how far apart they were taken."""
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+def is_image(path: str) -> bool:
+    """Whether this is a folder, or a file that starts like an image Pillow reads (gif is left to the video decoder)."""
+    if Path(path).is_dir():
+        return True
+    with Path(path).open("rb") as file:
+        head = file.read(16)
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")) or (
+        head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    )
+
+
+def folder_images(path: str) -> list[Path]:
+    """Images of a folder in natural order (img2 before img10); hidden files are left out.
+
+    Raises:
+        VideoError: `permission_denied`, or `no_video`: it holds no image.
+    """
+    try:
+        files = [p for p in Path(path).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    except PermissionError:
+        raise VideoError("permission_denied", f"{path}: permission denied; make the folder readable.") from None
+    if not files:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise VideoError("no_video", f"{path}: a folder without images; expected {kinds} files, or a video file.")
+    return sorted(files, key=lambda p: ([int(n) if n.isdigit() else n for n in re.split(r"(\d+)", p.name)], p.name))
+
+
+def image_timeline(path: str, fps: float | None = None) -> Timeline:
+    """Times of a folder's images, or of the frames of an image file.
+
+    Args:
+        fps: images a second of a folder, above 0.
+    Raises:
+        VideoError: `no_video`: not a readable image.
+    """
+    if Path(path).is_dir():
+        num_frames, fps = len(folder_images(path)), FOLDER_FPS if fps is None else fps
+        return Timeline(num_frames=num_frames, fps=fps, duration_seconds=num_frames / fps)
+    num_frames, duration = 1, 1 / FOLDER_FPS
+    try:
+        with Image.open(path) as image:
+            num_frames = getattr(image, "n_frames", 1)
+            milliseconds = float(image.info.get("duration", 0) or 0)
+    except (UnidentifiedImageError, OSError) as error:
+        raise VideoError("no_video", f"{path}: not a readable image ({error}).") from error
+    if num_frames > 1:
+        duration = num_frames * (milliseconds / 1000 or 0.1)
+    return Timeline(num_frames=num_frames, fps=num_frames / duration, duration_seconds=duration)
+
+
+def image_size(path: str) -> tuple[int, int]:
+    """(h, w) of the first image, upright."""
+    height, width = read_image(str(folder_images(path)[0]) if Path(path).is_dir() else path, 0).shape[:2]
+    return height, width
+
+
+def read_image(path: str, index: int) -> NDArray[np.uint8]:
+    """Frame `index` of an image file, (h w c), turned as its EXIF data says.
+
+    Raises:
+        VideoError: `decode_error`: it cannot be decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            image.seek(index)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise VideoError("decode_error", f"{path}: the image cannot be decoded ({error}).") from error
+
+
+def decode_images(job: Job) -> FrameBatch:
+    """Decode a folder of images or an image file; the first image sets the size of all.
+
+    Raises:
+        VideoError: as `decode.decode`.
+    """
+    timeline = image_timeline(job.path, job.clip.fps)
+    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
+    still = timeline.num_frames == 1 and not Path(job.path).is_dir()
+    if still:
+        asked = Sampled(asked.indices, snapped_seconds=(-1.0,) * len(asked.indices))
+    size = None if still and job.size is not None and job.size.keep_stills else job.size
+    distinct = sorted(set(asked.indices))
+    folder = folder_images(job.path) if Path(job.path).is_dir() else None
+    frames: NDArray[np.uint8] | None = None
+    seconds: dict[int, float] = {}
+    damage: str | None = None
+    for row, index in enumerate(distinct):
+        try:
+            if folder is not None:
+                check_file(str(folder[index]))
+                image = read_image(str(folder[index]), 0)
+            else:
+                image = read_image(job.path, index)
+        except VideoError as error:
+            damage = str(error)
+            continue
+        if frames is None:
+            height, width = target_size(size, *image.shape[:2])
+            frames = np.empty((len(distinct), height, width, 3), np.uint8)
+        frames[row] = resize_frame(image, *frames.shape[1:3])
+        seconds[index] = timeline.seconds_of(index)
+    if frames is None:
+        frames = np.empty((len(distinct), 0, 0, 3), np.uint8)
+    return collect(job, asked, frames, seconds, damage)

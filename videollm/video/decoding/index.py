@@ -1,0 +1,216 @@
+"""Where the frames of a video are: how many, at which times, and on which keyframes they hang.
+
+An mp4 or mov tells this in its header and no packet is read; other files are demuxed once, without decoding.
+
+UNITS  a tick is a presentation time in the stream's time base; an index is a display index.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from videollm.errors import VideoError
+from videollm.video.decoding.container import is_shown, reason, tick
+from videollm.video.sampling.sample import Timeline
+
+ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
+"""Codecs whose pictures are drawn over one another, whatever their packets' flags say."""
+KEYFRAME_FLAG: Final = 1
+"""FFmpeg's AVINDEX_KEYFRAME."""
+DISCARD_FLAG: Final = 2
+"""FFmpeg's AVINDEX_DISCARD_FRAME."""
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A place where decoding can start."""
+
+    seek_tick: int
+    position: int | None
+    """Byte position of its packet; None where the tick alone identifies it."""
+    base: int
+    """Displayed frames before it: in the file where it has a `position` (leading pictures follow), else on screen."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """The frames of one video stream."""
+
+    num_frames: int
+    keyframes: list[Keyframe]
+    bases: list[int]
+    """`base` of every keyframe, ascending."""
+    ticks: NDArray[np.int64]
+    """(num_frames,) ascending ticks; with exact_ticks False a prediction from decoding times."""
+    exact_ticks: bool
+    """Whether the ticks were read from the packets."""
+    steady: bool
+    """Whether the prediction can be trusted until a decoded frame contradicts it."""
+    damage: str | None = None
+    """Why reading ended early, if it did."""
+
+    def keyframe_of(self, index: int) -> int:
+        """Number of the last keyframe whose packets hold a displayed frame (itself, unless it is a leading picture)."""
+        return max(0, bisect_right(self.bases, index) - 1)
+
+    def timeline(self, stream: VideoStream) -> Timeline:
+        """Times of the frames, and the average rate the container states (as decord and OpenCV report it)."""
+        assert stream.time_base is not None
+        seconds = (self.ticks - self.ticks[0]) * float(stream.time_base)
+        last = float(np.median(np.diff(seconds))) if self.num_frames > 1 else 0.0
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+        if not 0.001 < fps < 10000:
+            fps = 1 / last if last > 0 else 1.0
+        return Timeline(
+            num_frames=self.num_frames,
+            fps=fps,
+            duration_seconds=float(seconds[-1]) + (last if last > 0 else 1 / fps),
+            seconds=seconds,
+        )
+
+
+class UnplannableError(Exception):
+    """The container does not say which frame is where: frames must be counted as they are decoded."""
+
+
+def read_index(container: InputContainer, stream: VideoStream, *, exact_times: bool) -> Index:
+    """Index of a freshly opened video: from the header where that is exact, otherwise by demuxing.
+
+    Args:
+        container: at its start; its read position is moved.
+        stream: the video stream.
+        exact_times: presentation times decide which frames are wanted, so a doubtful prediction will not do.
+    Raises:
+        VideoError: `no_video` or `decode_error`: there is no frame.
+        UnplannableError: timestamps are missing or ambiguous.
+    """
+    index = _header_index(container, stream)
+    if index is None or (exact_times and not index.steady):
+        index = demux_index(container, stream)
+    return index
+
+
+def _header_index(container: InputContainer, stream: VideoStream) -> Index | None:
+    """Index from the sample table of an mp4 or mov; None where it is absent, partial or cut up by an edit list."""
+    if "mp4" not in container.format.name:
+        return None
+    entries = stream.index_entries[:] if stream.frames else []
+    if not entries or len(entries) != stream.frames:
+        return None
+    flags = np.array([e.flags for e in entries])
+    is_key, is_shown_ = (flags & KEYFRAME_FLAG) != 0, (flags & DISCARD_FLAG) == 0
+    has_data = np.array([e.size for e in entries]) > 0
+    times = np.array([e.timestamp for e in entries], np.int64)
+    keys = np.flatnonzero(is_key)
+    if not has_data.all() or not is_shown_.any() or not len(keys) or keys[0] != 0 or (np.diff(times) <= 0).any():
+        return None
+    # One edit hides frames before its first keyframe's group ends; hidden frames any later are an edit list of parts.
+    opening = int(keys[keys <= int(np.argmax(is_shown_))][-1])
+    opening_end = int(next((k for k in keys if k > opening), len(times)))
+    if not is_shown_[opening_end:].all():
+        return None
+    keys = keys[keys >= opening]
+    base = np.concatenate([[0], np.cumsum(is_shown_)])[keys]
+    keyframes = [Keyframe(int(times[k]), entries[int(k)].pos, int(b)) for k, b in zip(keys, base, strict=True)]
+    shown = times[is_shown_]
+    steps = np.diff(times)
+    uniform = not len(steps) or int(steps.max()) - int(steps.min()) <= 1
+    num_frames = len(shown)
+    ticks = shown - shown[0]
+    if uniform and num_frames > 1:  # decoding times of hidden frames do not matter then
+        ticks = times[:num_frames] - times[0]
+    steady = uniform or not stream.codec_context.has_b_frames
+    first = _first_tick(container, stream, keyframes[0])
+    return Index(num_frames, keyframes, base.tolist(), ticks + first, False, steady)
+
+
+def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyframe) -> int:
+    """Tick of the first displayed frame: read packets until no earlier one can follow."""
+    first: int | None = None
+    try:
+        for packet in container.demux(stream):
+            if first is not None and packet.dts is not None and packet.dts > first:
+                break
+            time = tick(packet)
+            if packet.size and not packet.is_discard and time is not None:
+                first = time if first is None else min(first, time)
+    except av.FFmpegError:
+        pass  # the run that needs the damaged packets reports it
+    return opening.seek_tick if first is None else first
+
+
+def demux_index(container: InputContainer, stream: VideoStream) -> Index:
+    """Index from one pass over all packets.
+
+    Raises:
+        VideoError: `decode_error`: there is no packet.
+        UnplannableError: as `read_index`.
+    """
+    codec = stream.codec_context.name
+    reordered = stream.codec_context.has_b_frames
+    if reordered and container.format.name == "avi":  # it knows no presentation times, and made-up ones are wrong
+        raise UnplannableError
+    keys: list[tuple[int, int, bool]] = []  # tick, displayed frames before it in the file, hidden
+    shown: list[int] = []
+    damage = None
+    rewind(container, stream)
+    try:
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            time = tick(packet)
+            if time is None or (packet.pts is None and reordered):
+                raise UnplannableError
+            if packet.is_keyframe and (not keys or codec not in ONE_KEYFRAME):
+                keys.append((time, len(shown), packet.is_discard))
+            if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0][0]):
+                shown.append(time)  # what precedes the first keyframe, in the file or on the screen, cannot be decoded
+    except av.FFmpegError as error:
+        damage = f"reading stopped after {len(shown)} frames ({reason(error)})"
+    if not shown:
+        raise VideoError("decode_error", f"{container.name}: its video stream holds no frame; the file is damaged.")
+    order = np.array(shown, np.int64)
+    ticks = np.sort(order)
+    if (np.diff(ticks) == 0).any():
+        raise UnplannableError
+    keyframes = _usable_keyframes(keys, order, ticks)
+    return Index(len(ticks), keyframes, [k.base for k in keyframes], ticks, True, True, damage)
+
+
+def _usable_keyframes(
+    keys: list[tuple[int, int, bool]], order: NDArray[np.int64], ticks: NDArray[np.int64]
+) -> list[Keyframe]:
+    """Keyframes that part the file as they part the screen (an edit list can repeat or reorder what is shown)."""
+    latest_before = np.maximum.accumulate(order)
+    earliest_after = np.minimum.accumulate(order[::-1])[::-1]
+    usable = [Keyframe(keys[0][0], None, 0)]
+    for time, count, hidden in keys[1:]:
+        last = int(latest_before[count - 1]) if count else time - 1
+        next_ = int(earliest_after[count]) if count < len(order) else time
+        parts = last < min(time, next_) and not (hidden and next_ < time)
+        if parts and time > usable[-1].seek_tick:
+            usable.append(Keyframe(time, None, int(np.searchsorted(ticks, time))))
+    return usable
+
+
+def rewind(container: InputContainer, stream: VideoStream) -> None:
+    """Seek to the first packet: by time, where time stamps may start anywhere, or to the first byte.
+
+    Raises:
+        av.FFmpegError: the file cannot be rewound.
+    """
+    for target in (-(1 << 40), stream.start_time or 0):  # not every container takes a time before its first
+        try:
+            container.seek(target, stream=stream, backward=True)
+            return
+        except av.FFmpegError:
+            continue
+    container.seek(0, unsupported_byte_offset=True)

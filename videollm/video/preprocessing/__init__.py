@@ -1,0 +1,1 @@
+"""From decoded frames to the pictures that a tower takes."""
