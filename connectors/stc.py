@@ -61,8 +61,27 @@ class ConvNorm(nn.Module):
         return F.silu(x) if self.act else x
 
 
+def whole_windows(x: Tensor, window: tuple[int, int, int]) -> Tensor:
+    """Cut (b d t h w) to whole windows."""
+    t, h, w = (n // size * size for n, size in zip(x.shape[2:], window, strict=True))
+    return x[:, :, :t, :h, :w]
+
+
+class WindowConv(nn.Conv3d):
+    """Convolution whose stride is its kernel.
+
+    Without padding the rest that fills no window is cut off first: no window reaches it, yet oneDNN's bfloat16 kernel
+    on CPUs with AMX gives wrong numbers beside it (torch 2.13: 5 x 7 x 3 under a stride of 2 is off by its own size).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b d t h w) -> (b d t h w), every axis divided by its window."""
+        kernel = (self.kernel_size[0], self.kernel_size[1], self.kernel_size[2])
+        return super().forward(x if any(self.padding) else whole_windows(x, kernel))
+
+
 class WindowMean(nn.Module):
-    """Mean of windows next to each other, on an input of whole windows."""
+    """Mean of windows next to each other; what does not fill a window is left out."""
 
     def __init__(self, window: tuple[int, int, int]) -> None:
         super().__init__()
@@ -71,6 +90,7 @@ class WindowMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b d t h w) -> (b d t h w), every axis divided by its window. In bfloat16 too, unlike nn.AvgPool3d on CPU."""
         i, j, k = self.window
+        x = whole_windows(x, self.window)
         return reduce(x, "b d (t i) (h j) (w k) -> b d t h w", "mean", i=i, j=j, k=k)
 
 
@@ -137,7 +157,7 @@ class STC(Connector):
         d_out = config.d_llm if learned else d_in
         self.s1 = stage(config.d_vision, config.d_llm, config.depth)
         self.sampler = nn.Sequential(
-            nn.Conv3d(d_in, d_out, kernel, stride=kernel, padding=padding) if learned else WindowMean(kernel),
+            WindowConv(d_in, d_out, kernel, stride=kernel, padding=padding) if learned else WindowMean(kernel),
             nn.SiLU(),
         )
         self.s2 = stage(d_out, config.d_llm, config.depth)
@@ -168,23 +188,11 @@ class STC(Connector):
         b, t, h, w, _ = patches.shape
         self.num_tokens(t, h, w)
         x = self.s1(rearrange(patches, "b t h w d -> (b t) d h w"))
-        x = self.sampler(self._fitted(rearrange(x, "(b t) d h w -> b d t h w", b=b)))
+        x = self.sampler(rearrange(x, "(b t) d h w -> b d t h w", b=b))
         t = x.shape[2]
         x = self.s2(rearrange(x, "b d t h w -> (b t) d h w"))
         made: Tensor = self.readout(rearrange(x, "(b t) d h w -> b (t h w) d", t=t))
         return made
-
-    def _fitted(self, x: Tensor) -> Tensor:
-        """Cut (b d t h w) to whole windows where nothing is padded.
-
-        No window reaches what is cut off, yet oneDNN's bfloat16 Conv3d on CPUs with AMX gives wrong numbers where such a
-        rest is left (torch 2.13, an input of 5 x 7 x 3 under a stride of 2: off by its own size).
-        """
-        kernel, padding, _ = DOWNSAMPLING[self.config.variant]
-        if padding:
-            return x
-        t, h, w = (size // window * window for size, window in zip(x.shape[2:], kernel, strict=True))
-        return x[:, :, :t, :h, :w]
 
 
 class STCv35(STC):
