@@ -10,10 +10,10 @@ from typing import Any, Final, Literal
 
 from tyro.conf import Positional
 
-from pipelines.errors import UserError
 from pipelines.evals.compare import Comparison, Point, compare
 from pipelines.evals.scores import ScoredRun, score_run
 from pipelines.evals.table import Table
+from videollm.errors import UserError
 
 OF_SESSION: Final = (
     "device",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tyro.conf import Positional
 
-from pipelines.errors import UserError
+from videollm.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,6 @@ from tyro.conf import Positional
 
 from pipelines.cli import options as job
 from pipelines.cli.score import show
-from pipelines.errors import UserError
 from pipelines.evals.annotations import checked
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.benchmarks import Benchmark, load_benchmark
@@ -23,6 +22,7 @@ from pipelines.evals.variants import requests, save
 from pipelines.jobs import run as batch
 from pipelines.requests.discover import is_remote
 from pipelines.results.run_record import file_hashes
+from videollm.errors import UserError
 
 MAX_LISTED: Final = 20
 SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "subtitles")}

@@ -66,8 +66,7 @@ def _run(name: str, arguments: list[str]) -> None:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Exceptions whose message is for the user."""
-    from pipelines.errors import UserError
-    from videollm.errors import VideoError
+    from videollm.errors import UserError, VideoError
 
     return (UserError, VideoError, ValueError, OSError)
 

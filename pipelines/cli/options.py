@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from pipelines.errors import UserError
 from pipelines.requests.discover import absolute, is_remote
+from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.types import Generation
 

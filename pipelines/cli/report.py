@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from tyro.conf import Positional, arg
 
-from pipelines.errors import UserError
+from videollm.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.evals.report.thumbnails import Pictures

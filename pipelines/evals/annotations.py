@@ -10,8 +10,8 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Final
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Sample
+from videollm.errors import UserError
 
 VIDEO_SUFFIXES: Final = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".MP4")
 """Of files whose annotations give the video's name alone, the likeliest first."""

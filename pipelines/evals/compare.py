@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import each
 from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate, holm
 from pipelines.evals.table import Table, hundredths, interval, p_value, signed_hundredths
+from videollm.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from tqdm import tqdm
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Sample
 from videollm.checkpoints.hub import CONFIGURATION, SAFE, find_folder
+from videollm.errors import UserError
 
 if TYPE_CHECKING:
     from videollm.engines.builtin import Engine

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Benchmark, Sample, each
 from pipelines.evals.benchmarks import Own, load_benchmark
 from pipelines.evals.grades import MARKS, Mark, references
@@ -21,6 +20,7 @@ from pipelines.evals.variants import load, variants
 from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record
 from pipelines.results.schema import Row
+from videollm.errors import UserError
 
 OK: Final = "ok"
 

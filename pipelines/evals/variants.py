@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.requests.manifest import Entry, entry
+from videollm.errors import UserError
 from videollm.prompts.subtitles import read_subtitles
 from videollm.types import Clip, Cue, Request, Subtitles
 

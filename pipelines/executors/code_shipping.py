@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from pipelines.errors import UserError
+from videollm.errors import UserError
 
 
 def packages(connector: str | None) -> list[str]:

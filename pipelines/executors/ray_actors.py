@@ -24,11 +24,11 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from pipelines.cli.options import WorkerOptions
-from pipelines.errors import UserError
 from pipelines.executors.code_shipping import packages
 from pipelines.results.schema import Facts, Row, failed
 from pipelines.stages.clip_stages import Work
 from pipelines.stages.model_info import Card
+from videollm.errors import UserError
 
 MAX_DEATHS: Final = 3
 """Workers (or tasks) a clip may take down before it becomes an error row."""

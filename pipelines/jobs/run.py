@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from pipelines.cli.options import Batch, Job
-from pipelines.errors import UserError
 from pipelines.executors.sizing import Sizes, sizes
 from pipelines.requests.discover import absolute
 from pipelines.requests.manifest import Entry, Refused, group, read
@@ -24,6 +23,7 @@ from pipelines.results.run_record import Record, file_hashes, manifests, model_i
 from pipelines.results.schema import OK, Row, refused
 from pipelines.stages.clip_stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer, Work
 from pipelines.stages.model_info import Card, peek
+from videollm.errors import UserError
 
 if TYPE_CHECKING:
     from pipelines.executors.ray_actors import Pool, Runner

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pipelines.errors import UserError
 from pipelines.requests.discover import MANIFESTS, Found, find, is_remote
 from pipelines.requests.readers import Line, read_lines
+from videollm.errors import UserError
 from videollm.types import Clip, Request
 
 Row = dict[str, Any]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.errors import UserError
 from pipelines.requests.discover import is_remote, suffix
+from videollm.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import UserError
 from pipelines.results.schema import COLUMNS, OK, Row
+from videollm.errors import UserError
 
 LIST: Final = re.compile(r"list<(\w+)>")
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.cli.options import ModelOptions
-from pipelines.errors import UserError
 from pipelines.requests.discover import find, is_remote
 from pipelines.results.journal import write_json
 from pipelines.stages.model_info import model_folder
+from videollm.errors import UserError
 from videollm.video.content import quick_hash
 
 PACKAGES: Final = (

@@ -8,7 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from pipelines.errors import UserError
 from pipelines.evals.annotations import (
     Fields,
     checked,
@@ -35,6 +34,7 @@ from pipelines.evals.benchmarks.shapes import Shapes
 from pipelines.evals.benchmarks.table_benchmark import TABLES, Own
 from pipelines.evals.benchmarks.tempcompass import TempCompass
 from pipelines.evals.benchmarks.videomme import VideoMME
+from videollm.errors import UserError
 from videollm.types import Clip
 
 BENCHMARKS: Final[dict[str, type[Benchmark]]] = {

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pipelines.errors import UserError
 from pipelines.evals.annotations import Fields, checked, find_video, json_rows, one_of
 from pipelines.evals.benchmark import Benchmark, Sample
+from videollm.errors import UserError
 from videollm.types import Clip
 
 TYPES: Final = (

@@ -7,10 +7,10 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from pipelines.errors import UserError
 from pipelines.evals.annotations import Fields, checked, find_video, json_rows, read_json
 from pipelines.evals.answers import official
 from pipelines.evals.benchmark import Benchmark, Sample
+from videollm.errors import UserError
 from videollm.types import Clip
 
 UNREAD: Final = -1

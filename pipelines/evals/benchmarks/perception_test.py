@@ -8,10 +8,10 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from pipelines.errors import UserError
 from pipelines.evals.annotations import Fields, checked, find_video, one_of, parquet_rows, read_json
 from pipelines.evals.answers import official
 from pipelines.evals.benchmark import Benchmark, Sample
+from videollm.errors import UserError
 from videollm.types import Clip
 
 FLAT: Final = {

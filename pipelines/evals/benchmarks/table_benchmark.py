@@ -8,11 +8,11 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
-from pipelines.errors import UserError
 from pipelines.evals.annotations import Fields, checked, csv_rows, jsonl_rows
 from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.requests.discover import is_remote
 from pipelines.requests.manifest import parse_options
+from videollm.errors import UserError
 from videollm.types import Clip
 
 TABLES: Final = {".csv": csv_rows, ".jsonl": jsonl_rows}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cli.compare_runs import comparisons, flat, last_told, settings_of
-from pipelines.errors import UserError
 from pipelines.evals.scores import ScoredRun, score_run
 from pipelines.evals.table import interval, p_value, signed_hundredths
 from pipelines.evals.variants import QUESTIONS
@@ -17,6 +16,7 @@ from pipelines.requests.discover import is_remote
 from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record
 from pipelines.results.schema import Row
+from videollm.errors import UserError
 
 Pairs = list[tuple[str, str]]
 

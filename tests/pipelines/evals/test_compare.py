@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.evals.compare import Point, compare
 from pipelines.evals.statistics.bootstrap import difference, estimate, holm
+from videollm.errors import UserError
 
 
 def run(values: Sequence[float], *, tasks: str = "cco") -> list[Point]:

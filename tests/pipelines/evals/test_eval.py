@@ -14,12 +14,12 @@ import pytest
 from pipelines.cli import eval as evals
 from pipelines.cli import main as cli
 from pipelines.cli import score
-from pipelines.errors import UserError
 from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.evals.score_tables import name as title
 from pipelines.evals.scores import ScoredRun, score_run
 from pipelines.results.journal import read_rows
 from tests.support.miniatures import MINIATURES
+from videollm.errors import UserError
 from videollm.prompts.subtitles import read_subtitles
 
 SCORES: dict[str, tuple[int, dict[str, float]]] = {

@@ -11,9 +11,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.judge import JUDGEMENTS, SYSTEM, Case, Judge, judge_answers, read_verdict
+from videollm.errors import UserError
 from videollm.types import Clip
 
 YES, NO = "{'pred': 'yes', 'score': 4}", "{'pred': 'no', 'score': 1}"

@@ -19,8 +19,8 @@ import pytest
 
 from pipelines.cli import answer, caption
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
-from pipelines.errors import UserError
 from pipelines.results.journal import read_rows
+from videollm.errors import UserError
 
 SHORT = GenerationOptions(max_new_tokens=4)
 

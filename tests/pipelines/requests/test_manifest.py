@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.requests.manifest import Entry, Refused, group, read
+from videollm.errors import UserError
 from videollm.types import Clip
 
 

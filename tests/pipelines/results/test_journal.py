@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.results.journal import Output, read_rows
 from pipelines.results.schema import COLUMNS
+from videollm.errors import UserError
 
 FORMATS = ("parquet", "jsonl")
 
@@ -99,7 +99,7 @@ def test_unwritable_folder_is_one_message(tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from pathlib import Path
-from pipelines.errors import UserError
+from videollm.errors import UserError
 from pipelines.results.journal import Output
 from tests.pipelines.results.test_journal import row
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmarks import BENCHMARKS, Benchmark, Sample, load_benchmark
 from tests.support.miniatures import MINIATURES
+from videollm.errors import UserError
 
 QUESTION_ALONE = {"shapes"}
 """Benchmarks that ask in words what has options to score by."""

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmarks import Clip, Own, Sample, load_benchmark
 from tests.support.miniature import ask, options, write_clip, write_json
 from tests.support.paths import ROOT
+from videollm.errors import UserError
 
 ROW: dict[str, Any] = {"video": "a.mp4", "question": "Which color?", "options": ["red", "green"], "answer": "red"}
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.evals.benchmarks import Clip, Sample, load_benchmark
 from pipelines.evals.benchmarks.mvbench import TASKS
+from videollm.errors import UserError
 
 COLOURS = ("red", "green", "blue", "yellow")
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.errors import UserError
 from pipelines.evals import variants as questions
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.benchmarks import load_benchmark
 from pipelines.evals.compare import Point, compare
+from videollm.errors import UserError
 from videollm.types import Clip
 
 CAPTION = "Describe this video in one sentence."

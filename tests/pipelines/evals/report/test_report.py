@@ -13,13 +13,13 @@ from PIL import Image
 
 from pipelines.cli import main as cli
 from pipelines.cli import report
-from pipelines.errors import UserError
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.report.build import as_block
 from pipelines.evals.report.runs import read_run
 from pipelines.evals.report.thumbnails import Strip, make_pictures
 from pipelines.evals.report.view import make_view
 from pipelines.evals.scores import ScoredRun, score_run
+from videollm.errors import UserError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.sampling.sample import Sampling
