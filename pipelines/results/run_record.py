@@ -98,9 +98,9 @@ def model_identity(options: ModelOptions) -> dict[str, Any]:
     if options.connector_weights is not None:
         found["connector_weights"] = _hashes(Path(options.connector_weights))
     if options.connector is not None:
-        from connectors import load_connector
+        from connectors import CONNECTORS
 
-        source = inspect.getsourcefile(load_connector(options.connector))
+        source = inspect.getsourcefile(CONNECTORS.load(options.connector))
         found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
 

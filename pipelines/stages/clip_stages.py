@@ -294,7 +294,7 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
     """
     import torch
 
-    from connectors import read_settings
+    from pipelines.cli.config_values import read_connector_config
     from videollm.checkpoints import load
 
     if num_threads is not None:
@@ -302,7 +302,7 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
     return load(
         options.model,
         connector=options.connector,
-        connector_config=read_settings(options.connector, options.connector_config),
+        connector_config=read_connector_config(options.connector, options.connector_config),
         connector_weights=options.connector_weights,
         thinking=options.thinking,
         engine=options.engine,
