@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from pipelines.requests.discover import absolute, is_remote
+from pipelines.requests.discover import absolute
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
+from videollm.io import is_remote
 from videollm.types import Generation
 
 

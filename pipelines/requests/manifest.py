@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pipelines.requests.discover import MANIFESTS, Found, find, is_remote
+from pipelines.requests.discover import MANIFESTS, Found, find
 from pipelines.requests.readers import Line, read_lines
 from videollm.errors import UserError
+from videollm.io import is_remote, local_name
 from videollm.types import Clip, Request
 
 Row = dict[str, Any]
@@ -240,9 +241,8 @@ def parse_options(value: Any) -> tuple[str, ...]:
 
 def _resolve(video: str, found: Found) -> str:
     """A manifest's relative paths start at its folder."""
-    if is_remote(video) or video.startswith("/"):
-        return video
-    return f"{found.path.rpartition('/')[0]}/{video}"
+    name = local_name(video)
+    return name if is_remote(name) or name.startswith("/") else f"{found.path.rpartition('/')[0]}/{name}"
 
 
 def _shown(text: str) -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.cli.options import ModelOptions
-from pipelines.requests.discover import find, is_remote
+from pipelines.requests.discover import find
 from pipelines.results.journal import write_json
 from pipelines.stages.model_info import model_folder
 from videollm.errors import UserError
-from videollm.video.content import quick_hash
+from videollm.io import is_remote, quick_hash
 
 PACKAGES: Final = (
     "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
