@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from pipelines.evals.answers import lexicon as phrases
+from pipelines.evals.answers.alternatives import weigh_alternatives
 from pipelines.evals.answers.letter_matches import LOOK_ALIKE, OUTSIDE, labels_in
 from pipelines.evals.answers.mentions import Claim, Force
 from pipelines.evals.answers.normalise import plain, without_thinking
@@ -111,7 +112,8 @@ class Said:
         names = self.menu.named_in(self.text)
         labels = labels_in(self.text, self.menu, names)
         wordings = wordings_in(self.text, self.menu, names, labels)
-        return _corrected(self.text, sorted([*labels, *wordings], key=lambda claim: claim.start))
+        claims = weigh_alternatives(self.text, sorted([*labels, *wordings], key=lambda claim: claim.start))
+        return _corrected(self.text, claims)
 
     def asserted(self, *forces: Force) -> list[Claim]:
         """Claims of these forces that are not denied."""

@@ -37,12 +37,14 @@ PLACED: Final = re.compile(
     rf"(?i:(?:option|choice|选项|選択肢|옵션)\s*)?{LABEL}"
 )
 BEGINS_CLAUSE: Final = re.compile(rf"(?:^|[,.;:!?\n。])(?i:{phrases.FILLER}){LABEL}")
-MENTIONED: Final = re.compile(rf"(?i:(?:{phrases.ANSWER}|{phrases.HEDGED})s?,?{phrases.FILLER}){LABEL}")
+MENTIONED: Final = re.compile(rf"(?i:(?:{phrases.ANSWER}|{phrases.HEDGED}|{phrases.DOUBT})s?,?{phrases.FILLER}){LABEL}")
 BRACKETED: Final = re.compile(rf"(?<![{WORD}])(?=[(\[{{<\"'「『【])" + LABEL)
 TICKED: Final = re.compile(LABEL + r"(?=\s*[✓✔✅❌✗✘])")
-JOINS: Final = r"(?:,|/|&|\+|、|\b(?i:and|or|nor|y|o|et|ou|und|oder)\b|和|或|と|または|그리고)"
+JOINS: Final = rf"(?i:{phrases.JOINS})"
 ALSO: Final = re.compile(rf"[\s)\]\"']{{0,4}}(?:{JOINS}|\s){{1,6}}[\s(\[\"']{{0,4}}{LABEL}")
-LISTED: Final = re.compile(rf"{LABEL}(?=\s*(?:{JOINS}\s*){{1,3}}[(\[\"']*(?P<next>[A-Z])(?![{WORD}]))")
+LISTED: Final = re.compile(
+    rf"{LABEL}(?=\s*(?:{JOINS}\s*){{1,3}}(?:(?i:{phrases.DOUBT})[\s,]*){{0,2}}[(\[\"']*(?P<next>[A-Z])(?![{WORD}]))"
+)
 
 AFTER_PLACED: Final = re.compile(r"\s*(?:$|\n|[.,;:!?()/&。]|[-–—]\s|です|だ|입니다)")
 REASON: Final = re.compile(rf"\s*{phrases.REASON}", re.IGNORECASE)
