@@ -1,4 +1,4 @@
-"""What a temporal connector is: patch features of a clip in, visual tokens for the LLM out.
+"""The interface of a temporal connector: patch features of a clip in, visual tokens for the LLM out.
 
 SHAPES  b batch, t frames, h w patch grid, d encoder features, n visual tokens, d_llm LLM width.
 """
@@ -11,6 +11,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from connectors.errors import ConnectorError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +54,9 @@ class Connector(nn.Module):
         self.config = config
 
     def check_size(self, t: int, h: int, w: int, *, least: tuple[int, int, int] = (1, 1, 1)) -> None:
-        """Raise ValueError unless there are at least `least` frames, rows and columns of patches."""
+        """Raise ConnectorError (a ValueError) unless there are at least `least` frames, rows and columns of patches."""
         if any(size < smallest for size, smallest in zip((t, h, w), least, strict=True)):
-            raise ValueError(
+            raise ConnectorError(
                 f"{type(self).__name__} got t={t} frames of h={h} by w={w} patches, expected at least "
                 f"t={least[0]}, h={least[1]}, w={least[2]}. Sample more frames or use larger ones."
             )
@@ -84,12 +86,12 @@ class Connector(nn.Module):
         Clips of one shape go through one `forward`, so that a batch equals single runs.
 
         Raises:
-            ValueError: the frames of one clip have different grids.
+            ConnectorError: the frames of one clip have different grids.
         """
         groups: dict[tuple[int, tuple[int, int]], list[int]] = {}
         for i, clip in enumerate(clips):
             if len(set(clip.grids)) != 1:
-                raise ValueError(
+                raise ConnectorError(
                     f"{type(self).__name__} got frames with grids {sorted(set(clip.grids))} in one clip, expected "
                     "one grid. Use a connector that takes ragged frames (resampler3d), or resize the frames alike."
                 )

@@ -10,6 +10,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from connectors.base import Connector
+from connectors.errors import ConnectorError
 
 
 class MLP(Connector):
@@ -29,7 +30,7 @@ class MLP(Connector):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         if config.depth < 1:
-            raise ValueError(f"{type(self).__name__} got depth={config.depth}, expected at least 1.")
+            raise ConnectorError(f"{type(self).__name__} got depth={config.depth}, expected at least 1.")
         for i in range(config.depth):  # named as in the official nn.Sequential, where the odd ones are GELUs
             self.add_module(str(2 * i), nn.Linear(config.d_llm if i else config.d_vision, config.d_llm))
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from einops import rearrange, reduce
 from torch import Tensor
 
+from connectors.errors import ConnectorError
 from connectors.mlp import MLP
 
 
@@ -36,7 +37,9 @@ class GroupMean(MLP):
         super().__init__(config)
         self.group = (config.group_frames, config.group_height, config.group_width)
         if min(self.group) < 1:
-            raise ValueError(f"GroupMean got groups of {self.group} (frames, height, width), expected at least 1 each.")
+            raise ConnectorError(
+                f"GroupMean got groups of {self.group} (frames, height, width), expected at least 1 each."
+            )
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
         """One token a group.
@@ -84,7 +87,9 @@ class AdaptivePool(MLP):
         super().__init__(config)
         self.most = (config.max_frames, config.max_height, config.max_width)
         if min(self.most) < 1:
-            raise ValueError(f"AdaptivePool got at most {self.most} (frames, height, width), expected at least 1 each.")
+            raise ConnectorError(
+                f"AdaptivePool got at most {self.most} (frames, height, width), expected at least 1 each."
+            )
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
         """Frames times places that are left.

@@ -19,6 +19,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from connectors.base import ClipFeatures, Connector
+from connectors.errors import ConnectorError
 
 TEMPORAL_UNIT_SECONDS: Final = 0.1
 
@@ -112,12 +113,12 @@ class Resampler3D(Connector):
         super().__init__(config)
         d, num_heads = config.d_llm, config.num_heads or max(1, config.d_llm // 128)
         if d % 4 or d % num_heads:
-            raise ValueError(
+            raise ConnectorError(
                 f"{type(self).__name__} got d_llm={d} and num_heads={num_heads}, expected d_llm to be a multiple of 4 "
                 "and of num_heads. Set num_heads to a divisor of d_llm."
             )
         if config.num_queries < 1 or config.frames_per_pack < 0:
-            raise ValueError(
+            raise ConnectorError(
                 f"{type(self).__name__} got num_queries={config.num_queries} and "
                 f"frames_per_pack={config.frames_per_pack}, expected at least 1 and at least 0."
             )

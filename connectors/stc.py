@@ -15,6 +15,7 @@ from einops import rearrange, reduce
 from torch import Tensor, nn
 
 from connectors.base import Connector
+from connectors.errors import ConnectorError
 
 Variant = Literal["stc_connector", "stc_connector_v35", "stp_connector", "spatial_conv", "spatial_pool"]
 
@@ -151,7 +152,9 @@ class STC(Connector):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         if config.variant not in DOWNSAMPLING:
-            raise ValueError(f"Unknown STC variant {config.variant!r}. Expected one of {', '.join(get_args(Variant))}.")
+            raise ConnectorError(
+                f"Unknown STC variant {config.variant!r}. Expected one of {', '.join(get_args(Variant))}."
+            )
         kernel, padding, learned = DOWNSAMPLING[config.variant]
         d_in = config.d_llm if config.depth else config.d_vision
         d_out = config.d_llm if learned else d_in

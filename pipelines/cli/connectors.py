@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tyro.conf import Positional
@@ -30,16 +31,36 @@ class Job:
 
 
 def main(job: Job) -> None:
-    """Print a table, and the settings below it."""
-    from connectors import ContractError, check_connector, connector_names, describe, load_connector
+    """Print a table with the settings below it, or the outcome of the checks.
 
-    if job.check:
-        for name in job.names or connector_names():
-            try:
-                print(f"{name}\n{check_connector(load_connector(name))}")
-            except ContractError as error:
-                raise UserError(f"{name}\n{error}") from error
-        return
+    Raises:
+        UserError: there is no such connector, it cannot be built, or a check failed.
+    """
+    from connectors import CONNECTORS, ConnectorError
+
+    names = job.names or CONNECTORS.names()
+    try:
+        if job.check:
+            _check(names)
+        else:
+            _list(names, job)
+    except ConnectorError as error:
+        raise UserError(str(error)) from error
+
+
+def _check(names: Sequence[str]) -> None:
+    from connectors import CONNECTORS, ContractError, check_connector
+
+    for name in names:
+        try:
+            print(f"{name}\n{check_connector(CONNECTORS.load(name))}")
+        except ContractError as error:
+            raise UserError(f"{name}\n{error}") from error
+
+
+def _list(names: Sequence[str], job: Job) -> None:
+    from connectors import describe
+
     found = [
         describe(
             name,
@@ -49,7 +70,7 @@ def main(job: Job) -> None:
             height=job.height,
             width=job.width,
         )
-        for name in job.names or connector_names()
+        for name in names
     ]
     print(f"{job.num_frames} frames of {job.height} x {job.width} patches, "
           f"features of {job.d_vision}, LLM of {job.d_llm}:\n")  # fmt: skip

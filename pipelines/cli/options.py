@@ -48,9 +48,9 @@ class ModelOptions:
         values = dict(vars(self))
         values["name"], pairs = values.pop("model"), values.pop("connector_config")
         if pairs:
-            from connectors import read_settings
+            from pipelines.cli.config_values import read_connector_config
 
-            values["connector_config"] = read_settings(self.connector, pairs)
+            values["connector_config"] = read_connector_config(self.connector, pairs)
         return ModelSpec(**values)
 
 

@@ -11,18 +11,12 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from connectors.registry import Table
 from pipelines.stages.base import Finished, Item, StageCall, StageSpec
 from videollm.errors import UserError
-
-EXECUTORS: Final = {
-    "local": "pipelines.executors.local:Local",
-    "ray_actors": "pipelines.executors.ray_actors:RayActors",
-}
-"""Name -> class, imported when used: only some machines have Ray, and importing it takes a second."""
 
 LOGGER: Final = logging.getLogger("pipelines.executors")
 
@@ -101,22 +95,17 @@ class Executor(ABC):
         LOGGER.info("%s: %d items in %.3f s", call.stage, call.num_items, call.seconds, extra={"call": asdict(call)})
 
 
-def load_executor(name: str) -> type[Executor]:
-    """Import the class of an executor.
-
-    Args:
-        name: a name in EXECUTORS, or `pkg.mod:Class`.
-    Raises:
-        UserError: there is none.
-    """
-    module, colon, attribute = EXECUTORS.get(name, name).partition(":")
-    try:
-        loaded: Any = getattr(import_module(module), attribute) if colon else None
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"Executor {name!r} cannot be imported: {error}.") from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Executor)):
-        raise UserError(f"Unknown executor {name!r}. Expected one of {', '.join(EXECUTORS)}, or pkg.mod:Class.")
-    return loaded
+EXECUTORS: Final[Table[Executor]] = Table(
+    noun="executor",
+    group="videollm.executors",
+    base="pipelines.executors.base:Executor",
+    builtin={
+        "local": "pipelines.executors.local:Local",
+        "ray_actors": "pipelines.executors.ray_actors:RayActors",
+    },
+    error=UserError,
+)
+"""Executors by name, imported when used: importing Ray takes a second."""
 
 
 def num_cpus_here() -> int:

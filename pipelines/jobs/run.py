@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from pipelines.cli.options import Batch, Job
-from pipelines.executors.base import Executor, load_executor
+from pipelines.executors.base import EXECUTORS, Executor
 from pipelines.executors.sizing import PoolSizes, size_pools
 from pipelines.requests.discover import absolute
 from pipelines.requests.manifest import group, read
@@ -120,7 +120,7 @@ def _work(
         return
     address, module = job.workers.address, (job.model.connector or "").partition(":")
     config = Executor.Config(address=address, module=module[0] if module[1] else None)
-    with load_executor("ray_actors")(config) as executor:
+    with EXECUTORS.load("ray_actors")(config) as executor:
         there = executor.resources()
         size = size_pools(job.workers.wanted(), device=job.model.device, num_cpus=there.num_cpus,
                           num_gpus=there.num_gpus, on_cluster=address is not None)  # fmt: skip

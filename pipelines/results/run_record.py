@@ -97,9 +97,9 @@ def model_identity(spec: ModelSpec) -> dict[str, Any]:
     if spec.connector_weights is not None:
         found["connector_weights"] = _hashes(Path(spec.connector_weights))
     if spec.connector is not None:
-        from connectors import load_connector
+        from connectors import CONNECTORS
 
-        source = inspect.getsourcefile(load_connector(spec.connector))
+        source = inspect.getsourcefile(CONNECTORS.load(spec.connector))
         found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
 

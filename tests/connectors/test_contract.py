@@ -5,7 +5,7 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from connectors import CONNECTORS, Connector, ContractError, check_connector, load_connector
+from connectors import CONNECTORS, Connector, ContractError, check_connector
 from connectors.stc import STC
 
 EXAMPLE = "examples.changed_patches:ChangedPatches"
@@ -13,14 +13,14 @@ EXAMPLE = "examples.changed_patches:ChangedPatches"
 
 @pytest.mark.parametrize("name", [*CONNECTORS, EXAMPLE])
 def test_every_connector_keeps_the_contract(name):
-    report = check_connector(load_connector(name))
+    report = check_connector(CONNECTORS.load(name))
     assert not report.failed
     assert f"{len(report.problems)} of {len(report.problems)} checks passed" in str(report)
 
 
 @pytest.mark.parametrize("frames_per_pack", [0, 1, 3])
 def test_resampler_keeps_the_contract_for_packs_of(frames_per_pack):
-    cls = load_connector("resampler3d")
+    cls = CONNECTORS.load("resampler3d")
     check_connector(cls, cls.Config(d_vision=16, d_llm=32, num_heads=4, num_queries=5, frames_per_pack=frames_per_pack))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from connectors import CONNECTORS, connector_names
+from connectors import CONNECTORS
 from videollm.checkpoints.assemble import Options, assemble, read_json, tied_names
 from videollm.checkpoints.weights import Source, weight_files
 from videollm.models.composed import ModelConfig, VideoLLM
@@ -40,7 +40,7 @@ def load(folder: Path, options: Options) -> VideoLLM:
         ValueError: a file is missing or damaged, or weights and configuration do not fit.
     """
     config = _config(folder)
-    if options.connector is None and (saved := config.connector["name"]) not in connector_names():
+    if options.connector is None and (saved := config.connector["name"]) not in CONNECTORS.names():
         raise ValueError(
             f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
             f"Give --connector {saved} to import it (this runs its code)."

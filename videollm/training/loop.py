@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from connectors import read_settings
 from videollm.checkpoints import load
 from videollm.errors import VideoError
 from videollm.models.composed import VideoLLM
@@ -188,13 +188,15 @@ class _Window:
 
 
 def _model(job: Job) -> VideoLLM:
+    read_connector_config = import_module("pipelines.cli.config_values").read_connector_config  # until it has a command
+
     if job.model == SCRATCH:
         name = job.connector or "stc"
-        return architecture.build(name, job.seed, **read_settings(name, job.connector_config))
+        return architecture.build(name, job.seed, **read_connector_config(name, job.connector_config))
     return load(
         job.model,
         connector=job.connector,
-        connector_config=read_settings(job.connector, job.connector_config),
+        connector_config=read_connector_config(job.connector, job.connector_config),
         device=job.device,
         dtype="float32",
     )

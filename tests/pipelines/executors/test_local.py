@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.executors.base import Executor, load_executor
+from pipelines.executors.base import EXECUTORS, Executor
 from pipelines.executors.local import Local
 from pipelines.requests.types import ClipTask, job_request
 from pipelines.stages.base import Advance, Finished, Item, Stage, StageResult, StageSpec
@@ -128,10 +128,10 @@ def test_describing_sets_up_once() -> None:
 
 
 def test_executors_have_names() -> None:
-    assert load_executor("local") is Local
-    assert load_executor("pipelines.executors.local:Local") is Local
+    assert EXECUTORS.load("local") is Local
+    assert EXECUTORS.load("pipelines.executors.local:Local") is Local
     for wrong in ("locall", "pipelines.executors.local:TICK_SECONDS", "no.such:Thing"):
         with pytest.raises(UserError, match=wrong):
-            load_executor(wrong)
+            EXECUTORS.load(wrong)
     with pytest.raises(UserError, match="--address"):
         Local(Executor.Config(address="auto"))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -271,14 +274,43 @@ def wait_for_rows(output: Path, number: int, running: subprocess.Popen[str]) -> 
         time.sleep(0.01)
 
 
+class Gate(http.server.SimpleHTTPRequestHandler):
+    """Serves files, but answers nothing until the gate is opened."""
+
+    opened = threading.Event()
+
+    def do_GET(self) -> None:
+        self.opened.wait()
+        super().do_GET()
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gated(clips: Path) -> Iterator[str]:
+    """URL of a video that arrives once `Gate.opened` is set: until then no job that asks for it can finish."""
+    Gate.opened.clear()
+    handler = functools.partial(Gate, directory=str(clips))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        httpd.daemon_threads = True
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/clip0.mp4"
+        Gate.opened.set()
+        httpd.shutdown()
+
+
 def test_killed_workers_and_killed_drivers_lose_nothing(
-    tmp_path: Path, clips: Path, model: str, environment: dict[str, str]
+    tmp_path: Path, clips: Path, model: str, environment: dict[str, str], gated: str
 ) -> None:
     rows = [{"id": f"{i}.{q}", "video": str(clips / f"clip{i % 8}.mp4"), "end": 1 + i / 1000, "question": f"{q}?"}
             for i in range(60) for q in range(2)]  # fmt: skip
+    rows.insert(20, {"id": "gated", "video": gated, "question": "What?"})
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     command = ("answer", tmp_path / "m.jsonl", "-o", tmp_path / "out", "--model", model, "--max-new-tokens", 16,
-               "--clips-per-batch", 2)  # fmt: skip
+               "--clips-per-batch", 2, "--num-decoders", 2, "--decode-timeout", 600)  # fmt: skip
     for number in (10, 40):  # the driver, twice
         driver = start(environment, *command)
         wait_for_rows(tmp_path / "out", number, driver)
@@ -293,9 +325,10 @@ def test_killed_workers_and_killed_drivers_lose_nothing(
     wait_for_rows(tmp_path / "out", 90, driver)
     driver.send_signal(signal.SIGINT)
     printed = driver.communicate(timeout=100)[0]
-    assert driver.returncode == 130
+    assert driver.returncode == 130, printed
     assert "run the same command to go on" in printed
     assert "Traceback" not in printed
+    Gate.opened.set()
     driver = start(environment, *command)
     printed = driver.communicate(timeout=100)[0]
     assert driver.returncode == 0, printed

@@ -1,0 +1,111 @@
+"""Values of `--connector-config k=v ...`, read by tyro as the types of the connector's Config say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from videollm.errors import UserError
+
+if TYPE_CHECKING:
+    from connectors import Connector
+
+BOOLEANS: Final = {"true": True, "1": True, "yes": True, "on": True,
+                   "false": False, "0": False, "no": False, "off": False}  # fmt: skip
+_WORDS: Final = ConstructorRegistry()
+"""Reads booleans and None in any spelling; everything else is read as tyro reads it."""
+
+
+def read_connector_config(name: str | None, pairs: Sequence[str]) -> dict[str, object]:
+    """Read the settings of a connector.
+
+    Args:
+        name: as for `CONNECTORS.load`.
+        pairs: `k=v`, each.
+    Raises:
+        UserError: no connector is named, there is no such one, it lacks a field, or a value does not read as its type.
+    """
+    if not pairs:
+        return {}
+    split = [pair.partition("=") for pair in pairs]
+    if name is None or not all(equals for _, equals, _ in split):
+        raise UserError(f"Got --connector-config {' '.join(pairs)}; expected k=v, and --connector.")
+    from connectors import CONNECTORS, ConnectorError
+
+    try:
+        return parse_fields(CONNECTORS.load(name), {key: value for key, _, value in split})
+    except ConnectorError as error:
+        raise UserError(str(error)) from error
+
+
+def parse_fields(cls: type[Connector], strings: Mapping[str, str]) -> dict[str, object]:
+    """Turn strings into values of the field types of a connector's Config.
+
+    Raises:
+        ConnectorError: the Config lacks a field.
+        UserError: a string does not read as its type.
+    """
+    from connectors.catalog import check_field_names, describe_fields, type_name
+
+    check_field_names(cls, strings)
+    hints = get_type_hints(cls.Config)
+    values: dict[str, object] = {}
+    for field, text in strings.items():
+        try:
+            values[field] = parse_value(hints[field], text)
+        except ValueError as error:
+            expected = type_name(hints[field])
+            raise UserError(
+                f"{cls.__name__} got {field}={text!r}, expected {expected}. {describe_fields(cls)}"
+            ) from error
+    return values
+
+
+def parse_value(hint: Any, text: str) -> object:
+    """Turn a string into a value of a type; the parts of a tuple are separated by commas.
+
+    Raises:
+        ValueError: the string does not read as that type.
+    """
+    if hint is str:
+        return text
+    arguments = [text]
+    if any(get_origin(kind) is tuple for kind in (hint, *get_args(hint))):
+        arguments = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
+    output = StringIO()
+    try:
+        with redirect_stderr(output), redirect_stdout(output):
+            value: object = tyro.cli(hint, args=arguments, registry=_WORDS, config=(tyro.conf.PositionalRequiredArgs,))
+    except SystemExit as error:  # tyro prints what is wrong for a command line of its own
+        raise ValueError(text) from error
+    return value
+
+
+def _words(type: Any, metavar: str, words: Mapping[str, object]) -> None:
+    def rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if info.type is not type:
+            return None
+
+        def read(arguments: list[str]) -> object:
+            if arguments[0].lower() not in words:
+                raise ValueError(arguments[0])
+            return words[arguments[0].lower()]
+
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=metavar,
+            instance_from_str=read,
+            is_instance=lambda value: value in words.values(),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    _WORDS.primitive_rule(rule)
+
+
+_words(bool, "true|false", BOOLEANS)
+_words(type(None), "none", {"none": None})
