@@ -1,44 +1,99 @@
-"""What the stages must know of a model: read from its folder where that can be done without loading it."""
+"""Facts about a model: read from its folder where that can be done without loading it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.options import FrameOptions, ModelOptions
-from pipelines.results.schema import Identity
-from videollm.features.store import tower_key
-from videollm.video.preprocessing.square import Preprocessing, Transform
-from videollm.video.sampling.sample import Sampling
-
 if TYPE_CHECKING:
     from videollm.models.composed import VideoLLM
+    from videollm.video.preprocessing.square import Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """Facts about a model."""
+class ModelSpec:
+    """A model to be loaded by whoever needs it."""
 
-    identity: Identity
+    name: str
+    """An embedded model, a folder, or a hub id."""
+    connector: str | None = None
+    """Takes the place of the model's own: a name in CONNECTORS, or `pkg.mod:Class`."""
+    connector_config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of that connector's Config."""
+    connector_weights: str | None = None
+    thinking: bool = False
+    engine: str = "builtin"
+    """A name in ENGINES."""
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def load(self, *, folder: Path | None = None, num_threads: int | None = None) -> VideoLLM:
+        """Load the model.
+
+        Args:
+            folder: where a model folder lies on this machine, if not where its name says.
+            num_threads: threads of torch on the CPU; None leaves its own choice.
+        Raises:
+            UserError: there is no such model, or it does not load.
+        """
+        import torch
+
+        from videollm.checkpoints import load
+        from videollm.errors import UserError
+
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        try:
+            model = load(
+                self.name if folder is None else folder,
+                connector=self.connector,
+                connector_config=dict(self.connector_config),
+                connector_weights=self.connector_weights,
+                thinking=self.thinking,
+                engine=self.engine,
+                device=self.device,
+                dtype=self.dtype,
+            )
+        except (ValueError, OSError) as error:
+            raise UserError(str(error)) from error
+        model.name = self.name
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What stages, rows and run.json need to know of a model."""
+
+    name: str
+    connector: str
     sampling: dict[str, Any]
-    """Fields of videollm.video.sampling.sample.Sampling."""
+    """The model's own choice of frames: fields of videollm.video.sampling.sample.Sampling."""
     frame_size: dict[str, Any] | None
     """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
     notice: str | None
+    """One line that users should see before they trust the answers."""
     loaded: dict[str, Any] | None = None
-    """Facts for the record that only a loaded model knows: revision, device, dtype, attention, generation settings."""
-    tower: str | None = None
-    """Its `videollm.features.store.tower_key`, where one is wanted."""
+    """What only a loaded model knows: revision, device, dtype, attention, generation settings."""
+    tower_key: str | None = None
+    """`videollm.features.store.tower_key`, where one is wanted."""
 
 
-def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) -> Card:
-    """The card of a loaded model, with the user's choice of frames."""
-    return Card(
-        identity=identity(model),
-        sampling=_sampling(model.sampling, options),
+def describe_model(model: VideoLLM, *, with_tower_key: bool = False) -> ModelInfo:
+    """Describe a loaded model.
+
+    Args:
+        with_tower_key: hash the tower's weights too (a second per GB).
+    """
+    from videollm.features.store import tower_key
+
+    return ModelInfo(
+        name=model.name,
+        connector=model.connector_name,
+        sampling=asdict(model.sampling),
         frame_size=_frame_size(model.transform),
         notice=model.notice,
         loaded={
@@ -48,20 +103,24 @@ def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) ->
             "attention": model.llm.config._attn_implementation,
             "generation": asdict(model.generation),
         },
-        tower=tower_key(model) if with_tower else None,
+        tower_key=tower_key(model) if with_tower_key else None,
     )
 
 
-def peek(model: ModelOptions, options: FrameOptions) -> Card | None:
-    """The card of a model that lies in a folder of our own format; None where it must be loaded to know."""
-    folder = None if model.connector_weights or model.connector else model_folder(model.model)
+def read_model_info(spec: ModelSpec) -> ModelInfo | None:
+    """Describe a model that lies in a folder of our own format; None where it must be loaded to know."""
+    from videollm.video.preprocessing.square import Transform
+    from videollm.video.sampling.sample import Sampling
+
+    folder = None if spec.connector_weights or spec.connector else model_folder(spec.name)
     try:
         config = json.loads((folder / "config.json").read_text()) if folder else {}
         if not isinstance(config, dict) or config.get("model_type") != "videollm":
             return None
-        return Card(
-            identity=Identity(model=model.model, connector=config["connector"]["name"]),
-            sampling=_sampling(Sampling(**config["sampling"]), options),
+        return ModelInfo(
+            name=spec.name,
+            connector=config["connector"]["name"],
+            sampling=asdict(Sampling(**config["sampling"])),
             frame_size=_frame_size(Transform(**config["transform"])),
             notice=config.get("notice"),
         )
@@ -73,23 +132,6 @@ def model_folder(name: str) -> Path | None:
     """Where a model lies on this machine, if it does."""
     embedded = Path(str(files("videollm") / "assets")) / name
     return next((f for f in (embedded, Path(name)) if (f / "config.json").is_file()), None)
-
-
-def identity(model: VideoLLM) -> Identity:
-    """Who answers."""
-    return Identity(model=model.name, connector=model.connector_name)
-
-
-def _sampling(own: Sampling, options: FrameOptions) -> dict[str, Any]:
-    chosen = replace(
-        own,
-        num_frames=own.num_frames if options.num_frames is None else options.num_frames,
-        policy=options.sampling or own.policy,
-        choose_fps=own.choose_fps if options.choose_fps is None else options.choose_fps,
-        force_packing=own.force_packing if options.packing is None else options.packing,
-        max_packing=max(own.max_packing, options.packing or 1),
-    )
-    return asdict(chosen)
 
 
 def _frame_size(transform: Preprocessing) -> dict[str, Any] | None:

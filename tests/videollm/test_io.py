@@ -69,7 +69,7 @@ def test_every_scheme_is_listed_read_and_decoded(scheme: str, store: Store, clip
     assert list_files(root) == [*below[:2], f"{root}/notes.txt", below[2]]
     assert list_files(f"{root}/*.mp4") == [below[1]]
     found = read([root], default_question="What?")
-    assert [entry.request.clip.video for entry in found] == below  # type: ignore[union-attr]
+    assert [entry.clip.video for entry in found] == below  # type: ignore[union-attr]
     batch = decode(below[0], Sampling(num_frames=3))
     assert numbers(batch.frames) == list(batch.indices)
     digest = content_digest(below[1])
@@ -85,9 +85,9 @@ def test_manifests_name_videos_of_every_scheme(scheme: str, store: Store, clip: 
     store.pipe("/bucket/there.jsonl", rows.encode())
     for manifest, beside in ((tmp_path / "here.jsonl", tmp_path), (f"{scheme}://bucket/there.jsonl", None)):
         first, second = read([str(manifest)], default_question=None)
-        assert first.request.clip.video == f"{scheme}://bucket/clip.mp4"  # type: ignore[union-attr]
+        assert first.clip.video == f"{scheme}://bucket/clip.mp4"  # type: ignore[union-attr]
         folder = beside or f"{scheme}://bucket"
-        assert second.request.clip.video == f"{folder}/clip.mp4"  # type: ignore[union-attr]
+        assert second.clip.video == f"{folder}/clip.mp4"  # type: ignore[union-attr]
 
 
 def test_what_is_missing_in_a_store_is_not_found(store: Store) -> None:
@@ -150,7 +150,7 @@ def test_file_urls_are_paths(clip: bytes, tmp_path: Path) -> None:
     assert content_digest(url) == content_digest(str(tmp_path / "a.mp4"))
     (tmp_path / "m.jsonl").write_text(f'{{"video": "{url}", "question": "q"}}')
     entries = [*read([str(tmp_path / "m.jsonl")], default_question=None), *read([url], default_question="q")]
-    assert [e.request.clip for e in entries] == [Clip(video=str(tmp_path / "a.mp4"))] * 2  # type: ignore[union-attr]
+    assert [e.clip for e in entries] == [Clip(video=str(tmp_path / "a.mp4"))] * 2  # type: ignore[union-attr]
 
 
 def test_a_fetched_file_is_gone_after_its_use(store: Store, clip: bytes) -> None:

@@ -273,10 +273,12 @@ class VideoLLM(nn.Module):
                     prompt=text,
                     finish_reason=done.finish_reason,
                     num_visual_tokens=len(v.tokens),
+                    num_prompt_tokens=len(ids),
+                    num_generated_tokens=len(done.ids),
                     frame_indices=v.frame_indices,
                     frame_seconds=v.frame_seconds,
                 )
-                for done, (_, text) in zip(of_clip, of_prompts, strict=True)
+                for done, (ids, text) in zip(of_clip, of_prompts, strict=True)
             ]
             for (v, _), of_clip, of_prompts in zip(items, completions, prompts, strict=True)
         ]
