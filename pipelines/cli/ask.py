@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tyro.conf import Positional
 
@@ -30,18 +30,22 @@ class Job:
 
 def main(job: Job) -> None:
     """Print the answer."""
+    from pipelines.jobs.resolve import resolve
     from videollm.video.sampling.sample import Sampling
 
-    model = job.model.spec().load()
+    frames = job.frames.choice()
+    found = resolve(job.model.spec(), frames)
+    model = found.spec.load()
+    sampling = frames.override(model.describe().sampling) if found.sampling is None else found.sampling
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
         Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling(**job.frames.override(asdict(model.sampling))),
-        decoder=job.frames.decoder,
-        allow_partial=job.frames.allow_partial,
+        sampling=Sampling(**sampling),
+        decoder=frames.decoder,
+        allow_partial=frames.allow_partial,
     )
-    generation = job.generation.over(model.generation)
+    generation = replace(model.generation, **job.generation.given())
     if sys.stdout.isatty():
         model.answer(batch, job.question, generation=generation, on_text=_show)
         print()

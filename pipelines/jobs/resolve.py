@@ -1,0 +1,121 @@
+"""The first step of a job: everything it names is found and checked, before anything is written or started.
+
+Neither Ray nor, where the model's folder says enough, torch is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.executors.base import EXECUTORS, num_gpus_here
+from pipelines.jobs.job import BatchJob, FrameChoice
+from pipelines.requests.discover import absolute, is_remote
+from pipelines.stages.model_info import ModelInfo, ModelSpec, model_folder, resolve_model
+from videollm.errors import UserError
+from videollm.features.store import FeatureCache
+from videollm.video.content import quick_hash
+from videollm.video.sampling.sample import Sampling
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
+    """A model that is there and looks as if it loads, and the frames that it will see."""
+
+    spec: ModelSpec
+    """What to load; a folder is named by its whole path, for workers that stand elsewhere."""
+    info: ModelInfo | None
+    """None where the model must be loaded to know."""
+    sampling: Mapping[str, Any] | None
+    """Fields of Sampling, the user's choice in the place of the model's own; None where `info` is."""
+    identity: Mapping[str, Any]
+    """Which weights and which connector's code answer: what rows depend on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedJob:
+    """A job all parts of which are there."""
+
+    job: BatchJob
+    model: ResolvedModel
+    cache: FeatureCache | None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that the rows depend on."""
+        return {**self.job.config, "model": self.model.identity}
+
+
+def resolve_job(job: BatchJob) -> ResolvedJob:
+    """Find and check all that a job names.
+
+    Raises:
+        UserError: something is not there, or is not what it should be.
+    """
+    if re.match(r"\w+:/", str(job.output)):
+        raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
+    if job.workers.executor != "auto":
+        EXECUTORS.load(job.workers.executor)
+    on_cluster = job.workers.address is not None
+    return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
+
+
+def resolve(spec: ModelSpec, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:
+    """Find and check a model, and what is chosen of its frames.
+
+    Args:
+        on_cluster: whether it runs on other machines, whose devices are not known here.
+    Raises:
+        UserError: something is not there, or is not what it should be.
+    """
+    if not DEVICE.fullmatch(spec.device):
+        raise UserError(f"--device is {spec.device!r}, expected auto, cpu, cuda or cuda:N.")
+    if spec.device.startswith("cuda") and not on_cluster and not num_gpus_here():
+        raise UserError(f"--device is {spec.device!r}, and this machine has no GPU that torch can use. Use cpu or auto.")
+    if (folder := Path(spec.name).expanduser()).is_dir():
+        spec = replace(spec, name=str(folder.absolute()))
+    info = resolve_model(spec)
+    sampling = None
+    if info is not None:
+        sampling = frames.override(info.sampling)
+        Sampling(**sampling)  # says what is wrong with it
+    return ResolvedModel(spec=spec, info=info, sampling=sampling, identity=identify(spec))
+
+
+def identify(spec: ModelSpec) -> dict[str, Any]:
+    """Say which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    folder = model_folder(spec.name)
+    found: dict[str, Any] = {"name": spec.name} | ({"files": _hashes(folder)} if folder else {})
+    if spec.connector_weights is not None:
+        found["connector_weights"] = _hashes(Path(spec.connector_weights))
+    if spec.connector is not None:
+        from connectors import CONNECTORS
+
+        source = inspect.getsourcefile(CONNECTORS.load(spec.connector))
+        found["connector_code"] = None if source is None else quick_hash(Path(source))
+    return found
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
+
+
+def _open_cache(job: BatchJob) -> FeatureCache | None:
+    """The feature cache; its folder is not made yet."""
+    folder, gb = job.feature_cache, job.feature_cache_gb
+    if folder is None:
+        return None
+    if is_remote(folder):
+        raise UserError(f"--feature-cache is {folder}, expected a local folder.")
+    if not 0 < gb < math.inf:
+        raise UserError(f"--feature-cache-gb is {gb}, expected a number above 0.")
+    return FeatureCache(Path(absolute(folder)), int(gb * 1e9))
