@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from tyro.conf import Positional
 
@@ -36,7 +36,7 @@ def main(job: Job) -> None:
     frames = job.frames.choice()
     found = resolve(job.model.spec(), frames)
     model = found.spec.load()
-    sampling = frames.override(model.describe().sampling) if found.sampling is None else found.sampling
+    sampling = frames.override(asdict(model.sampling)) if found.sampling is None else found.sampling
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(

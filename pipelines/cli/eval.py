@@ -84,9 +84,7 @@ def main(job: Job) -> None:
         "prompt": job.prompt,
         "annotations": {name.removeprefix(f"{folder}/"): digest for name, digest in file_hashes(files).items()},
     }
-    run_batch(
-        job, asked, described=described, files=files, on_claimed=lambda: save(samples, job.output)
-    )
+    run_batch(job, asked, described=described, files=files, on_claimed=lambda: save(samples, job.output))
     if not job.dry_run:
         show(score_run(job.output, job.judge))
 

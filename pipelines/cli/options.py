@@ -1,9 +1,9 @@
-"""What commands are told: frozen, one class per concern, the docstrings are `--help`; and what that is to the library."""
+"""Options of commands: frozen, one class per concern, the docstrings are `--help`; and what they are to the library."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,6 @@ from pipelines.jobs.job import BatchJob, FrameChoice, Workers
 from pipelines.requests.discover import absolute, find, is_remote
 from pipelines.requests.types import BadRequest, JobRequest
 from pipelines.stages.model_info import ModelSpec
-from videollm.types import Generation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +97,6 @@ class GenerationOptions:
     def given(self) -> dict[str, Any]:
         """Fields of Generation that take the place of the model's own."""
         return {name: value for name, value in vars(self).items() if value not in (None, ())}
-
-    def over(self, own: Generation) -> Generation:
-        """The model's own settings with those that were given in their place."""
-        return replace(own, **self.given())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Executor(ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.busy_seconds: Counter[str] = Counter()
+        self.busy_seconds: dict[str, float] = defaultdict(float)
         """Stage -> seconds that its workers ran, all together."""
         self._counting = threading.Lock()
 

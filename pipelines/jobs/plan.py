@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from pipelines.executors.base import Executor, Resources
+from pipelines.executors.base import Executor, Resources, num_gpus_here
 from pipelines.executors.sizing import PoolSizes, size_pools
 from pipelines.jobs.resolve import ResolvedJob
 from pipelines.requests.manifest import group
@@ -49,9 +49,9 @@ class Plan:
         workers, sizes = self.resolved.job.workers, self.resolved.job.workers.sizes
         if workers.executor != "auto":
             return workers.executor
-        one_process = sizes.num_llms in (None, 1) and not sizes.split_llm and self.resolved.model.spec.engine == "builtin"
-        small = one_process and num_clips <= MAX_LOCAL_CLIPS and not interrupted
-        return "local" if small and workers.address is None else "ray_actors"
+        one_model = sizes.num_llms in (None, 1) and not sizes.split_llm and num_gpus_here() <= 1
+        here = workers.address is None and self.resolved.model.spec.engine == "builtin"
+        return "local" if here and one_model and num_clips <= MAX_LOCAL_CLIPS and not interrupted else "ray_actors"
 
     def executor_config(self) -> Executor.Config:
         """Where stages run, and which code they need."""

@@ -78,7 +78,9 @@ def resolve(spec: ModelSpec, frames: FrameChoice, *, on_cluster: bool = False) -
     if not DEVICE.fullmatch(spec.device):
         raise UserError(f"--device is {spec.device!r}, expected auto, cpu, cuda or cuda:N.")
     if spec.device.startswith("cuda") and not on_cluster and not num_gpus_here():
-        raise UserError(f"--device is {spec.device!r}, and this machine has no GPU that torch can use. Use cpu or auto.")
+        raise UserError(
+            f"--device is {spec.device!r}, and this machine has no GPU that torch can use. Use cpu or auto."
+        )
     if (folder := Path(spec.name).expanduser()).is_dir():
         spec = replace(spec, name=str(folder.absolute()))
     info = resolve_model(spec)

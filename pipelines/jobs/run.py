@@ -1,17 +1,16 @@
 """A batch job from what it names to its last row, in four steps: resolve, plan, claim, execute.
 
-Nothing is written before `claim`, and nothing but this process runs before `execute`: a job that names what is not there
-fails in seconds and leaves no trace.
+Nothing is written before `claim`, and nothing but this process runs before `execute`: a job that names what is not
+there fails in seconds and leaves no trace.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -60,7 +59,9 @@ def run(
         claimed.record.note(files=file_hashes(files))
         if on_claimed is not None:
             on_claimed()
-        progress = Progress(claimed.output, num_left=len(claimed.left.requests), has_cache=plan.resolved.cache is not None)
+        progress = Progress(
+            claimed.output, num_left=len(claimed.left.requests), has_cache=plan.resolved.cache is not None
+        )
         if claimed.left.requests:
             execute(claimed, progress)
         claimed.output.flush()

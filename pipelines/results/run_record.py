@@ -109,7 +109,7 @@ def file_hashes(files: Sequence[Path]) -> dict[str, str]:
     return {str(path): _hash(path.read_bytes()) for path in files}
 
 
-def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+def _refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
     changed = [
         f"  {name}: was {json.dumps(old.get(name))}, now {json.dumps(new.get(name))}"
         for name in sorted({*old, *new})

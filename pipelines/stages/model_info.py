@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,33 @@ def describe_model(model: VideoLLM, *, with_tower_key: bool = False) -> ModelInf
         },
         tower_key=tower_key(model) if with_tower_key else None,
     )
+
+
+def resolve_model(spec: ModelSpec) -> ModelInfo | None:
+    """Find a model and check what can be checked without loading it; None where it must be loaded to know it.
+
+    Raises:
+        UserError: it is not there, or does not look as if it loads.
+    """
+    from connectors import CONNECTORS, ConnectorError
+    from connectors.catalog import check_field_names
+    from videollm.errors import UserError
+
+    if spec.engine not in ("builtin", "vllm"):
+        raise UserError(f"engine is {spec.engine!r}; expected builtin or vllm.")
+    if spec.engine == "vllm" and find_spec("vllm") is None:
+        raise UserError("Engine vllm needs the package vllm, which is not installed. Use --engine builtin.")
+    folder, is_hub_id = model_folder(spec.name), spec.name.count("/") == 1 and spec.name[0] not in "/.~"
+    if folder is None and (Path(spec.name).exists() or not is_hub_id):
+        raise UserError(f"No model {spec.name!r}; expected an embedded model, a model folder, or a hub id (org/name).")
+    if spec.connector is not None:
+        try:
+            check_field_names(CONNECTORS.load(spec.connector), spec.connector_config)
+        except ConnectorError as error:
+            raise UserError(str(error)) from error
+    if spec.connector_weights is not None and not Path(spec.connector_weights).exists():
+        raise UserError(f"Connector weights {spec.connector_weights} are missing. Give a file or a model folder.")
+    return read_model_info(spec)
 
 
 def read_model_info(spec: ModelSpec) -> ModelInfo | None:

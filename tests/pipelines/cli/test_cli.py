@@ -96,7 +96,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, clips: Path, model: str, capsys:
 
 
 def test_a_models_folder_says_what_loading_it_says(model: str) -> None:
-    frames, spec = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model).spec()
+    frames, spec = FrameOptions(num_frames=4, sampling="linspace").choice(), ModelOptions(model=model).spec()
     loaded, seen = describe_model(spec.load()), read_model_info(spec)
     assert seen is not None
     assert frames.override(seen.sampling) == frames.override(loaded.sampling)
@@ -118,8 +118,8 @@ def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
 
 def test_sizes_leave_room_for_each_other() -> None:
     def of(num_cpus: int, num_gpus: float = 0, **options: object) -> tuple[int, int, int, float, int | None]:
-        workers = WorkerOptions(**options)  # type: ignore[arg-type]
-        s = size_pools(workers.wanted(), device="auto", num_cpus=num_cpus, num_gpus=num_gpus,
+        workers = WorkerOptions(**options).workers()  # type: ignore[arg-type]
+        s = size_pools(workers.sizes, device="auto", num_cpus=num_cpus, num_gpus=num_gpus,
                        on_cluster=workers.address is not None)  # fmt: skip
         return s.num_decoders, s.num_encoders, s.num_llms, s.gpus_per_llm, s.num_threads
 

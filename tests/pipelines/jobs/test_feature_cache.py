@@ -73,7 +73,7 @@ class Stages:
         self.info = info = describe_model(self.last.model, with_tower_key=cache is not None)
         self.first = Decode(
             Decode.Config(
-                sampling=frames.override(info.sampling),
+                sampling=frames.choice().override(info.sampling),
                 frame_size=info.frame_size,
                 decoder=frames.decoder,
                 allow_partial=frames.allow_partial,
