@@ -11,9 +11,10 @@ from tyro.conf import Positional, arg
 
 from pipelines.executors.sizing import Wanted
 from pipelines.jobs.job import BatchJob, FrameChoice, Workers
-from pipelines.requests.discover import absolute, find, is_remote
+from pipelines.requests.discover import absolute, find
 from pipelines.requests.types import BadRequest, JobRequest
 from pipelines.stages.model_info import ModelSpec
+from videollm.io import is_remote
 
 
 @dataclass(frozen=True, kw_only=True)

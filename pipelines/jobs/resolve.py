@@ -15,11 +15,11 @@ from typing import Any
 
 from pipelines.executors.base import EXECUTORS, num_gpus_here
 from pipelines.jobs.job import BatchJob, FrameChoice
-from pipelines.requests.discover import absolute, is_remote
+from pipelines.requests.discover import absolute
 from pipelines.stages.model_info import ModelInfo, ModelSpec, model_folder, resolve_model
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
-from videollm.video.content import quick_hash
+from videollm.io import is_remote, quick_hash
 from videollm.video.sampling.sample import Sampling
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.requests.discover import find, is_remote
 from pipelines.results.journal import write_json
 from videollm.errors import UserError
 
@@ -97,11 +96,6 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict) or not value.get("sessions"):
         raise UserError(f"{path} is no record of a job. Expected the output folder of a job.")
     return value
-
-
-def manifests(inputs: list[str]) -> list[Path]:
-    """Manifests on this machine."""
-    return [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:
