@@ -200,9 +200,7 @@ def test_a_clip_is_decoded_and_encoded_once_and_answered_as_alone(finished: Path
         row = rows[id]
         video = {"good": clips / "clip0.mp4", "http": clips / "clip1.mp4"}.get(id)
         if video is not None:
-            assert (
-                here.answer(video, "What?", generation=replace(here.generation, **SHORT.given())).text == row["answer"]
-            )
+            assert here.answer(video, "What?", generation=generation).text == row["answer"]
 
 
 def test_retry_errors_replaces_their_rows(
