@@ -61,9 +61,11 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
     """
     if re.match(r"\w+:/", str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
-    if job.workers.executor != "auto":
-        EXECUTORS.load(job.workers.executor)
-    on_cluster = job.workers.address is not None
+    executor, on_cluster = job.workers.executor, job.workers.address is not None
+    if executor == "local" and on_cluster:
+        raise UserError(f"--executor local runs in this process, --address {job.workers.address} elsewhere. Leave one.")
+    if executor != "auto" and executor not in EXECUTORS:
+        EXECUTORS.load(executor)  # `pkg.mod:Class`, or says which there are
     return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
 
 
