@@ -22,12 +22,15 @@ from pipelines.results.schema import Facts, Row, answered, failed
 from pipelines.stages.batching import reason, singly, split
 from pipelines.stages.decoding.client import Decoder, Failure
 from pipelines.stages.model_info import Card, card, identity
-from videollm.features.store import FeatureCache, make_key, read_facts, unpack
+from videollm.features.codec import read_metadata, unpack
+from videollm.features.key import make_key
+from videollm.features.store import FeatureCache
 from videollm.types import Answer as ModelAnswer
 from videollm.types import Clip, FrameBatch, Request
 
 if TYPE_CHECKING:
-    from videollm.models.composed import EncodedClip, VideoLLM, Visual
+    from videollm.models.composed import VideoLLM
+    from videollm.models.protocol import EncodedClip, Visual
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ class Decode:
         entry = self.cache.get(key) if self.cache is not None and key is not None else None
         looked_up_seconds = time.perf_counter() - began
         if entry is not None:
-            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_facts(entry).items()}
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_metadata(entry).items()}
             facts = Facts(**known, decode_seconds=looked_up_seconds)
             work = replace(work, facts=facts, num_bytes=len(entry), batch=None, key=None, cached=True)
             return work, np.frombuffer(entry, np.uint8)
@@ -185,7 +188,7 @@ class Answer(Model):
 
     def run(self, works: Sequence[Work], *payloads: Any) -> list[Any]:
         """Visual tokens become rows."""
-        from videollm.models.composed import Visual
+        from videollm.models.protocol import Visual
 
         visuals = [
             Visual(
@@ -296,10 +299,11 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
 
     from pipelines.cli.config_values import read_connector_config
     from videollm.checkpoints import load
+    from videollm.models.composed import VideoLLM
 
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    return load(
+    model = load(
         options.model,
         connector=options.connector,
         connector_config=read_connector_config(options.connector, options.connector_config),
@@ -309,6 +313,8 @@ def load_model(options: ModelOptions, num_threads: int | None = None) -> VideoLL
         device=options.device,
         dtype=options.dtype,
     )
+    assert isinstance(model, VideoLLM)
+    return model
 
 
 def _flat(made: Sequence[tuple[Outcome, Any]]) -> list[Any]:

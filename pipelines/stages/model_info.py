@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.cli.options import FrameOptions, ModelOptions
 from pipelines.results.schema import Identity
-from videollm.features.store import tower_key
 from videollm.video.preprocessing.square import Preprocessing, Transform
 from videollm.video.sampling.sample import Sampling
 
@@ -31,7 +30,7 @@ class Card:
     loaded: dict[str, Any] | None = None
     """Facts for the record that only a loaded model knows: revision, device, dtype, attention, generation settings."""
     tower: str | None = None
-    """Its `videollm.features.store.tower_key`, where one is wanted."""
+    """Its `VideoLLM.tower_key`, where one is wanted."""
 
 
 def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) -> Card:
@@ -48,7 +47,7 @@ def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) ->
             "attention": model.llm.config._attn_implementation,
             "generation": asdict(model.generation),
         },
-        tower=tower_key(model) if with_tower else None,
+        tower=model.tower_key() if with_tower else None,
     )
 
 
