@@ -125,5 +125,8 @@ class Answer:
     """The exact prompt, with `<video>` where the visual tokens stand."""
     finish_reason: str
     num_visual_tokens: int
+    num_prompt_tokens: int = 0
+    """Tokens of the prompt, visual tokens included."""
+    num_generated_tokens: int = 0
     frame_indices: tuple[int, ...] = field(default=())
     frame_seconds: tuple[float, ...] = field(default=())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from tyro.conf import Positional
 
@@ -30,16 +30,14 @@ class Job:
 
 def main(job: Job) -> None:
     """Print the answer."""
-    from pipelines.stages.clip_stages import load_model
-    from pipelines.stages.model_info import card
     from videollm.video.sampling.sample import Sampling
 
-    model = load_model(job.model)
+    model = job.model.spec().load()
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
         Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling(**card(model, job.frames).sampling),
+        sampling=Sampling(**job.frames.override(asdict(model.sampling))),
         decoder=job.frames.decoder,
         allow_partial=job.frames.allow_partial,
     )

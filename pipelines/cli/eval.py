@@ -72,7 +72,7 @@ def main(job: Job) -> None:
         own_prompt=job.prompt == "benchmark",
         cut=job.generation.max_new_tokens is None and not job.model.thinking,
     )
-    if twice := [id for id, times in Counter(e.request.id for e in asked).items() if times > 1]:
+    if twice := [id for id, times in Counter(r.id for r in asked).items() if times > 1]:
         raise UserError(f"The id {twice[0]!r} is also that of a variant of another question. Rename one of them.")
     described = {
         "command": "eval",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from pipelines.executors.sizing import Wanted
 from pipelines.requests.discover import absolute, is_remote
+from pipelines.stages.model_info import ModelSpec
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.types import Generation
@@ -36,6 +39,20 @@ class ModelOptions:
     dtype: str = "auto"
     """`auto`, `config` (what the model's config.json says), `float32`, `bfloat16` or `float16`."""
 
+    def spec(self) -> ModelSpec:
+        """The model that these options name.
+
+        Raises:
+            UserError: a field of the connector's Config does not exist, or does not suit.
+        """
+        values = dict(vars(self))
+        values["name"], pairs = values.pop("model"), values.pop("connector_config")
+        if pairs:
+            from pipelines.cli.config_values import read_connector_config
+
+            values["connector_config"] = read_connector_config(self.connector, pairs)
+        return ModelSpec(**values)
+
 
 @dataclass(frozen=True, kw_only=True)
 class FrameOptions:
@@ -53,6 +70,13 @@ class FrameOptions:
     """What decodes. `auto` never fails where one of the others works."""
     allow_partial: bool = False
     """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
+
+    def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """The model's own sampling (fields of Sampling) with those that were given in their place."""
+        given = {"num_frames": self.num_frames, "policy": self.sampling, "choose_fps": self.choose_fps}
+        if self.packing is not None:
+            given |= {"force_packing": self.packing, "max_packing": max(own["max_packing"], self.packing)}
+        return {**own, **{name: value for name, value in given.items() if value is not None}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +98,13 @@ class GenerationOptions:
     seed: int = 0
     """Seed of sampling; with a request's id it fixes its answer, whatever else is in the batch."""
 
+    def given(self) -> dict[str, Any]:
+        """Fields of Generation that take the place of the model's own."""
+        return {name: value for name, value in vars(self).items() if value not in (None, ())}
+
     def over(self, own: Generation) -> Generation:
         """The model's own settings with those that were given in their place."""
-        return replace(own, **{name: value for name, value in vars(self).items() if value not in (None, ())})
+        return replace(own, **self.given())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +131,10 @@ class WorkerOptions:
     """Questions answered at once by one LLM."""
     decode_timeout: Annotated[float, arg(name="decode-timeout")] = 120.0
     """Seconds after which decoding a clip is given up."""
+
+    def wanted(self) -> Wanted:
+        """Sizes of the pools, as far as they were given."""
+        return Wanted(**{f.name: getattr(self, f.name) for f in fields(Wanted)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +180,7 @@ class Batch:
     rows_per_shard: int = 10_000
     """Rows of one result file."""
     limit: int | None = None
-    """Only the first so many requests."""
+    """Process at most this many requests."""
     retry_errors: bool = False
     """Run the requests again whose rows say something other than ok."""
     dry_run: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.evals.benchmark import Benchmark, Sample
-from pipelines.requests.manifest import Entry, entry
+from pipelines.requests.types import JobRequest, job_request
 from videollm.errors import UserError
 from videollm.prompts.subtitles import read_subtitles
 from videollm.types import Clip, Cue, Request, Subtitles
@@ -58,7 +58,7 @@ def requests(
     circular: bool,
     own_prompt: bool,
     cut: bool,
-) -> list[Entry]:
+) -> list[JobRequest]:
     """Requests of all questions in all variants.
 
     Args:
@@ -81,7 +81,7 @@ def requests(
                 subtitles=spoken,
                 max_new_tokens=benchmark.max_new_tokens if cut else None,
             )
-            made.append(entry(request, sample.clip.video))
+            made.append(job_request(request, sample.clip.video))
     return made
 
 

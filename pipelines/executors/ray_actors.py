@@ -1,8 +1,8 @@
-"""The job on Ray: pools of actors, one a stage, and a loop on the driver that hands clips from pool to pool.
+"""The executor on plain Ray actors: a pool per stage, and a loop on the driver that hands items from pool to pool.
 
-Plain actors, not Ray Data: the driver decides what runs where, so a worker's death is charged to the clips it held,
-a clip that kills workers is found out, and the clips decoded ahead are bounded in number. Everything a worker tells
-is a row or a work to carry on with; payloads (frames, visual tokens) stay in the object store.
+The driver decides what runs where, so a worker's death is charged to the items it held, a clip that kills workers is
+found out, and the clips decoded ahead are bounded in number. Payloads (frames, visual tokens) stay in the object store:
+they travel beside their items, as results of their own.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +22,11 @@ import numpy as np
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from pipelines.cli.options import WorkerOptions
-from pipelines.executors.code_shipping import packages
-from pipelines.results.schema import Facts, Row, failed
-from pipelines.stages.clip_stages import Work
-from pipelines.stages.model_info import Card
-from videollm.errors import UserError
+from pipelines.executors.base import Executor, Resources, num_cpus_here
+from pipelines.executors.code_shipping import code_paths
+from pipelines.executors.ray_worker import StageWorker
+from pipelines.stages.base import Advance, Finished, Item, StageSpec
+from videollm.errors import Status, UserError
 
 MAX_DEATHS: Final = 3
 """Workers (or tasks) a clip may take down before it becomes an error row."""
@@ -42,23 +40,11 @@ STORE_SHARE: Final = 0.4
 """Share of the object store that clips between the stages may take."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pool:
-    """Workers of one stage."""
-
-    stage: type
-    arguments: tuple[Any, ...]
-    size: int
-    clips_per_call: int = 1
-    num_cpus: float = 1
-    num_gpus: float = 0
-    model_folder: Path | None = None
-    """Brought to workers that do not see it."""
-
-
 @dataclass(kw_only=True)
-class _Item:
-    work: Work
+class _Held:
+    """An item on the driver: its payload is a reference."""
+
+    item: Item
     payload: Any = None
     deaths: int = 0
 
@@ -66,264 +52,251 @@ class _Item:
 @dataclass(eq=False, kw_only=True)
 class _Worker:
     actor: Any
-    calls: dict[Any, tuple[list[_Item], list[Any]]] = field(default_factory=dict)
-    """Reference to the outcomes -> items of the call, and references to their new payloads."""
-    alone: bool = False
+    loading: Any = None
+    """Reference to what `setup` returns; None once the worker is up. Only workers that are up get calls."""
+    calls: dict[Any, tuple[list[_Held], list[Any]]] = field(default_factory=dict)
+    """Reference to the results -> items of the call, and references to their new payloads."""
+    isolated: bool = False
     """Runs an item that was there when a worker died; nothing else shares that risk."""
 
 
-class _Team:
-    """The workers of one pool and what waits for them."""
+class WorkerPool:
+    """The workers of one stage and what waits for them."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-        self.queue: deque[_Item] = deque()
-        self.suspects: deque[_Item] = deque()
+    def __init__(self, spec: StageSpec) -> None:
+        self.spec = spec
+        self.queue: deque[_Held] = deque()
+        self.quarantine: deque[_Held] = deque()
+        """Items that were there when a worker died."""
         self.deaths_in_a_row = 0
-        self._files = _put_files(pool.model_folder)
-        self._actor_class: Any = ray.remote(pool.stage).options(
-            num_cpus=pool.num_cpus, num_gpus=pool.num_gpus, max_restarts=0, max_task_retries=0
+        self.description: tuple[Any] | None = None
+        """What the first worker that was set up said of itself."""
+        self._files = _put_files(spec.folder)
+        actor_class = type(spec.name, (StageWorker,), {})  # the name by which processes and dashboards show workers
+        self._actor_class: Any = ray.remote(actor_class).options(
+            num_cpus=spec.num_cpus, num_gpus=spec.num_gpus, max_restarts=0, max_task_retries=0
         )
-        self.workers = [self._hire() for _ in range(pool.size)]
+        self.workers = [self._spawn() for _ in range(spec.num_workers)]
 
     def launch(self) -> None:
         """Give waiting items to workers that are free."""
         for worker in sorted(self.workers, key=lambda w: len(w.calls)):
-            while (items := self._take(worker)) is not None:
-                run = worker.actor.run.options(num_returns=1 + len(items))
-                outcomes, *payloads = run.remote([i.work for i in items], *[i.payload for i in items])
-                worker.calls[outcomes] = (items, payloads)
+            while (held := self._take(worker)) is not None:
+                run = worker.actor.run.options(num_returns=1 + len(held))
+                results, *payloads = run.remote([h.item for h in held], *[h.payload for h in held])
+                worker.calls[results] = (held, payloads)
 
     def replace(self, worker: _Worker) -> None:
-        """Hire a new worker for one that died."""
+        """Spawn a new worker for one that died."""
         if worker in self.workers:
-            self.workers[self.workers.index(worker)] = self._hire()
+            self.workers[self.workers.index(worker)] = self._spawn()
             self.deaths_in_a_row += 1
 
     def free_calls(self) -> int:
         """Calls that could be made before all workers are busy."""
-        return sum(CALLS_PER_ACTOR - len(w.calls) for w in self.workers if not w.alone)
+        return sum(CALLS_PER_ACTOR - len(w.calls) for w in self.workers if not w.isolated)
 
-    def _hire(self) -> _Worker:
-        actor = self._actor_class.remote(*self.pool.arguments)
-        if self._files:
-            actor.install.remote(list(self._files), *self._files.values())
-        return _Worker(actor=actor)
+    def num_underway(self) -> int:
+        """Items that wait or run."""
+        return len(self.queue) + len(self.quarantine) + sum(len(h) for w in self.workers for h, _ in w.calls.values())
 
-    def _take(self, worker: _Worker) -> list[_Item] | None:
+    def on_loaded(self, worker: _Worker) -> None:
+        """Take what a worker says once it is set up.
+
+        Raises:
+            UserError: it cannot be set up, or died before any worker of the pool was.
+        """
+        ref, worker.loading = worker.loading, None
+        try:
+            description, error = ray.get(ref)
+        except RayError as lost:
+            if self.description is None:
+                raise UserError(f"A worker died while it loaded the model: {_first_line(lost)}") from lost
+            self.replace(worker)
+            self.check_deaths(lost)
+            return
+        if error is not None:
+            raise error
+        self.description = self.description or (description,)
+
+    def check_deaths(self, last: Exception) -> None:
+        """Stop the job where nothing gets done any more.
+
+        Raises:
+            UserError: too many workers died with nothing finished between them.
+        """
+        if self.deaths_in_a_row > MAX_DEATHS_IN_A_ROW:
+            raise UserError(f"Workers keep dying, and nothing gets done: {_first_line(last)}") from last
+
+    def _spawn(self) -> _Worker:
+        actor = self._actor_class.remote(self.spec)
+        return _Worker(actor=actor, loading=actor.setup.remote(list(self._files), *self._files.values()))
+
+    def _take(self, worker: _Worker) -> list[_Held] | None:
         """What a worker should run next: an idle one whatever there is, a busy one full calls only."""
-        if worker.alone or len(worker.calls) >= CALLS_PER_ACTOR:
+        if worker.loading is not None or worker.isolated or len(worker.calls) >= CALLS_PER_ACTOR:
             return None
-        if self.suspects:  # wait for a worker that is idle, and do not keep it busy
-            worker.alone = not worker.calls
-            return None if worker.calls else [self.suspects.popleft()]
-        enough = 1 if not worker.calls else self.pool.clips_per_call
+        if self.quarantine:  # wait for a worker that is idle, and do not keep it busy
+            worker.isolated = not worker.calls
+            return None if worker.calls else [self.quarantine.popleft()]
+        enough = 1 if not worker.calls else self.spec.batch_size
         if len(self.queue) < enough:
             return None
-        return [self.queue.popleft() for _ in range(min(self.pool.clips_per_call, len(self.queue)))]
+        return [self.queue.popleft() for _ in range(min(self.spec.batch_size, len(self.queue)))]
 
 
-class Runner:
-    """Workers on Ray; use it as a context manager.
+class RayActors(Executor):
+    """Pools of actors on a cluster, or on one that is started on this machine."""
 
-    Args:
-        options: where.
-        connector: `pkg.mod:Class` whose code the workers need.
-    Raises:
-        UserError: there is no such cluster, or it is too small.
-    """
+    def __init__(self, config: Executor.Config) -> None:
+        super().__init__(config)
+        self._pools: list[WorkerPool] = []
+        """Those of `run`, in the order of its stages; before, those that were described."""
 
-    def __init__(self, options: WorkerOptions, connector: str | None = None) -> None:
-        self.options, self.connector = options, connector
-        self.teams: list[_Team] = []
-        self._waiting: list[list[Any]] = []
-        """For each team of which no worker has loaded its model yet, what they will say of it."""
-        self._card: Card | None = None
-        self.num_cached = 0
-        """Clips done whose features were in the cache."""
-
-    def __enter__(self) -> Runner:
-        _connect(self.options, self.connector)
+    def __enter__(self) -> RayActors:
+        _connect(self.config)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.teams = []
+        self._pools = []
         ray.shutdown()
 
-    def resources(self) -> tuple[int, float]:
+    def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
         there = _resources()
-        cpus = len(os.sched_getaffinity(0)) if self.options.address is None else int(there.get("CPU", 0))
-        return cpus, there.get("GPU", 0.0)
+        cpus = num_cpus_here() if self.config.address is None else int(there.get("CPU", 0))
+        return Resources(num_cpus=cpus, num_gpus=there.get("GPU", 0.0))
 
-    def start(self, pools: Sequence[Pool]) -> None:
-        """Start the pools that hold a model.
+    def describe(self, stage: StageSpec) -> Any:
+        """Wait for the first worker of a pool that is set up; the others go on."""
+        pool = next((p for p in self._pools if p.spec == stage), None)
+        if pool is None:
+            _check_room([stage])
+            pool = WorkerPool(stage)
+            self._pools.append(pool)
+        while pool.description is None:
+            loading = {w.loading: w for w in pool.workers if w.loading is not None}
+            pool.on_loaded(loading[ray.wait([*loading], num_returns=1)[0][0]])
+        return pool.description[0]
 
-        Raises:
-            UserError: the cluster is too small for them and a decoder.
-        """
-        there = _resources()
-        cpus = sum(p.size * p.num_cpus for p in pools) + 1
-        gpus = sum(p.size * p.num_gpus for p in pools)
-        if cpus > there.get("CPU", 0) or gpus > there.get("GPU", 0):
-            raise UserError(
-                f"The job wants {cpus:g} CPUs and {gpus:g} GPUs, the cluster has {there.get('CPU', 0):g} and "
-                f"{there.get('GPU', 0):g}. Lower --num-llms, --num-encoders or --gpus-per-llm, or use a larger one."
-            )
-        self.teams = [_Team(p) for p in pools]
+    def queue_lengths(self) -> dict[str, int]:
+        """Items that wait for each stage."""
+        return {p.spec.name: len(p.queue) + len(p.quarantine) for p in self._pools}
 
-    def load(self, *arguments: Any) -> None:
-        """Have the models loaded.
-
-        Args:
-            arguments: of the stages' `card`.
-        """
-        self._waiting = [[w.actor.card.remote(*arguments) for w in t.workers] for t in self.teams]
-
-    def loaded(self) -> Card:
-        """What the first encoder that is loaded says of itself; the others go on loading.
-
-        Raises:
-            UserError: it does not load.
-        """
-        while self._card is None:
-            self._hear(ray.wait(self._loading, num_returns=1)[0][0])
-        return self._card
-
-    def _hear(self, ref: Any) -> None:
-        """Take what a worker says that has loaded its model."""
-        try:
-            card: Card | str = ray.get(ref)
-        except RayError as error:
-            raise UserError(f"A worker died while it loaded the model: {_first_line(error)}") from error
-        if isinstance(card, str):
-            raise UserError(card)
-        if ref in self._waiting[0] and self._card is None:
-            self._card = card
-        self._waiting = [refs for refs in self._waiting if ref not in refs]
-
-    @property
-    def _loading(self) -> list[Any]:
-        return [ref for refs in self._waiting for ref in refs]
-
-    def problems(self) -> set[str]:
-        """What living encoders could not do, though all rows are there."""
-        asked = [w.actor.get_problem.remote() for w in self.teams[1].workers]
-        done, _ = ray.wait(asked, num_returns=len(asked), timeout=10)
-        found = set()
-        for ref in done:
-            with suppress(RayError):
-                found.add(ray.get(ref))
-        return found - {None}
-
-    def decode_with(self, pool: Pool) -> None:
-        """Add the pool in front."""
-        self.teams.insert(0, _Team(pool))
-
-    def run(self, works: Iterator[Work], card: Card, finish: Callable[[list[Row]], None]) -> None:
-        """Take every work through all stages.
-
-        Args:
-            works: clips; taken as the workers need them.
-            finish: is given the rows of each clip as soon as they are made.
-        """
-        limits = _Limits(self.teams)
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+        """Start the pools that are not there yet, and hand items from pool to pool."""
+        _check_room(stages)
+        there = list(self._pools)
+        self._pools = [next((p for p in there if p.spec == s), None) or WorkerPool(s) for s in stages]
+        limits = _Limits(self._pools)
         while True:
-            _feed(self.teams, works, limits)
-            for team in self.teams[:1] if self._loading else reversed(self.teams):
-                team.launch()
-            calls = {ref: (t, w) for t in range(len(self.teams)) for w in self.teams[t].workers for ref in w.calls}
-            if not calls and not self._loading:
+            _feed(self._pools, items, limits)
+            for pool in reversed(self._pools):
+                pool.launch()
+            calls = {ref: (at, w) for at, pool in enumerate(self._pools) for w in pool.workers for ref in w.calls}
+            loading = {w.loading: (p, w) for p in self._pools for w in p.workers if w.loading is not None}
+            if not calls and not any(p.num_underway() for p in self._pools):
                 return
-            ray.wait([*calls, *self._loading], num_returns=1, timeout=1.0, fetch_local=False)
-            if self._loading and (ready := ray.wait(self._loading, timeout=0)[0]):
-                self._hear(ready[0])
-            done = ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []
-            for ref in done:
-                at, worker = calls[ref]
-                for rows in self._collect(ref, at, worker, card, limits):
-                    finish(rows)
-            finish([])
+            ray.wait([*calls, *loading], num_returns=1, timeout=1.0, fetch_local=False)
+            for ref in ray.wait([*loading], num_returns=len(loading), timeout=0)[0] if loading else []:
+                pool, worker = loading[ref]
+                pool.on_loaded(worker)
+            for ref in ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []:
+                yield from self._collect(ref, *calls[ref], limits)
+            yield None
 
-    def _collect(self, ref: Any, at: int, worker: _Worker, card: Card, limits: _Limits) -> Iterator[list[Row]]:
-        """Rows of a finished call; what goes on is queued at the next team, what died is tried again."""
-        team = self.teams[at]
-        items, payloads = worker.calls.pop(ref)
-        worker.alone = False
+    def _collect(self, ref: Any, at: int, worker: _Worker, limits: _Limits) -> Iterator[Finished]:
+        """What a finished call says: what goes on is queued at the next pool, what died is tried again."""
+        pool = self._pools[at]
+        held, payloads = worker.calls.pop(ref)
+        worker.isolated = False
         try:
-            outcomes = ray.get(ref)
+            results, call = ray.get(ref)
         except RayError as error:  # the worker died, its node went, or our own code failed
             if isinstance(error, RayActorError):
-                team.replace(worker)
-            if team.deaths_in_a_row > MAX_DEATHS_IN_A_ROW:
-                raise UserError(f"Workers keep dying, and nothing gets done: {_first_line(error)}") from error
-            yield from self._suspect(items, error, card)
+                pool.replace(worker)
+            pool.check_deaths(error)
+            yield from self._suspect(held, error)
             return
-        team.deaths_in_a_row = 0
-        for item, payload, outcome in zip(items, payloads, outcomes, strict=True):
-            if isinstance(outcome, list):
-                self.num_cached += item.work.cached
-                yield outcome
+        self.log_call(call)
+        pool.deaths_in_a_row = 0
+        for before, payload, result in zip(held, payloads, results, strict=True):
+            if isinstance(result, Advance):
+                limits.observe(result.item)
+                following = self._pools[at + 1]
+                queue = following.quarantine if before.deaths else following.queue
+                queue.append(_Held(item=result.item, payload=payload, deaths=before.deaths))
             else:
-                limits.saw(outcome)
-                queued = self.teams[at + 1].suspects if item.deaths else self.teams[at + 1].queue
-                queued.append(_Item(work=outcome, payload=payload, deaths=item.deaths))
+                yield result
 
-    def _suspect(self, items: list[_Item], error: RayError, card: Card) -> Iterator[list[Row]]:
+    def _suspect(self, held: Sequence[_Held], error: RayError) -> Iterator[Finished]:
         """Run items again from the start, each alone, until it is clear that it is their fault."""
-        for item in items:
-            deaths = item.deaths + 1
+        for one in held:
+            deaths = one.deaths + 1
             if deaths >= MAX_DEATHS:
-                status = "worker_died" if isinstance(error, RayActorError) else "internal_error"
-                yield list(failed(item.work.task, status, f"{_first_line(error)} ({deaths} times)", Facts(),
-                                  card.identity))  # fmt: skip
+                status = Status.WORKER_DIED if isinstance(error, RayActorError) else Status.INTERNAL_ERROR
+                yield one.item.restarted().fail(status, f"{_first_line(error)} ({deaths} times)")
             else:
-                self.teams[0].suspects.append(_Item(work=replace(item.work, facts=Facts(), num_bytes=0), deaths=deaths))
+                self._pools[0].quarantine.append(_Held(item=one.item.restarted(), deaths=deaths))
 
 
 class _Limits:
-    """How many clips may be between the first stage and their rows."""
+    """How many items may be between the first stage and their rows."""
 
-    def __init__(self, teams: Sequence[_Team]) -> None:
-        later = [t.pool for t in teams[1:]]
-        self.clips = 2 * teams[0].pool.size + 2 * sum(p.size * p.clips_per_call for p in later)
-        self.bytes = STORE_SHARE * _resources().get("object_store_memory", 2**30)
+    def __init__(self, pools: Sequence[WorkerPool]) -> None:
+        first, *later = [p.spec for p in pools]
+        self.num_items = 2 * first.num_workers + 2 * sum(s.num_workers * s.batch_size for s in later)
+        self.num_bytes = STORE_SHARE * _resources().get("object_store_memory", 2**30)
         self.largest = 0
 
-    def saw(self, work: Work) -> None:
+    def observe(self, item: Item) -> None:
         """Learn how large payloads are."""
-        self.largest = max(self.largest, work.num_bytes)
+        self.largest = max(self.largest, item.num_bytes)
 
-    def allow(self, num_clips: int) -> bool:
-        """Whether one more clip may start."""
-        return num_clips == 0 or (num_clips < self.clips and (num_clips + 1) * self.largest <= self.bytes)
+    def allow(self, num_underway: int) -> bool:
+        """Whether one more item may start."""
+        return num_underway == 0 or (
+            num_underway < self.num_items and (num_underway + 1) * self.largest <= self.num_bytes
+        )
 
 
-def _feed(teams: Sequence[_Team], works: Iterator[Work], limits: _Limits) -> None:
-    """Queue new clips at the first team, as many as it can take up."""
-    first = teams[0]
-    underway = sum(
-        len(t.queue) + len(t.suspects) + sum(len(items) for w in t.workers for items, _ in w.calls.values())
-        for t in teams
-    )
+def _feed(pools: Sequence[WorkerPool], items: Iterator[Item], limits: _Limits) -> None:
+    """Queue new items at the first pool, as many as it can take up."""
+    first, underway = pools[0], sum(p.num_underway() for p in pools)
     while len(first.queue) < first.free_calls() and limits.allow(underway):
-        work = next(works, None)
-        if work is None:
+        item = next(items, None)
+        if item is None:
             return
-        first.queue.append(_Item(work=work))
+        first.queue.append(_Held(item=item))
         underway += 1
 
 
-def _connect(options: WorkerOptions, connector: str | None) -> None:
+def _check_room(stages: Sequence[StageSpec]) -> None:
+    """Check that the cluster is large enough for the stages.
+
+    Raises:
+        UserError: it is not.
+    """
+    there = _resources()
+    cpus = sum(s.num_workers * s.num_cpus for s in stages[1:] or stages) + 1
+    gpus = sum(s.num_workers * s.num_gpus for s in stages)
+    if cpus > there.get("CPU", 0) or gpus > there.get("GPU", 0):
+        raise UserError(
+            f"The job wants {cpus:g} CPUs and {gpus:g} GPUs, the cluster has {there.get('CPU', 0):g} and "
+            f"{there.get('GPU', 0):g}. Lower --num-llms, --num-encoders or --gpus-per-llm, or use a larger one."
+        )
+
+
+def _connect(config: Executor.Config) -> None:
     """Join the cluster, or start one on this machine."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
-        if options.address is None:
+        if config.address is None:
             ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, **quiet)
         else:
-            ray.init(address=options.address, runtime_env={"py_modules": packages(connector)}, **quiet)
+            ray.init(address=config.address, runtime_env={"py_modules": code_paths(config.module)}, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = "on this machine" if options.address is None else f"at {options.address}"
+        where = "on this machine" if config.address is None else f"at {config.address}"
         raise UserError(f"No Ray cluster {where}: {_first_line(error)}") from error
 
 
@@ -333,7 +306,7 @@ def _resources() -> dict[str, float]:
 
 
 def _put_files(folder: Path | None) -> dict[str, Any]:
-    """Files of a model folder in the object store."""
+    """Files of a folder in the object store."""
     if folder is None:
         return {}
     return {f.name: ray.put(np.fromfile(f, np.uint8)) for f in sorted(folder.iterdir()) if f.is_file()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -13,11 +12,17 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from pipelines.cli.options import Batch
-from pipelines.executors.sizing import sizes
-from pipelines.requests.manifest import Entry, Refused, Task, group
-from pipelines.stages.clip_stages import AnswerOptions, Decode, Work, answer, encode, load_model
+from pipelines.executors.base import num_cpus_here, num_gpus_here
+from pipelines.executors.sizing import size_pools
+from pipelines.jobs.run import decode_config
+from pipelines.requests.manifest import group
+from pipelines.requests.types import BadRequest, ClipTask, JobRequest
+from pipelines.stages.base import Advance, Item
+from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder, Failure
-from pipelines.stages.model_info import Card, card
+from pipelines.stages.encode import encode
+from pipelines.stages.generate import answer
+from videollm.models.protocol import ModelInfo
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -35,11 +40,11 @@ class Timing:
     num_visual_tokens: float
 
 
-def dry_run(job: Batch, requests: Sequence[Entry | Refused]) -> None:
+def dry_run(job: Batch, requests: Sequence[JobRequest | BadRequest]) -> None:
     """Print videos, hours, frames, visual tokens and an estimated duration."""
-    tasks = group([r for r in requests if isinstance(r, Entry)])
+    tasks = group([r for r in requests if isinstance(r, JobRequest)])
     videos = list(dict.fromkeys(t.clip.video for t in tasks))
-    num_bad = sum(isinstance(r, Refused) for r in requests)
+    num_bad = sum(isinstance(r, BadRequest) for r in requests)
     print(f"{len(requests):,} requests on {len(tasks):,} clips of {len(videos):,} videos"
           + (f"; {num_bad:,} rows are no requests" if num_bad else ""))  # fmt: skip
     decoder = Decoder(timeout_seconds=job.workers.decode_timeout)
@@ -78,15 +83,16 @@ def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
     return set(failed)
 
 
-def _print_estimate(job: Batch, tasks: Sequence[Task], num_clips: int) -> None:
+def _print_estimate(job: Batch, tasks: Sequence[ClipTask], num_clips: int) -> None:
     began = time.perf_counter()
-    size = sizes(job.workers, device=job.model.device, num_cpus=len(os.sched_getaffinity(0)), num_gpus=_num_gpus(job))
-    model = load_model(job.model, size.num_threads)
+    size = size_pools(job.workers.wanted(), device=job.model.device, num_cpus=num_cpus_here(),
+                      num_gpus=num_gpus_here(), on_cluster=job.workers.address is not None)  # fmt: skip
+    model = job.model.spec().load(num_threads=size.num_threads)
     start = time.perf_counter() - began
-    facts = card(model, job.frames)
-    if facts.notice:
-        print(facts.notice, file=sys.stderr)
-    found = [t for t in (_time(job, model, facts, task) for task in tasks) if t is not None]
+    info = model.describe()
+    if info.notice:
+        print(info.notice, file=sys.stderr)
+    found = [t for t in (_time(job, model, info, task) for task in tasks) if t is not None]
     found = found[1:] or found  # the first one warms up
     if not found:
         print("no clip could be timed")
@@ -100,28 +106,26 @@ def _print_estimate(job: Batch, tasks: Sequence[Task], num_clips: int) -> None:
           f" on {model.device}")  # fmt: skip
 
 
-def _time(job: Batch, model: Any, facts: Card, task: Task) -> Timing | None:
-    """One clip through all stages; None where it fails."""
-    stage = Decode(facts, job.frames, job.workers.decode_timeout)
+def _time(job: Batch, model: Any, info: ModelInfo, task: ClipTask) -> Timing | None:
+    """Take one clip through all stages; None where it fails."""
+    stage = Decode(decode_config(job, None, info))
+    few = replace(task, requests=task.requests[:8])
     try:
-        (work,), frames = stage.run([Work(task=replace(task, entries=task.entries[:8]))])
+        (decoded,) = stage.run([Item(task=few, model=info.name, connector=info.connector)])
     finally:
-        stage.decoder.close()
-    if not isinstance(work, Work):
+        stage.teardown()
+    if not isinstance(decoded, Advance):
         return None
     began = time.perf_counter()
-    ((work, visual),) = encode(model, [work], [frames])
-    if not isinstance(work, Work) or visual is None:
+    (encoded,) = encode(model, [decoded.item])
+    if not isinstance(encoded, Advance):
         return None
-    options = AnswerOptions(
-        model=job.model, generation=job.generation, questions_per_batch=job.workers.questions_per_batch
-    )
-    answer(model, [work], [visual], options)
+    answer(model, [encoded.item], job.generation.given(), job.workers.questions_per_batch)
     return Timing(
-        decode=work.facts.decode_seconds,
-        model=(time.perf_counter() - began),
-        num_frames=len(work.facts.frame_indices),
-        num_visual_tokens=len(visual.tokens),
+        decode=encoded.item.info.decode_seconds,
+        model=time.perf_counter() - began,
+        num_frames=len(encoded.item.info.frame_indices),
+        num_visual_tokens=len(encoded.item.payload.tokens),  # type: ignore[union-attr]
     )
 
 
@@ -130,12 +134,6 @@ def _spread(items: Sequence[Any], number: int) -> list[Any]:
     if len(items) <= number:
         return list(items)
     return [items[i * len(items) // number] for i in range(number)]
-
-
-def _num_gpus(job: Batch) -> float:
-    import torch
-
-    return 0.0 if job.model.device == "cpu" else float(torch.cuda.device_count())
 
 
 def _duration(seconds: float) -> str:

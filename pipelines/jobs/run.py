@@ -15,18 +15,23 @@ from typing import TYPE_CHECKING, Any, Final
 from tqdm import tqdm
 
 from pipelines.cli.options import Batch, Job
-from pipelines.executors.sizing import Sizes, sizes
+from pipelines.executors.base import EXECUTORS, Executor
+from pipelines.executors.sizing import PoolSizes, size_pools
 from pipelines.requests.discover import absolute
-from pipelines.requests.manifest import Entry, Refused, group, read
+from pipelines.requests.manifest import group, read
+from pipelines.requests.types import BadRequest, JobRequest
 from pipelines.results.journal import Output
 from pipelines.results.run_record import Record, file_hashes, manifests, model_identity
-from pipelines.results.schema import OK, Row, refused
-from pipelines.stages.clip_stages import Answer, AnswerOptions, Decode, Encode, EncodeAnswer, Work
-from pipelines.stages.model_info import Card, peek
+from pipelines.results.schema import OK, ResultRow, bad_request_row
+from pipelines.stages.base import Finished, Item, StageSpec
+from pipelines.stages.decode import Decode
+from pipelines.stages.encode import Encode
+from pipelines.stages.generate import Answer, EncodeAnswer
+from pipelines.stages.model_info import read_model_info
 from videollm.errors import UserError
+from videollm.models.protocol import ModelInfo
 
 if TYPE_CHECKING:
-    from pipelines.executors.ray_actors import Pool, Runner
     from videollm.features.store import FeatureCache
 
 NUM_EXAMPLES: Final = 3
@@ -50,7 +55,7 @@ def run_inputs(job: Job, command: str, *, question: str | None) -> None:
 
 def run(
     job: Batch,
-    requests: Sequence[Entry | Refused],
+    requests: Sequence[JobRequest | BadRequest],
     *,
     described: Mapping[str, Any],
     files: Sequence[Path],
@@ -77,14 +82,14 @@ def run(
     cache = job.cache.open()
     with Output(job.output, job.format, job.rows_per_shard) as output:
         record = Record(job.output)
-        config = {**described, **job.described(), "model": model_identity(job.model)}
+        config = {**described, **job.described(), "model": model_identity(job.model.spec())}
         record.begin(config, asdict(job))
         record.note(files=file_hashes(files))
         if begun is not None:
             begun()
         output.load(drop_errors=job.retry_errors)
         left = [r for r in requests if not _is_done(r, output)]
-        progress = _Progress(output, left)
+        progress = _Progress(output, left, has_cache=cache is not None)
         if left:
             _work(job, cache, left, output, record, progress)
         output.flush()
@@ -92,13 +97,12 @@ def run(
         progress.summary(already=len(requests) - len(left))
 
 
-def _is_done(request: Entry | Refused, output: Output) -> bool:
-    id = request.request.id if isinstance(request, Entry) else request.id
-    done = output.done.get(id)
+def _is_done(request: JobRequest | BadRequest, output: Output) -> bool:
+    done = output.done.get(request.id)
     if done is not None and done.fingerprint != request.fingerprint:
         raise UserError(
-            f"Request {id!r} asks something else than when it was answered into {output.folder}. Use another -o, or "
-            "give changed requests new ids (rows that are not ok are made again with --retry-errors)."
+            f"Request {request.id!r} asks something else than when it was answered into {output.folder}. Use another "
+            "-o, or give changed requests new ids (rows that are not ok are made again with --retry-errors)."
         )
     return done is not None
 
@@ -106,78 +110,90 @@ def _is_done(request: Entry | Refused, output: Output) -> bool:
 def _work(
     job: Batch,
     cache: FeatureCache | None,
-    left: Sequence[Entry | Refused],
+    left: Sequence[JobRequest | BadRequest],
     output: Output,
     record: Record,
     progress: _Progress,
 ) -> None:
-    tasks = group([r for r in left if isinstance(r, Entry)])
-    progress.took([refused(r) for r in left if isinstance(r, Refused)])
+    tasks = group([r for r in left if isinstance(r, JobRequest)])
+    progress.keep([bad_request_row(r) for r in left if isinstance(r, BadRequest)])
     if not tasks:
         return
-    from pipelines.executors.ray_actors import Runner
-
-    with Runner(job.workers, job.model.connector) as runner:
-        cpus, gpus = runner.resources()
-        size = sizes(job.workers, device=job.model.device, num_cpus=cpus, num_gpus=gpus)
-        card = _start(job, cache, runner, size)
-        record.note(notice=card.notice, sampling=card.sampling, frame_size=card.frame_size, workers=asdict(size),
-                    start_seconds=progress.elapsed())  # fmt: skip
+    address, module = job.workers.address, (job.model.connector or "").partition(":")
+    config = Executor.Config(address=address, module=module[0] if module[1] else None)
+    with EXECUTORS.load("ray_actors")(config) as executor:
+        there = executor.resources()
+        size = size_pools(job.workers.wanted(), device=job.model.device, num_cpus=there.num_cpus,
+                          num_gpus=there.num_gpus, on_cluster=address is not None)  # fmt: skip
+        models = _model_stages(job, cache, size)
+        info = (read_model_info(job.model.spec()) if cache is None else None) or executor.describe(models[0])
+        decode = StageSpec(stage=Decode, config=decode_config(job, cache, info), num_workers=size.num_decoders)
+        record.note(notice=info.notice, sampling=decode.config.sampling, frame_size=info.frame_size,
+                    workers=asdict(size), start_seconds=progress.elapsed())  # fmt: skip
         with progress.bar(len(tasks)):
-            if card.notice:
-                tqdm.write(card.notice, file=sys.stderr)
-            runner.run((Work(task=t) for t in tasks), card, progress.took_clip)
-        if cache is not None:
-            progress.num_cached = runner.num_cached
-            for problem in runner.problems():
-                print(problem, file=sys.stderr)
-        loaded = runner.loaded()
-        record.note(**(loaded.loaded or {}))
+            if info.notice:
+                tqdm.write(info.notice, file=sys.stderr)
+            items = (Item(task=t, model=info.name, connector=info.connector) for t in tasks)
+            for finished in executor.run([decode, *models], items):
+                progress.keep_clip(finished)
+        for warning in progress.warnings:
+            print(warning, file=sys.stderr)
+        record.note(**(executor.describe(models[0]).loaded or {}))
 
 
-def _start(job: Batch, cache: FeatureCache | None, runner: Runner, size: Sizes) -> Card:
-    """Start all pools. Decoders begin while the models still load, where the model's folder says what to decode."""
-    from pipelines.executors.ray_actors import Pool
-
-    workers = job.workers
-    options = AnswerOptions(
-        model=job.model,
-        generation=job.generation,
-        questions_per_batch=workers.questions_per_batch,
+def _model_stages(job: Batch, cache: FeatureCache | None, size: PoolSizes) -> list[StageSpec]:
+    """Describe the stages that hold a model."""
+    spec, workers = job.model.spec(), job.workers
+    folder = Path(spec.name) if Path(spec.name).is_dir() else None
+    config = Answer.Config(
+        model=spec,
         num_threads=size.num_threads,
         cache=cache,
+        generation=job.generation.given(),
+        questions_per_batch=workers.questions_per_batch,
     )
-    folder = Path(job.model.model)
-    brought = folder if workers.address is not None and folder.is_dir() else None
+    answer = StageSpec(stage=Answer if workers.split_llm else EncodeAnswer, config=config, num_workers=size.num_llms,
+                       batch_size=workers.clips_per_batch, num_gpus=size.gpus_per_llm, folder=folder)  # fmt: skip
+    if not workers.split_llm:
+        return [answer]
+    encoder = replace(spec, engine="builtin")  # it answers nothing, so it starts no other engine
+    encode = StageSpec(
+        stage=Encode,
+        config=Encode.Config(model=encoder, num_threads=size.num_threads, cache=cache),
+        num_workers=size.num_encoders,
+        batch_size=workers.clips_per_batch,
+        num_gpus=size.gpus_per_encoder,
+        folder=folder,
+    )
+    return [encode, answer]
 
-    def pool(stage: type, *arguments: Any, size: int, num_gpus: float = 0.0) -> Pool:
-        return Pool(stage=stage, arguments=arguments, size=size, clips_per_call=workers.clips_per_batch,
-                    num_gpus=num_gpus, model_folder=brought)  # fmt: skip
 
-    if workers.split_llm:
-        encoder = replace(job.model, engine="builtin")  # it answers nothing, so it starts no other engine
-        encode = pool(Encode, encoder, size.num_threads, cache, size=size.num_encoders, num_gpus=size.gpus_per_encoder)
-        runner.start([encode, pool(Answer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
-    else:
-        runner.start([pool(EncodeAnswer, options, size=size.num_llms, num_gpus=size.gpus_per_llm)])
-    runner.load(job.frames)
-    card = (peek(job.model, job.frames) if cache is None else None) or runner.loaded()
-    decode = (card, job.frames, workers.decode_timeout, cache)
-    runner.decode_with(Pool(stage=Decode, arguments=decode, size=size.num_decoders))
-    return card
+def decode_config(job: Batch, cache: FeatureCache | None, info: ModelInfo) -> Decode.Config:
+    """What the job decodes of its clips."""
+    return Decode.Config(
+        sampling=job.frames.override(info.sampling),
+        frame_size=info.frame_size,
+        decoder=job.frames.decoder,
+        allow_partial=job.frames.allow_partial,
+        timeout_seconds=job.workers.decode_timeout,
+        cache=cache,
+        tower_key=info.tower_key,
+    )
 
 
 class _Progress:
     """Counts what is done, on a bar and in a summary."""
 
-    def __init__(self, output: Output, left: Sequence[Any]) -> None:
-        self.output, self.num_left = output, len(left)
+    def __init__(self, output: Output, left: Sequence[Any], *, has_cache: bool) -> None:
+        self.output, self.num_left, self.has_cache = output, len(left), has_cache
         self.began = time.monotonic()
         self.clips = 0
-        self.num_cached: int | None = None
-        """Of them, how many came from the feature cache; None without one."""
+        self.num_cached = 0
+        """Clips whose features came from the feature cache."""
+        self.warnings: dict[str, None] = {}
+        """What could not be done though all rows are there, each once."""
         self.rows: Counter[str] = Counter()
-        self.examples: list[Row] = []
+        self.examples: list[ResultRow] = []
         """The first answers, to show."""
         self.seconds = dict.fromkeys(SECONDS, 0.0)
         self._bar: Any = None
@@ -187,25 +203,27 @@ class _Progress:
         self._bar = tqdm(total=num_clips, unit="clip", dynamic_ncols=True, disable=None, smoothing=0.05)
         return self._bar
 
-    def took_clip(self, rows: list[Row]) -> None:
-        """Keep the rows of a clip; no rows: only redraw."""
-        if not rows:
+    def keep_clip(self, finished: Finished | None) -> None:
+        """Keep the rows of a clip; None: only redraw."""
+        if finished is None:
             self._bar.refresh()
             return
-        self.took(rows)
+        self.keep(finished.rows)
         self.clips += 1
+        self.num_cached += finished.from_cache
+        self.warnings |= dict.fromkeys(finished.warnings)
         errors = self.rows.total() - self.rows[OK]
         self._bar.set_postfix_str(f"{errors} error{'s' if errors != 1 else ''}", refresh=False)
         self._bar.update()
 
-    def took(self, rows: Sequence[Row]) -> None:
+    def keep(self, rows: Sequence[ResultRow]) -> None:
         """Keep rows."""
         self.output.append(rows)
-        self.examples += [r for r in rows if r["status"] == OK][: NUM_EXAMPLES - len(self.examples)]
-        self.rows.update(r["status"] for r in rows)
+        self.examples += [r for r in rows if r.status == OK][: NUM_EXAMPLES - len(self.examples)]
+        self.rows.update(str(r.status) for r in rows)
         for row in rows:
             for name in SECONDS:
-                self.seconds[name] += row[name]
+                self.seconds[name] += getattr(row, name)
 
     def elapsed(self) -> float:
         """Seconds since the job began."""
@@ -216,7 +234,7 @@ class _Progress:
         return {
             "wall_seconds": time.monotonic() - self.began,
             "clips": self.clips,
-            "clips_from_cache": self.num_cached,
+            "clips_from_cache": self.num_cached if self.has_cache else None,
             "made": dict(self.rows),
         } | self.seconds
 
@@ -233,7 +251,7 @@ class _Progress:
         for row in self.examples:
             print(_shown(row))
         print(f"{counts.total():,} rows in {self.output.folder}: {by_status}.")
-        cached = "" if self.num_cached is None else f" ({self.num_cached:,} from the feature cache)"
+        cached = f" ({self.num_cached:,} from the feature cache)" if self.has_cache else ""
         print(f"This run: {self.clips:,} clips{cached}, {self.rows.total():,} rows in {wall:.1f} s, "
               f"{self.clips / wall:.2f} clips/s; time of the workers: {shares}.")  # fmt: skip
         if errors := counts.total() - counts[OK]:
@@ -241,7 +259,7 @@ class _Progress:
         sys.stdout.flush()
 
 
-def _shown(row: Row) -> str:
+def _shown(row: ResultRow) -> str:
     """A row as one line: what was asked of which video, and the answer's beginning."""
-    asked = f"{Path(row['video']).name}  {row['question']}"
-    return f"{shorten(asked, 80)}  ->  {shorten(row['answer'], 120)}"
+    asked = f"{Path(row.video or '').name}  {row.question}"
+    return f"{shorten(asked, 80)}  ->  {shorten(row.answer or '', 120)}"

@@ -21,8 +21,8 @@ MANIFESTS: Final = (".csv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """An input that is there."""
+class Source:
+    """A video or a manifest among the inputs."""
 
     path: str
     """Absolute path, or URL."""
@@ -31,7 +31,7 @@ class Found:
     is_manifest: bool = False
 
 
-def find(inputs: Sequence[str]) -> Iterator[Found]:
+def find(inputs: Sequence[str]) -> Iterator[Source]:
     """Videos and manifests among the inputs, folders and globs searched, in a fixed order, each once.
 
     Raises:
@@ -43,7 +43,7 @@ def find(inputs: Sequence[str]) -> Iterator[Found]:
             whole = absolute(path)
             if whole not in seen:
                 seen.add(whole)
-                yield Found(path=whole, shown=path, is_manifest=suffix(path) in MANIFESTS)
+                yield Source(path=whole, shown=path, is_manifest=suffix(path) in MANIFESTS)
 
 
 def is_remote(path: str) -> bool:

@@ -5,20 +5,20 @@ Ids are stable under a re-run: a row keeps its own `id`, any other is named afte
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pipelines.requests.discover import MANIFESTS, Found, find, is_remote
-from pipelines.requests.readers import Line, read_lines
+from pipelines.requests.discover import MANIFESTS, Source, find, is_remote
+from pipelines.requests.readers import NumberedRow, read_rows
+from pipelines.requests.types import BadRequest, ClipTask, JobRequest, job_request, json_hash, printable
 from videollm.errors import UserError
 from videollm.types import Clip, Request
 
-Row = dict[str, Any]
+Fields = dict[str, Any]
 
 _EXPECTED: Final = {
     "video": "a path or URL",
@@ -31,121 +31,74 @@ _EXPECTED: Final = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A request and how the user names its video."""
-
-    request: Request
-    video: str
-    fingerprint: str
-    """Hash of all that is asked: two rows agree in it if and only if they ask the same."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A manifest row that is no request."""
-
-    id: str
-    video: str | None
-    question: str | None
-    error: str
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """All requests on one clip: it is decoded and encoded once for them."""
-
-    clip: Clip
-    entries: tuple[Entry, ...]
-
-
-def read(inputs: Sequence[str], *, default_question: str | None, limit: int | None = None) -> list[Entry | Refused]:
-    """The requests of all inputs, in order, each with an id of its own.
+def read(
+    inputs: Sequence[str], *, default_question: str | None, limit: int | None = None
+) -> list[JobRequest | BadRequest]:
+    """Read the requests of all inputs, in order, each with an id of its own.
 
     Args:
         inputs: folders (searched for videos), videos, globs, URLs, manifests.
         default_question: asked where a row has no question; None makes the question a must.
-        limit: take only the first so many.
+        limit: read at most this many requests.
     Raises:
         UserError: an input is missing, unreadable or empty, or is a video where a question is a must.
     """
     if not inputs:
         raise UserError("Got no inputs, expected folders, videos or manifests: videollm caption videos/ -o captions/")
     ids = _Ids()
-    entries: list[Entry | Refused] = []
-    for found in find(inputs):
-        if default_question is None and not found.is_manifest:
+    requests: list[JobRequest | BadRequest] = []
+    for source in find(inputs):
+        if default_question is None and not source.is_manifest:
             raise UserError(
-                f"{found.path} brings no question: `answer` takes manifests ({', '.join(MANIFESTS)}) with columns "
+                f"{source.path} brings no question: `answer` takes manifests ({', '.join(MANIFESTS)}) with columns "
                 "video and question. To ask all videos the same, use `videollm caption --prompt ...`."
             )
-        for line in _lines(found):
-            if limit is not None and len(entries) >= limit:
-                return entries
-            entries.append(_entry(line, found, default_question, ids))
-    return entries
+        for row in read_rows(source.path) if source.is_manifest else [(0, {"video": source.path})]:
+            if limit is not None and len(requests) >= limit:
+                return requests
+            requests.append(_read_one(row, source, default_question, ids))
+    return requests
 
 
-def entry(request: Request, video: str) -> Entry:
-    """A request with its fingerprint, which does not depend on its id.
-
-    Args:
-        video: how the user names the video.
-    """
-    clip = request.clip
-    asked: list[Any] = [_shown(clip.video), clip.start, clip.end, request.question, request.options, request.system,
-                        request.max_new_tokens]  # fmt: skip
-    asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
-    if request.subtitles is not None:
-        asked.append(asdict(request.subtitles))
-    return Entry(request=request, video=_shown(video), fingerprint=_hash(asked))
+def group(requests: Sequence[JobRequest]) -> list[ClipTask]:
+    """Group requests by clip (video, start, end), in order of first appearance."""
+    clips: dict[Clip, list[JobRequest]] = {}
+    for request in requests:
+        clips.setdefault(request.clip, []).append(request)
+    return [ClipTask(clip=clip, requests=tuple(asked)) for clip, asked in clips.items()]
 
 
-def group(entries: Sequence[Entry]) -> list[Task]:
-    """One task a clip (video, start, end), in order of first appearance."""
-    clips: dict[Clip, list[Entry]] = {}
-    for entry in entries:
-        clips.setdefault(entry.request.clip, []).append(entry)
-    return [Task(clip=clip, entries=tuple(asked)) for clip, asked in clips.items()]
+def _read_one(row: NumberedRow, source: Source, default_question: str | None, ids: _Ids) -> JobRequest | BadRequest:
+    number, found = row
+    fields, problem = ({}, str(found)) if isinstance(found, UserError) else (found, None)
+    name = PurePosixPath(source.path).name
+    raw = json_hash(fields if problem is None else [number, problem])
+    given = fields.get("id")
+    own = printable(str(given)) if isinstance(given, str | int) and given != "" else None
 
-
-def _lines(found: Found) -> Iterator[Line]:
-    if found.is_manifest:
-        yield from read_lines(found.path)
-    else:
-        yield Line(number=0, fields={"video": found.path})
-
-
-def _entry(line: Line, found: Found, default_question: str | None, ids: _Ids) -> Entry | Refused:
-    name = PurePosixPath(found.path).name
-    raw = _hash(line.fields if line.error is None else [line.number, line.error])
-    given = line.fields.get("id")
-    own = _shown(str(given)) if isinstance(given, str | int) and given != "" else None
-
-    def refuse(error: str, id: str | None) -> Refused:
-        video, question = line.fields.get("video"), line.fields.get("question")
-        return Refused(
+    def refuse(error: str, id: str | None) -> BadRequest:
+        video, question = fields.get("video"), fields.get("question")
+        return BadRequest(
             id=ids.unused(f"bad-{raw[:12]}" if id is None else id),
-            video=_shown(video) if isinstance(video, str) else None,
-            question=_shown(question) if isinstance(question, str) else None,
-            error=_shown(f"{name}, line {line.number}: {error}"),
+            video=printable(video) if isinstance(video, str) else None,
+            question=printable(question) if isinstance(question, str) else None,
+            error=printable(f"{name}, line {number}: {error}"),
             fingerprint=raw,
         )
 
     if own is not None and own in ids.lines:
         return refuse(f"id {own!r} is already that of {ids.lines[own]}. Give every row an id of its own.",
                       f"{own}#{raw[:8]}")  # fmt: skip
-    if line.error is not None:
-        return refuse(line.error, own)
+    if problem is not None:
+        return refuse(problem, own)
     try:
-        video, request = _request(line.fields, found, default_question)
-    except ValueError as error:
+        request = _request(fields, source, default_question)
+    except UserError as error:
         return refuse(str(error), own)
-    made = entry(request, video)
-    id = ids.unused(f"{PurePosixPath(made.video).stem[:80]}-{made.fingerprint[:12]}") if own is None else own
-    ids.lines[id] = f"{name}, line {line.number}"
-    return replace(made, request=replace(request, id=id))
+    stem = PurePosixPath(request.video).stem[:80]
+    id = ids.unused(f"{stem}-{request.fingerprint[:12]}") if own is None else own
+    ids.lines[id] = f"{name}, line {number}"
+    return replace(request, id=id)
 
 
 class _Ids:
@@ -164,20 +117,24 @@ class _Ids:
         return id
 
 
-def _request(fields: Row, found: Found, default_question: str | None) -> tuple[str, Request]:
-    """The video as the row names it, and the request without an id."""
+def _request(fields: Fields, source: Source, default_question: str | None) -> JobRequest:
+    """Read a request, which is given its id later.
+
+    Raises:
+        UserError: a field is missing, or cannot be used.
+    """
     if not isinstance(fields.get("id"), str | int | None) or isinstance(fields.get("id"), bool):
-        raise ValueError(f"id is {fields['id']!r}, expected a string or a whole number")
+        raise UserError(f"id is {fields['id']!r}, expected a string or a whole number")
     video = _field(fields, "video", _path)
     if video is None:
-        raise ValueError("it has no video")
+        raise UserError("it has no video")
     question = _field(fields, "question", _text) or default_question
     if question is None:
-        raise ValueError("it has no question")
+        raise UserError("it has no question")
     start, end = _field(fields, "start", _seconds), _field(fields, "end", _seconds)
     if start is not None and end is not None and start >= end:
-        raise ValueError(f"start is {start:g} s and end is {end:g} s, expected start < end")
-    clip = Clip(video=_resolve(video, found) if found.is_manifest else video, start=start, end=end)
+        raise UserError(f"start is {start:g} s and end is {end:g} s, expected start < end")
+    clip = Clip(video=_resolve(video, source) if source.is_manifest else video, start=start, end=end)
     request = Request(
         id="",
         clip=clip,
@@ -186,17 +143,17 @@ def _request(fields: Row, found: Found, default_question: str | None) -> tuple[s
         system=_field(fields, "system", _text),
         max_new_tokens=_field(fields, "max_new_tokens", _count),
     )
-    return found.shown if not found.is_manifest else video, request
+    return job_request(request, video if source.is_manifest else source.shown)
 
 
-def _field(fields: Row, name: str, parse: Callable[[Any], Any]) -> Any:
+def _field(fields: Fields, name: str, parse: Callable[[Any], Any]) -> Any:
     value = fields.get(name)
     if value is None or value == "":
         return None
     try:
         return parse(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is {str(value)[:100]!r}, expected {_EXPECTED[name]}") from error
+        raise UserError(f"{name} is {str(value)[:100]!r}, expected {_EXPECTED[name]}") from error
 
 
 def _path(value: Any) -> str:
@@ -238,18 +195,8 @@ def parse_options(value: Any) -> tuple[str, ...]:
     return tuple(_text(v) for v in value)
 
 
-def _resolve(video: str, found: Found) -> str:
+def _resolve(video: str, source: Source) -> str:
     """A manifest's relative paths start at its folder."""
     if is_remote(video) or video.startswith("/"):
         return video
-    return f"{found.path.rpartition('/')[0]}/{video}"
-
-
-def _shown(text: str) -> str:
-    """Text that any file can hold: bytes of file names that are not UTF-8 are written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return f"{source.path.rpartition('/')[0]}/{video}"

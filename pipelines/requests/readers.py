@@ -1,4 +1,4 @@
-"""Rows of a manifest file, each with its line; what cannot be read is a row that says so."""
+"""Rows of manifest files, each with its line number; a row that cannot be read comes as the error that says why."""
 
 from __future__ import annotations
 
@@ -6,25 +6,17 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.requests.discover import is_remote, suffix
 from videollm.errors import UserError
 
-
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """One row: its fields, or why it has none."""
-
-    number: int
-    """Line in the file (of a Parquet file, row), from 1."""
-    fields: dict[str, Any] = field(default_factory=dict)
-    error: str | None = None
+NumberedRow = tuple[int, dict[str, Any] | UserError]
+"""Line in the file (of a Parquet file, row) from 1, and the fields of the row or why it has none."""
 
 
-def read_lines(path: str) -> Iterator[Line]:
-    """Rows of a .csv, .jsonl or .parquet file, here or behind a URL.
+def read_rows(path: str) -> Iterator[NumberedRow]:
+    """Read the rows of a .csv, .jsonl or .parquet file, here or behind a URL.
 
     Raises:
         UserError: the file cannot be read, or has no column `video`.
@@ -50,24 +42,24 @@ def _bytes(path: str) -> bytes:
     return content
 
 
-def _jsonl(data: bytes, path: str) -> Iterator[Line]:
+def _jsonl(data: bytes, path: str) -> Iterator[NumberedRow]:
     for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         if not raw.strip():
             continue
         try:
             fields = json.loads(raw.decode("utf-8"))
         except UnicodeDecodeError as error:
-            yield Line(number=number, error=f"not UTF-8: {error.reason} at byte {error.start}")
+            yield number, UserError(f"not UTF-8: {error.reason} at byte {error.start}")
         except (ValueError, RecursionError) as error:
-            yield Line(number=number, error=f"not JSON: {error}")
+            yield number, UserError(f"not JSON: {error}")
         else:
             if isinstance(fields, dict):
-                yield Line(number=number, fields=fields)
+                yield number, fields
             else:
-                yield Line(number=number, error=f"got {type(fields).__name__}, expected a JSON object")
+                yield number, UserError(f"got {type(fields).__name__}, expected a JSON object")
 
 
-def _csv(data: bytes, path: str) -> Iterator[Line]:
+def _csv(data: bytes, path: str) -> Iterator[NumberedRow]:
     csv.field_size_limit(2**31 - 1)
     text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
@@ -79,21 +71,21 @@ def _csv(data: bytes, path: str) -> Iterator[Line]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Line(number=number, error=f"not CSV: {error}")
+            yield number, UserError(f"not CSV: {error}")
             continue
         if None in fields:
-            yield Line(number=number, error=f"more than the {len(reader.fieldnames or [])} columns of the first line")
+            yield number, UserError(f"more than the {len(reader.fieldnames or [])} columns of the first line")
         elif any(_undecoded(v) for v in fields.values()):
-            yield Line(number=number, error="not UTF-8")
+            yield number, UserError("not UTF-8")
         else:
-            yield Line(number=number, fields=dict(fields))
+            yield number, dict(fields)
 
 
 def _undecoded(value: str | None) -> bool:
     return value is not None and any("\udc80" <= c <= "\udcff" for c in value)
 
 
-def _parquet(data: bytes, path: str) -> Iterator[Line]:
+def _parquet(data: bytes, path: str) -> Iterator[NumberedRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,7 +96,7 @@ def _parquet(data: bytes, path: str) -> Iterator[Line]:
         for batch in file.iter_batches(batch_size=4096):
             for fields in batch.to_pylist():
                 number += 1
-                yield Line(number=number, fields=fields)
+                yield number, fields
     except pa.ArrowException as error:
         raise UserError(f"{path!r} is no Parquet file that can be read: {error}") from error
 

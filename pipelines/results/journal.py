@@ -9,21 +9,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.results.schema import COLUMNS, OK, Row
+from pipelines.results.schema import OK, ResultRow, Row, arrow_schema
 from videollm.errors import UserError
-
-LIST: Final = re.compile(r"list<(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +76,9 @@ class Output:
                 self._load_shard(shard, drop_errors)
             self._load_journal(drop_errors)
 
-    def append(self, rows: Sequence[Row]) -> None:
+    def append(self, finished: Sequence[ResultRow]) -> None:
         """Keep finished rows, all or none of them."""
+        rows = [row.to_dict() for row in finished]
         data = b"".join(_line(row) for row in rows)
         with _explained(self.folder):
             size = os.fstat(self._journal).st_size
@@ -160,7 +158,7 @@ class Output:
         scratch = path.with_suffix(f"{path.suffix}.partial")
         try:
             if self.format == "parquet":
-                pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), scratch, compression="zstd")
+                pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), scratch, compression="zstd")
                 with scratch.open("rb") as file:
                     os.fsync(file.fileno())
             else:
@@ -201,15 +199,6 @@ def _read(shard: Path, columns: list[str] | None = None) -> Iterator[Row]:
         for line in shard.read_bytes().splitlines(keepends=True):
             if line.endswith(b"\n"):
                 yield json.loads(line)
-
-
-def _schema() -> pa.Schema:
-    return pa.schema([(name, _type(text)) for name, text in COLUMNS.items()])
-
-
-def _type(text: str) -> pa.DataType:
-    inner = LIST.fullmatch(text)
-    return pa.list_(pa.type_for_alias(inner[1])) if inner else pa.type_for_alias(text)
 
 
 def _line(row: Row) -> bytes:

@@ -14,10 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.cli.options import ModelOptions
 from pipelines.requests.discover import find, is_remote
 from pipelines.results.journal import write_json
-from pipelines.stages.model_info import model_folder
+from pipelines.stages.model_info import ModelSpec, model_folder
 from videollm.errors import UserError
 from videollm.video.content import quick_hash
 
@@ -91,16 +90,16 @@ def read_record(folder: Path) -> dict[str, Any]:
     return value
 
 
-def model_identity(options: ModelOptions) -> dict[str, Any]:
+def model_identity(spec: ModelSpec) -> dict[str, Any]:
     """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
-    folder = model_folder(options.model)
-    found: dict[str, Any] = {"name": options.model} | ({"files": _hashes(folder)} if folder else {})
-    if options.connector_weights is not None:
-        found["connector_weights"] = _hashes(Path(options.connector_weights))
-    if options.connector is not None:
+    folder = model_folder(spec.name)
+    found: dict[str, Any] = {"name": spec.name} | ({"files": _hashes(folder)} if folder else {})
+    if spec.connector_weights is not None:
+        found["connector_weights"] = _hashes(Path(spec.connector_weights))
+    if spec.connector is not None:
         from connectors import CONNECTORS
 
-        source = inspect.getsourcefile(CONNECTORS.load(options.connector))
+        source = inspect.getsourcefile(CONNECTORS.load(spec.connector))
         found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
 

@@ -1,128 +1,148 @@
-"""Result rows: one per request, whatever became of it."""
+"""Result rows: one per request, whatever became of it; Arrow schema, JSON and docs follow from the class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from textwrap import dedent
+from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
-from pipelines.requests.manifest import Entry, Refused, Task
-from videollm.types import Answer
+from pipelines.requests.types import BadRequest
+from videollm.errors import Status
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-OK: Final = "ok"
+Row = Mapping[str, Any]
+"""A row as it is read from a file: column -> value."""
+
+OK: Final = Status.OK.value
 """Status of a row that holds an answer; every other status comes with an `error`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a clip after some stages."""
+class ResultRow:
+    """What became of one request."""
 
+    id: str
+    """The request's own id, or one made of the video and a hash of what is asked."""
+    video: str | None = None
+    """The video as the user names it."""
+    start: float | None = None
+    """Seconds from the start of the video."""
+    end: float | None = None
+    """Seconds, exclusive."""
+    question: str | None = None
+    """What is asked."""
+    prompt: str | None = None
+    """The exact text the LLM is given, with `<video>` where visual tokens stand."""
+    answer: str | None = None
+    """What the LLM wrote."""
+    finish_reason: str | None = None
+    """`stop` (end token), `stop_string` or `length`."""
+    status: Status
+    """What became of the request; see the table of statuses."""
+    error: str | None = None
+    """Why there is no answer."""
     frame_indices: tuple[int, ...] = ()
+    """Decoded frames, by their place in the whole video."""
     frame_seconds: tuple[float, ...] = ()
+    """Their presentation times, from the first frame of the whole video."""
     missing_frames: tuple[int, ...] = ()
+    """Frames that a damaged video lacks (`--allow-partial`)."""
     video_hash: str | None = None
+    """Size of the video file and a hash of its content."""
     frame_height: int | None = None
+    """Pixels of a decoded frame, from top to bottom."""
     frame_width: int | None = None
+    """Pixels of a decoded frame, from left to right."""
+    num_prompt_tokens: int | None = None
+    """Tokens of the prompt, visual tokens included."""
+    num_visual_tokens: int | None = None
+    """Visual tokens of the prompt."""
+    num_generated_tokens: int | None = None
+    """Tokens that the LLM generated."""
+    model: str | None = None
+    """Name of the model."""
+    connector: str | None = None
+    """Name of its connector."""
     decode_seconds: float = 0.0
+    """This row's share of the time to decode its clip: a column's sum is the time spent."""
     encode_seconds: float = 0.0
+    """This row's share of the time to encode its batch of clips."""
+    generate_seconds: float = 0.0
+    """This row's share of the time to answer its batch of questions."""
+    fingerprint: str
+    """Hash of what is asked."""
 
-    def of_frames(self) -> dict[str, Any]:
-        """Those that are the same however long it took to learn them."""
-        return {k: v for k, v in asdict(self).items() if k not in ("decode_seconds", "encode_seconds")}
-
-    def shared_by(self, num_requests: int) -> Facts:
-        """The same for one of so many requests on the clip: seconds are divided, so that a column's sum is right."""
-        return replace(
-            self, decode_seconds=self.decode_seconds / num_requests, encode_seconds=self.encode_seconds / num_requests
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Who answers."""
-
-    model: str
-    connector: str
+    def to_dict(self) -> dict[str, Any]:
+        """Columns and their JSON-able values."""
+        values = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: list(v) if isinstance(v, tuple) else str(v) if name == "status" else v for name, v in values}
 
 
-def answered(entry: Entry, answer: Answer, facts: Facts, identity: Identity, seconds: float) -> Row:
-    """The row of a request that was answered.
-
-    Args:
-        facts: this request's share of them.
-        seconds: its share of generating.
-    """
-    return _row(entry, facts, identity) | {
-        "prompt": answer.prompt,
-        "answer": answer.text,
-        "finish_reason": answer.finish_reason,
-        "status": OK,
-        "num_visual_tokens": answer.num_visual_tokens,
-        "generate_seconds": seconds,
-    }
-
-
-def failed(task: Task, status: str, error: str, facts: Facts, identity: Identity) -> Iterator[Row]:
-    """The rows of a clip that could not be decoded, encoded or asked about."""
-    for entry in task.entries:
-        yield _row(entry, facts.shared_by(len(task.entries)), identity) | {"status": status, "error": error}
-
-
-def refused(bad: Refused) -> Row:
-    """The row of a manifest row that is no request."""
-    row = dict.fromkeys(COLUMNS) | {"frame_indices": [], "frame_seconds": [], "missing_frames": []}
-    row |= {"id": bad.id, "video": bad.video, "question": bad.question, "fingerprint": bad.fingerprint}
-    row |= {"status": "bad_request", "error": bad.error}
-    return row | {"decode_seconds": 0.0, "encode_seconds": 0.0, "generate_seconds": 0.0}
-
-
-def _row(entry: Entry, facts: Facts, identity: Identity) -> Row:
-    return dict.fromkeys(COLUMNS) | {
-        "id": entry.request.id,
-        "video": entry.video,
-        "start": entry.request.clip.start,
-        "end": entry.request.clip.end,
-        "question": entry.request.question,
-        "frame_indices": list(facts.frame_indices),
-        "frame_seconds": list(facts.frame_seconds),
-        "missing_frames": list(facts.missing_frames),
-        "video_hash": facts.video_hash,
-        "frame_height": facts.frame_height,
-        "frame_width": facts.frame_width,
-        "model": identity.model,
-        "connector": identity.connector,
-        "decode_seconds": facts.decode_seconds,
-        "encode_seconds": facts.encode_seconds,
-        "generate_seconds": 0.0,
-        "fingerprint": entry.fingerprint,
-    }
-
-
-COLUMNS: Final = {
-    "id": "string",
-    "video": "string",
-    "start": "double",
-    "end": "double",
-    "question": "string",
-    "prompt": "string",
-    "answer": "string",
-    "finish_reason": "string",
-    "status": "string",
-    "error": "string",
-    "frame_indices": "list<int64>",
-    "frame_seconds": "list<double>",
-    "missing_frames": "list<int64>",
-    "video_hash": "string",
-    "frame_height": "int32",
-    "frame_width": "int32",
-    "num_visual_tokens": "int32",
-    "model": "string",
-    "connector": "string",
-    "decode_seconds": "double",
-    "encode_seconds": "double",
-    "generate_seconds": "double",
-    "fingerprint": "string",
+_ARROW: Final = {
+    str: "string",
+    Status: "string",
+    float: "double",
+    int: "int32",
+    tuple[int, ...]: "list<int64>",
+    tuple[float, ...]: "list<double>",
 }
+
+
+def _arrow_type(hint: Any) -> str:
+    kinds = [text for kind, text in _ARROW.items() if hint in (kind, kind | None)]
+    return kinds[0]
+
+
+COLUMNS: Final = {name: _arrow_type(hint) for name, hint in get_type_hints(ResultRow).items()}
 """Column of the output -> Arrow type."""
+
+
+def arrow_schema() -> pa.Schema:
+    """Arrow schema of the output's Parquet files."""
+    import pyarrow as pa
+
+    def typed(text: str) -> pa.DataType:
+        inner = text.removeprefix("list<").removesuffix(">")
+        return pa.type_for_alias(text) if inner == text else pa.list_(pa.type_for_alias(inner))
+
+    return pa.schema([(name, typed(text)) for name, text in COLUMNS.items()])
+
+
+def bad_request_row(bad: BadRequest) -> ResultRow:
+    """Make the row of a manifest row that is no request."""
+    return ResultRow(
+        id=bad.id,
+        video=bad.video,
+        question=bad.question,
+        status=Status.BAD_REQUEST,
+        error=bad.error,
+        fingerprint=bad.fingerprint,
+    )
+
+
+def column_descriptions() -> dict[str, str]:
+    """Column -> what it holds, for docs."""
+    return _attribute_docstrings(ResultRow)
+
+
+def status_descriptions() -> dict[str, str]:
+    """Status -> what happened, for docs."""
+    return {str(Status[name]): text for name, text in _attribute_docstrings(Status).items()}
+
+
+def _attribute_docstrings(cls: type) -> dict[str, str]:
+    """Read the string under each attribute of a class from its source."""
+    (parsed,) = ast.parse(dedent(inspect.getsource(cls))).body
+    assert isinstance(parsed, ast.ClassDef)
+    found: dict[str, str] = {}
+    for line, below in pairwise(parsed.body):
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found |= {t.id: str(below.value.value) for t in targets if isinstance(t, ast.Name)}
+    return found

@@ -1,7 +1,9 @@
-"""A call on many items in parts: a bad item fails alone, and groups are divided only where they must be."""
+"""Calls on many items at once: a bad item fails alone, and groups of items are divided only where they must be."""
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -9,26 +11,33 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def singly(call: Callable[[Sequence[T]], list[R]], items: Sequence[T]) -> list[R | Exception]:
-    """Results of a call on all items; if it fails, of one call an item, so that a bad item fails alone."""
+def call_with_fallback(call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R | Exception]:
+    """Call once for all items; if that fails, once per item, so that a bad item fails alone.
+
+    Returns:
+        A result for each item, or the exception that its own call raised (`trace_of` has its trace as text; the
+        exception itself holds no frame, and so no tensor of the failed call).
+    """
     if not items:
         return []
     try:
         return list(call(items))
     except Exception as error:  # out of memory, a prompt that is too long, a fault of the model: data, not the end
-        problem = error.with_traceback(None)
-    _release()
-    return [problem] if len(items) == 1 else [r for item in items for r in singly(call, [item])]
+        problem = _without_frames(error)
+    _release_memory()
+    return [problem] if len(items) == 1 else [r for item in items for r in call_with_fallback(call, [item])]
 
 
-def split(sizes: Sequence[int], limit: int) -> Iterator[slice]:
-    """Runs of at most `limit` items in a row of groups; a group is divided only if it does not fit into a run alone.
+def batch_slices(group_sizes: Sequence[int], limit: int) -> Iterator[slice]:
+    """Cut a sequence of groups of items into slices of at most `limit` items.
+
+    A group is divided only if it does not fit into a slice alone.
 
     Args:
-        sizes: items of each group.
+        group_sizes: items of each group.
     """
     start = end = 0
-    for size in sizes:
+    for size in group_sizes:
         if end > start and end - start + size > limit:
             yield slice(start, end)
             start = end
@@ -40,14 +49,24 @@ def split(sizes: Sequence[int], limit: int) -> Iterator[slice]:
         yield slice(start, end)
 
 
-def reason(error: Exception) -> str:
-    """An exception as a row's error."""
+def describe_error(error: Exception) -> str:
+    """An exception as a row's error: kind and message."""
     return f"{type(error).__name__}: {error}"
 
 
-def _release() -> None:
-    """Give cached GPU memory back, for a retry after running out of it."""
-    import torch
+def trace_of(error: Exception) -> str:
+    """The trace of an exception, also of one that `call_with_fallback` returned."""
+    kept: str | None = getattr(error, "_videollm_trace", None)
+    return kept or "".join(traceback.format_exception(error))
 
-    if torch.cuda.is_available():
+
+def _without_frames(error: Exception) -> Exception:
+    error._videollm_trace = trace_of(error)  # type: ignore[attr-defined]
+    return error.with_traceback(None)
+
+
+def _release_memory() -> None:
+    """Give cached GPU memory back, for a retry after running out of it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,96 +1,85 @@
-"""What the stages must know of a model: read from its folder where that can be done without loading it."""
+"""Facts about a model: read from its folder where that can be done without loading it."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.cli.options import FrameOptions, ModelOptions
-from pipelines.results.schema import Identity
-from videollm.video.preprocessing.square import Preprocessing, Transform
-from videollm.video.sampling.sample import Sampling
+from videollm.checkpoints import Options, resolve
+from videollm.checkpoints.hub import find_model, is_local
+from videollm.errors import UserError
 
 if TYPE_CHECKING:
-    from videollm.models.composed import VideoLLM
+    from videollm.models.protocol import ModelInfo, VideoModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class Card:
-    """Facts about a model."""
+class ModelSpec:
+    """A model to be loaded by whoever needs it."""
 
-    identity: Identity
-    sampling: dict[str, Any]
-    """Fields of videollm.video.sampling.sample.Sampling."""
-    frame_size: dict[str, Any] | None
-    """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
-    notice: str | None
-    loaded: dict[str, Any] | None = None
-    """Facts for the record that only a loaded model knows: revision, device, dtype, attention, generation settings."""
-    tower: str | None = None
-    """Its `VideoLLM.tower_key`, where one is wanted."""
+    name: str
+    """An embedded model, a folder, or a hub id."""
+    connector: str | None = None
+    """Takes the place of the model's own: a name in CONNECTORS, or `pkg.mod:Class`."""
+    connector_config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of that connector's Config."""
+    connector_weights: str | None = None
+    thinking: bool = False
+    engine: str = "builtin"
+    """A name in ENGINES."""
+    device: str = "auto"
+    dtype: str = "auto"
 
+    def load(self, *, folder: Path | None = None, num_threads: int | None = None) -> VideoModel:
+        """Load the model.
 
-def card(model: VideoLLM, options: FrameOptions, *, with_tower: bool = False) -> Card:
-    """The card of a loaded model, with the user's choice of frames."""
-    return Card(
-        identity=identity(model),
-        sampling=_sampling(model.sampling, options),
-        frame_size=_frame_size(model.transform),
-        notice=model.notice,
-        loaded={
-            "revision": model.revision,
-            "device": str(model.device),
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "attention": model.llm.config._attn_implementation,
-            "generation": asdict(model.generation),
-        },
-        tower=model.tower_key() if with_tower else None,
-    )
+        Args:
+            folder: where a model folder lies on this machine, if not where its name says.
+            num_threads: threads of torch on the CPU; None leaves its own choice.
+        Raises:
+            UserError: there is no such model, or it does not load.
+        """
+        import torch
 
+        from videollm.checkpoints import load
 
-def peek(model: ModelOptions, options: FrameOptions) -> Card | None:
-    """The card of a model that lies in a folder of our own format; None where it must be loaded to know."""
-    folder = None if model.connector_weights or model.connector else model_folder(model.model)
-    try:
-        config = json.loads((folder / "config.json").read_text()) if folder else {}
-        if not isinstance(config, dict) or config.get("model_type") != "videollm":
-            return None
-        return Card(
-            identity=Identity(model=model.model, connector=config["connector"]["name"]),
-            sampling=_sampling(Sampling(**config["sampling"]), options),
-            frame_size=_frame_size(Transform(**config["transform"])),
-            notice=config.get("notice"),
+        if num_threads is not None:
+            torch.set_num_threads(num_threads)
+        model = load(
+            self.name if folder is None else folder,
+            connector=self.connector,
+            connector_config=self.connector_config,
+            connector_weights=self.connector_weights,
+            thinking=self.thinking,
+            engine=self.engine,
+            device=self.device,
+            dtype=self.dtype,
         )
-    except (OSError, ValueError, TypeError, KeyError):
+        model.name = self.name
+        return model
+
+
+def read_model_info(spec: ModelSpec) -> ModelInfo | None:
+    """Describe a model that lies on this machine by its folder; None where it must be loaded to know."""
+    if not is_local(spec.name):
+        return None
+    weights = spec.connector_weights
+    options = Options(
+        name=spec.name,
+        connector=spec.connector,
+        connector_config=spec.connector_config,
+        connector_weights=None if weights is None else Path(weights),
+        thinking=spec.thinking,
+        engine=spec.engine,
+    )
+    try:
+        return resolve(options).info
+    except UserError:
         return None  # loading it says what is wrong
 
 
 def model_folder(name: str) -> Path | None:
-    """Where a model lies on this machine, if it does."""
-    embedded = Path(str(files("videollm") / "assets")) / name
-    return next((f for f in (embedded, Path(name)) if (f / "config.json").is_file()), None)
-
-
-def identity(model: VideoLLM) -> Identity:
-    """Who answers."""
-    return Identity(model=model.name, connector=model.connector_name)
-
-
-def _sampling(own: Sampling, options: FrameOptions) -> dict[str, Any]:
-    chosen = replace(
-        own,
-        num_frames=own.num_frames if options.num_frames is None else options.num_frames,
-        policy=options.sampling or own.policy,
-        choose_fps=own.choose_fps if options.choose_fps is None else options.choose_fps,
-        force_packing=own.force_packing if options.packing is None else options.packing,
-        max_packing=max(own.max_packing, options.packing or 1),
-    )
-    return asdict(chosen)
-
-
-def _frame_size(transform: Preprocessing) -> dict[str, Any] | None:
-    size = transform.frame_size()
-    return None if size is None else asdict(size)
+    """Find where a model lies on this machine, if it does."""
+    return find_model(name) if is_local(name) else None

@@ -17,7 +17,7 @@ from videollm.checkpoints.weights import fill, without_weights
 from videollm.engines import ENGINES
 from videollm.errors import UserError
 from videollm.models.composed import VideoLLM
-from videollm.models.config import ModelConfig, build_part
+from videollm.models.config import ModelConfig
 
 CONNECTOR: Final = "connector."
 DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
@@ -38,6 +38,10 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     device = choose_device(options.device)
     dtype = choose_dtype(options.dtype, device, folder)
     engine = ENGINES.load(options.engine)
+    try:
+        settings = engine.Config(**options.engine_config)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"Engine {options.engine} got settings it does not take: {error}.") from error
     new_connector = options.replaces_connector(config) or options.connector_weights is not None
     with without_weights():
         model = VideoLLM(options.apply(config), _tokenizer(folder, config.llm), options.name)
@@ -52,7 +56,7 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     fill(model, sources, device=device, dtype=dtype, tied=model.tied_names | skipped)
     model.llm.tie_weights()
     model.to(device).eval()
-    model.engine = engine(model.llm, model.tokenizer, build_part("engine", engine.Config, options.engine_config))
+    model.engine = engine(model.llm, model.tokenizer, settings)
     return model
 
 

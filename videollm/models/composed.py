@@ -65,7 +65,7 @@ class VideoLLM(nn.Module, VideoModel):
         vision = dict(config.vision)
         tower = TOWERS.load(vision.pop("kind"))
         self.tower: VisionTower = tower(build_part("vision", tower.Config, vision))
-        llm_config = AutoConfig.for_model(**config.llm)
+        llm_config = build_part("llm", AutoConfig.for_model, config.llm)
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
         self.connector = self.build_connector()
         self.prompt: ChatPrompt = build_part("prompt", ChatPrompt, {"tokenizer": tokenizer, **config.prompt})
@@ -266,10 +266,12 @@ class VideoLLM(nn.Module, VideoModel):
                     prompt=text,
                     finish_reason=done.finish_reason,
                     num_visual_tokens=len(v.tokens),
+                    num_prompt_tokens=len(ids),
+                    num_generated_tokens=len(done.ids),
                     frame_indices=v.frame_indices,
                     frame_seconds=v.frame_seconds,
                 )
-                for done, (_, text) in zip(of_clip, of_prompts, strict=True)
+                for done, (ids, text) in zip(of_clip, of_prompts, strict=True)
             ]
             for (v, _), of_clip, of_prompts in zip(items, completions, prompts, strict=True)
         ]

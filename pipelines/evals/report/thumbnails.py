@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines.cli.options import FrameOptions
 from pipelines.requests.discover import is_remote
 from pipelines.stages.decoding.client import Decoder, Failure
 from videollm.types import Clip, FrameBatch
@@ -106,8 +105,7 @@ def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, sha
     if strip.sampling is None:
         return Pictures(missing="run.json does not say how frames were chosen.")
     size = {"height": height, "width": height, "mode": "shortest_edge"}
-    options = FrameOptions(decoder=strip.decoder, allow_partial=strip.allow_partial)
-    found = decoder.decode(strip.clip, strip.sampling, size, options)
+    found = decoder.decode(strip.clip, strip.sampling, size, decoder=strip.decoder, allow_partial=strip.allow_partial)
     if isinstance(found, Failure):
         return Pictures(missing=f"The video cannot be read any more: {found.status}: {found.error}")
     batch, _ = found

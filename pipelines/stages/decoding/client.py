@@ -9,14 +9,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from pipelines.cli.options import FrameOptions
-from pipelines.stages.decoding import wire as frames
+from pipelines.stages.decoding import wire
+from videollm.errors import Status
 from videollm.types import Clip, FrameBatch
 
 START_SECONDS: Final = 120.0
@@ -30,8 +31,8 @@ _ROOT: Final = str(Path(__file__).resolve().parents[3])
 class Failure:
     """Why a clip has no frames."""
 
-    status: str
-    """`timeout`, `decoder_died`, or a status of VideoError (`not_found`, `decode_error`, ...)."""
+    status: Status
+    """`timeout`, `decoder_died`, or the status of a VideoError (`not_found`, `decode_error`, ...)."""
     error: str
 
 
@@ -52,14 +53,27 @@ class Decoder:
         """Process id of the child, if one runs."""
         return None if self._child is None else self._child.pid
 
+    def start(self) -> None:
+        """Start the child ahead of the first clip; where that fails, the clip says why."""
+        with suppress(OSError, EOFError, TimeoutError):
+            self._running()
+
     def decode(
-        self, clip: Clip, sampling: Mapping[str, Any], size: Mapping[str, Any] | None, options: FrameOptions
+        self,
+        clip: Clip,
+        sampling: Mapping[str, Any],
+        size: Mapping[str, Any] | None,
+        *,
+        decoder: str = "auto",
+        allow_partial: bool = False,
     ) -> tuple[FrameBatch, float] | Failure:
         """Frames of a clip and the seconds it took, or why there are none.
 
         Args:
             sampling: fields of videollm.video.Sampling.
             size: fields of videollm.video.FrameSize; None is full size.
+            decoder: a name in DECODERS.
+            allow_partial: keep the healthy frames of a damaged video.
         """
         reply, body = self._ask(
             {
@@ -67,12 +81,12 @@ class Decoder:
                 "clip": asdict(clip),
                 "sampling": sampling,
                 "size": size,
-                "decoder": options.decoder,
-                "allow_partial": options.allow_partial,
+                "decoder": decoder,
+                "allow_partial": allow_partial,
             }
         )
         if reply["status"] != "ok":
-            return Failure(status=reply["status"], error=reply["error"])
+            return Failure(status=Status(reply["status"]), error=reply["error"])
         batch = FrameBatch(
             frames=np.frombuffer(body, np.uint8).reshape(reply["shape"]),
             indices=tuple(reply["indices"]),
@@ -88,7 +102,7 @@ class Decoder:
         """Fields of videollm.video.VideoInfo, or why there are none."""
         reply, _ = self._ask({"do": "probe", "video": video})
         info: dict[str, Any] = reply.get("info", {})
-        return info if reply["status"] == "ok" else Failure(status=reply["status"], error=reply["error"])
+        return info if reply["status"] == "ok" else Failure(status=Status(reply["status"]), error=reply["error"])
 
     def digest(self, video: str) -> str | None:
         """Digest of a video's content; None where it has none, or something is wrong that decoding will tell."""
@@ -107,7 +121,7 @@ class Decoder:
             self._child, self._num_asked = None, 0
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _ask(self, request: frames.Header) -> tuple[frames.Header, bytearray]:
+    def _ask(self, request: wire.Header) -> tuple[wire.Header, bytearray]:
         """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
         if self._num_asked >= CLIPS_PER_CHILD:
             self.close()
@@ -117,8 +131,8 @@ class Decoder:
                 assert child.stdin is not None
                 assert child.stdout is not None
                 self._num_asked += 1
-                frames.write(child.stdin.fileno(), request)
-                return frames.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
+                wire.write(child.stdin.fileno(), request)
+                return wire.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
             except TimeoutError:
                 self.close()
                 return {"status": "timeout", "error": f"timeout after {self.timeout_seconds:.1f}s"}, bytearray()
@@ -146,7 +160,7 @@ class Decoder:
                 bufsize=0,
             )
             assert self._child.stdout is not None
-            frames.read(self._child.stdout.fileno(), deadline=time.monotonic() + START_SECONDS)
+            wire.read(self._child.stdout.fileno(), deadline=time.monotonic() + START_SECONDS)
         return self._child
 
     def _wait(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.stages.decoding import wire as frames
+from pipelines.stages.decoding import wire
 from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
@@ -32,10 +32,10 @@ def main(parent: int) -> None:
     _die_with(parent)
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the answers
-    frames.write(answers, {"status": "ready"})
+    wire.write(answers, {"status": "ready"})
     while True:
         try:
-            request, _ = frames.read(0)
+            request, _ = wire.read(0)
         except EOFError:
             return
         try:
@@ -45,12 +45,12 @@ def main(parent: int) -> None:
         except Exception as error:  # whatever a decoder throws is about this one clip
             message = str(error) or "no message"
             reply, body = {"status": "decode_error", "error": f"{type(error).__name__}: {message}"}, memoryview(b"")
-        frames.write(answers, reply, body)
+        wire.write(answers, reply, body)
 
 
 def _decode(
     *, clip: dict[str, Any], sampling: dict[str, Any], size: dict[str, Any] | None, decoder: str, allow_partial: bool
-) -> tuple[frames.Header, memoryview]:
+) -> tuple[wire.Header, memoryview]:
     start = time.perf_counter()
     batch = decode(
         Clip(**clip),
@@ -73,19 +73,19 @@ def _decode(
     return header, np.ascontiguousarray(batch.frames).data.cast("B")
 
 
-def _probe(*, video: str) -> tuple[frames.Header, memoryview]:
+def _probe(*, video: str) -> tuple[wire.Header, memoryview]:
     from videollm.video.probe import probe
 
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
 
 
-def _digest(*, video: str) -> tuple[frames.Header, memoryview]:
+def _digest(*, video: str) -> tuple[wire.Header, memoryview]:
     from videollm.video.content import content_digest
 
     return {"status": "ok", "digest": content_digest(video)}, memoryview(b"")
 
 
-_OPERATIONS: Final[dict[str, Callable[..., tuple[frames.Header, memoryview]]]] = {
+_OPERATIONS: Final[dict[str, Callable[..., tuple[wire.Header, memoryview]]]] = {
     "decode": _decode,
     "probe": _probe,
     "digest": _digest,

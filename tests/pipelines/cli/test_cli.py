@@ -8,10 +8,12 @@ import pytest
 
 from pipelines.cli import main as cli
 from pipelines.cli.options import FrameOptions, ModelOptions, WorkerOptions
-from pipelines.executors.sizing import sizes
-from pipelines.stages.batching import singly, split
-from pipelines.stages.clip_stages import Model, load_model
-from pipelines.stages.model_info import card, peek
+from pipelines.executors.ray_worker import StageWorker
+from pipelines.executors.sizing import size_pools
+from pipelines.stages.base import StageSpec
+from pipelines.stages.batching import batch_slices, call_with_fallback
+from pipelines.stages.encode import Encode
+from pipelines.stages.model_info import read_model_info
 
 
 def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) -> None:
@@ -94,28 +96,31 @@ def test_dry_run_writes_nothing(tmp_path: Path, clips: Path, model: str, capsys:
 
 
 def test_a_models_folder_says_what_loading_it_says(model: str) -> None:
-    frames, options = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model)
-    loaded, seen = card(load_model(options), frames), peek(options, frames)
+    frames, spec = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model).spec()
+    loaded, seen = spec.load().describe(), read_model_info(spec)
     assert seen is not None
-    assert (seen.identity, seen.sampling, seen.frame_size, seen.notice) == (
-        loaded.identity, loaded.sampling, loaded.frame_size, loaded.notice)  # fmt: skip
-    assert peek(ModelOptions(model="org/name"), frames) is None
+    assert frames.override(seen.sampling) == frames.override(loaded.sampling)
+    assert (seen.name, seen.connector, seen.sampling, seen.frame_size, seen.notice) == (
+        loaded.name, loaded.connector, loaded.sampling, loaded.frame_size, loaded.notice)  # fmt: skip
+    assert read_model_info(ModelOptions(model="org/name").spec()) is None
 
 
 def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
     import numpy as np
 
-    folder = Path(model)
-    stage = Model(ModelOptions(model="/nowhere/model"))
-    stage.install([f.name for f in folder.iterdir()], *[np.fromfile(f, np.uint8) for f in folder.iterdir()])
-    found = stage.card(FrameOptions())
-    assert not isinstance(found, str)
-    assert found.identity.model == "/nowhere/model"
+    folder, spec = Path(model), ModelOptions(model="/nowhere/model").spec()
+    worker = StageWorker(StageSpec(stage=Encode, config=Encode.Config(model=spec), folder=Path(spec.name)))
+    files = [np.fromfile(f, np.uint8) for f in folder.iterdir()]
+    found, error = worker.setup([f.name for f in folder.iterdir()], *files)
+    assert error is None
+    assert found.name == "/nowhere/model"
 
 
 def test_sizes_leave_room_for_each_other() -> None:
     def of(num_cpus: int, num_gpus: float = 0, **options: object) -> tuple[int, int, int, float, int | None]:
-        s = sizes(WorkerOptions(**options), device="auto", num_cpus=num_cpus, num_gpus=num_gpus)  # type: ignore[arg-type]
+        workers = WorkerOptions(**options)  # type: ignore[arg-type]
+        s = size_pools(workers.wanted(), device="auto", num_cpus=num_cpus, num_gpus=num_gpus,
+                       on_cluster=workers.address is not None)  # fmt: skip
         return s.num_decoders, s.num_encoders, s.num_llms, s.gpus_per_llm, s.num_threads
 
     assert of(1) == (1, 0, 1, 0, 1)
@@ -135,10 +140,10 @@ def test_a_bad_item_fails_alone() -> None:
             raise ValueError("odd")
         return [i // 2 for i in items]
 
-    made = singly(halve, [2, 3, 4])  # type: ignore[arg-type]
+    made = call_with_fallback(halve, [2, 3, 4])  # type: ignore[arg-type]
     assert (made[0], made[2]) == (1, 2)
     assert isinstance(made[1], ValueError)
-    assert singly(halve, []) == []  # type: ignore[arg-type]
+    assert call_with_fallback(halve, []) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +159,7 @@ def test_a_bad_item_fails_alone() -> None:
 def test_questions_are_split_between_clips_where_they_can(
     counts: list[int], limit: int, runs: list[tuple[int, int]]
 ) -> None:
-    assert [(s.start, s.stop) for s in split(counts, limit)] == runs
+    assert [(s.start, s.stop) for s in batch_slices(counts, limit)] == runs
 
 
 def test_help_starts_at_once(environment: dict[str, str]) -> None:

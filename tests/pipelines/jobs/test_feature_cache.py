@@ -24,10 +24,13 @@ from connectors import ClipFeatures
 from pipelines.cli import caption
 from pipelines.cli import main as cli
 from pipelines.cli.options import CacheOptions, FrameOptions, GenerationOptions, Job, ModelOptions, WorkerOptions
-from pipelines.requests.manifest import Task, read
+from pipelines.requests.manifest import read
+from pipelines.requests.types import ClipTask
 from pipelines.results.journal import read_rows
-from pipelines.stages.clip_stages import AnswerOptions, Decode, EncodeAnswer, Work, load_model
+from pipelines.stages.base import Advance, Finished, Item
+from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder
+from pipelines.stages.generate import EncodeAnswer
 from tests.support.paths import GOLDEN
 from videollm.features.codec import pack, read_metadata, unpack
 from videollm.features.key import make_key
@@ -45,12 +48,14 @@ class CountingDecoder(Decoder):
 
     num_decoded = 0
 
-    def decode(self, *arguments: Any) -> Any:
+    def decode(self, *arguments: Any, **options: Any) -> Any:
         self.num_decoded += 1
-        return super().decode(*arguments)
+        return super().decode(*arguments, **options)
 
 
-load_once = functools.lru_cache(load_model)
+@functools.cache
+def load_once(model: str, connector: str | None = None, dtype: str = "auto") -> Any:
+    return ModelOptions(model=model, device="cpu", connector=connector, dtype=dtype).spec().load()
 
 
 class Stages:
@@ -59,25 +64,31 @@ class Stages:
     def __init__(
         self, model: str, decoder: CountingDecoder, cache: FeatureCache | None, frames: FrameOptions, **options: Any
     ) -> None:
+        spec = ModelOptions(model=model, device="cpu", **options).spec()
         self.last = EncodeAnswer(
-            AnswerOptions(
-                model=ModelOptions(model=model, device="cpu", **options),
-                generation=SHORT,
-                questions_per_batch=8,
+            EncodeAnswer.Config(model=spec, generation=SHORT.given(), questions_per_batch=8, cache=cache)
+        )
+        self.last._model = load_once(model, **options)
+        self.num_forwards = self.num_decoded = 0
+        self.warnings: tuple[str, ...] = ()
+        self.info = info = self.last.model.describe(with_tower_key=cache is not None)
+        self.first = Decode(
+            Decode.Config(
+                sampling=frames.override(info.sampling),
+                frame_size=info.frame_size,
+                decoder=frames.decoder,
+                allow_partial=frames.allow_partial,
+                timeout_seconds=30.0,
                 cache=cache,
+                tower_key=info.tower_key,
             )
         )
-        self.last._model = load_once(self.last.options)
-        self.num_forwards = self.num_decoded = 0
-        card = self.last.card(frames)
-        assert not isinstance(card, str)
-        self.first = Decode(card, frames, 30.0, cache)
         self.first.decoder = self.decoder = decoder
 
     def _count(self, *_: Any) -> None:
         self.num_forwards += 1
 
-    def rows(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    def rows(self, tasks: Sequence[ClipTask]) -> list[dict[str, Any]]:
         before, hook = self.decoder.num_decoded, self.last.model.tower.register_forward_hook(self._count)
         try:
             return self._rows(tasks)
@@ -85,12 +96,13 @@ class Stages:
             self.num_decoded += self.decoder.num_decoded - before
             hook.remove()
 
-    def _rows(self, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-        works, *payloads = self.first.run([Work(task=t) for t in tasks])
-        kept = [(w, p) for w, p in zip(works, payloads, strict=True) if isinstance(w, Work)]
-        outcomes = self.last.run([w for w, _ in kept], *[p for _, p in kept])[0] if kept else []
-        rows = [r for of_clip in [*[w for w in works if isinstance(w, list)], *outcomes] for r in of_clip]
-        return [without_seconds(r) for r in rows]
+    def _rows(self, tasks: Sequence[ClipTask]) -> list[dict[str, Any]]:
+        decoded = self.first.run([Item(task=t, model=self.info.name, connector=self.info.connector) for t in tasks])
+        kept = [r.item for r in decoded if isinstance(r, Advance)]
+        ends = [*[r for r in decoded if isinstance(r, Finished)], *(self.last.run(kept) if kept else [])]
+        assert all(isinstance(end, Finished) for end in ends)
+        self.warnings = tuple(w for end in ends for w in end.warnings)  # type: ignore[union-attr]
+        return [without_seconds(row.to_dict()) for end in ends for row in end.rows]  # type: ignore[union-attr]
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +127,9 @@ def without_seconds(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in row.items() if k not in ("decode_seconds", "encode_seconds", "generate_seconds")}
 
 
-def tasks(*videos: Path | str, question: str = "What?", **fields: Any) -> list[Task]:
-    entries = read([str(v) for v in videos], default_question=question)
-    return [Task(clip=replace(e.request.clip, **fields), entries=(e,)) for e in entries]  # type: ignore[union-attr]
+def tasks(*videos: Path | str, question: str = "What?", **fields: Any) -> list[ClipTask]:
+    requests = read([str(v) for v in videos], default_question=question)
+    return [ClipTask(clip=replace(r.clip, **fields), requests=(r,)) for r in requests]  # type: ignore[arg-type,union-attr]
 
 
 def entries_of(folder: Path) -> list[Path]:
@@ -232,9 +244,9 @@ def test_what_differs_is_another_entry(stages: Callable[..., Stages], tmp_path: 
 
 
 def test_the_key_of_a_tower_is_that_of_its_numbers(model: str) -> None:
-    here = load_model(ModelOptions(model=model, device="cpu"))
+    here = ModelOptions(model=model, device="cpu").spec().load()
     key = here.tower_key()
-    assert load_model(ModelOptions(model=model, device="cpu", connector="mlp")).tower_key() == key
+    assert ModelOptions(model=model, device="cpu", connector="mlp").spec().load().tower_key() == key
     here.transform = replace(here.transform, exact=True)  # type: ignore[type-var]
     assert here.tower_key() != key
 
@@ -368,9 +380,8 @@ def test_a_write_that_fails_costs_no_row(stages: Callable[..., Stages], tmp_path
     asked = tasks(clips / "clip0.mp4", clips / "clip1.mp4")
     cached, plain = stages(), stages(cached=False)
     assert cached.rows(asked) == plain.rows(asked)
-    problem = cached.last.get_problem()
-    assert problem is not None
-    assert str(tmp_path / "cache") in problem
+    assert cached.warnings
+    assert all(str(tmp_path / "cache") in warning for warning in cached.warnings)
 
 
 class _Undated(http.server.SimpleHTTPRequestHandler):

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.requests.manifest import Entry, Refused, group, read
+from pipelines.requests.manifest import group, read
+from pipelines.requests.types import BadRequest, JobRequest
 from videollm.errors import UserError
 from videollm.types import Clip
 
@@ -16,7 +17,7 @@ def jsonl(path: Path, *rows: object) -> str:
     return str(path)
 
 
-def read_one(path: Path, **row: object) -> Entry | Refused:
+def read_one(path: Path, **row: object) -> JobRequest | BadRequest:
     (request,) = read([jsonl(path / "m.jsonl", row)], default_question=None)
     return request
 
@@ -36,9 +37,9 @@ def test_formats_say_the_same(tmp_path: Path) -> None:
     made = [read([str(tmp_path / f"m.{kind}")], default_question=None) for kind in ("jsonl", "csv", "parquet")]
     assert made[0] == made[1] == made[2]
     first = made[0][0]
-    assert isinstance(first, Entry)
-    assert first.request.clip == Clip(video=f"{tmp_path}/a.mp4", start=1.5, end=2.0)
-    assert first.request.options == ("x", "y")
+    assert isinstance(first, JobRequest)
+    assert first.clip == Clip(video=f"{tmp_path}/a.mp4", start=1.5, end=2.0)
+    assert first.options == ("x", "y")
     assert first.video == "a.mp4"
 
 
@@ -64,7 +65,7 @@ def test_formats_say_the_same(tmp_path: Path) -> None:
 )
 def test_bad_row_says_why_and_where(tmp_path: Path, row: dict[str, object], error: str) -> None:
     refused = read_one(tmp_path, **row)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, BadRequest)
     assert error in refused.error
     assert "m.jsonl, line 1" in refused.error
 
@@ -73,15 +74,15 @@ def test_unreadable_lines_fail_alone(tmp_path: Path) -> None:
     good = json.dumps({"video": "a.mp4", "question": "q"}).encode()
     (tmp_path / "m.jsonl").write_bytes(b"\n".join([good, b"{not json", b'{"video": "\xff"}', b"[1]", good]) + b"\n")
     requests = read([str(tmp_path / "m.jsonl")], default_question=None)
-    assert [isinstance(r, Entry) for r in requests] == [True, False, False, False, True]
-    assert [r.error.split(": ")[1] for r in requests if isinstance(r, Refused)] == [
+    assert [isinstance(r, JobRequest) for r in requests] == [True, False, False, False, True]
+    assert [r.error.split(": ")[1] for r in requests if isinstance(r, BadRequest)] == [
         "not JSON",
         "not UTF-8",
         "got list, expected a JSON object",
     ]
     (tmp_path / "m.csv").write_bytes(b"video,question\na.mp4,q\na.mp4,\xe9t\xe9\na.mp4,q,more\na.mp4\n")
     requests = read([str(tmp_path / "m.csv")], default_question=None)
-    assert [isinstance(r, Entry) for r in requests] == [True, False, False, False]
+    assert [isinstance(r, JobRequest) for r in requests] == [True, False, False, False]
     assert "line 3: not UTF-8" in requests[1].error  # type: ignore[union-attr]
 
 
@@ -96,12 +97,12 @@ def test_ids_are_stable_and_each_once(tmp_path: Path) -> None:
     ]
     path = jsonl(tmp_path / "m.jsonl", *rows)
     requests = read([path], default_question=None)
-    ids = [r.request.id if isinstance(r, Entry) else r.id for r in requests]
+    ids = [r.id for r in requests]
     assert len(set(ids)) == 6
     assert ids[0] == "x"
     assert ids[2] == f"{ids[1]}-2"
     assert ids[5] == "5"
-    assert [isinstance(r, Entry) for r in requests] == [True, True, True, False, False, True]
+    assert [isinstance(r, JobRequest) for r in requests] == [True, True, True, False, False, True]
     assert "already that of m.jsonl, line 1" in requests[3].error  # type: ignore[union-attr]
     assert read([path], default_question=None) == requests
     jsonl(tmp_path / "m.jsonl", *rows, {"video": "f.mp4", "question": "q"})
@@ -116,8 +117,8 @@ def test_requests_of_a_clip_are_one_task(tmp_path: Path) -> None:
         {"video": "a.mp4", "question": "3"},
         {"video": "a.mp4", "question": "4", "start": 1},
     )
-    tasks = group([r for r in read([path], default_question=None) if isinstance(r, Entry)])
-    assert [[e.request.question for e in t.entries] for t in tasks] == [["1", "3"], ["2"], ["4"]]
+    tasks = group([r for r in read([path], default_question=None) if isinstance(r, JobRequest)])
+    assert [[r.question for r in t.requests] for t in tasks] == [["1", "3"], ["2"], ["4"]]
 
 
 def test_folders_globs_and_files(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_folders_globs_and_files(tmp_path: Path) -> None:
 
     def videos(*inputs: str) -> list[str]:
         requests = read(inputs, default_question="Describe the video.")
-        return [str(Path(r.request.clip.video).relative_to(tmp_path)) for r in requests if isinstance(r, Entry)]
+        return [str(Path(r.clip.video).relative_to(tmp_path)) for r in requests if isinstance(r, JobRequest)]
 
     assert videos(str(tmp_path)) == ["a.MKV", "b.mp4", "sub/c.webm", "sub/d.gif"]
     assert videos(str(tmp_path / "*.mp4"), str(tmp_path / "b.mp4")) == ["b.mp4"]
@@ -148,10 +149,10 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"\xff\xfe.mp4")
     (tmp_path / name).touch()
     (entry,) = read([str(tmp_path)], default_question="q")
-    assert isinstance(entry, Entry)
-    assert entry.request.clip.video.endswith(name)
+    assert isinstance(entry, JobRequest)
+    assert entry.clip.video.endswith(name)
     assert entry.video.endswith("\\udcff\\udcfe.mp4")
-    entry.request.id.encode()
+    entry.id.encode()
 
 
 def test_unusable_inputs_are_one_message(tmp_path: Path) -> None:
@@ -172,5 +173,5 @@ def test_remote_manifest(tmp_path: Path, server: str, clips: Path) -> None:
     jsonl(clips / "remote.jsonl", {"video": "clip0.mp4", "question": "q"})
     (entry,) = read([f"{server}/remote.jsonl"], default_question=None)
     (clips / "remote.jsonl").unlink()
-    assert isinstance(entry, Entry)
-    assert entry.request.clip.video == f"{server}/clip0.mp4"
+    assert isinstance(entry, JobRequest)
+    assert entry.clip.video == f"{server}/clip0.mp4"

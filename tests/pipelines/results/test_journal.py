@@ -9,15 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.results.journal import Output, read_rows
-from pipelines.results.schema import COLUMNS
-from videollm.errors import UserError
+from pipelines.results.schema import ResultRow
+from videollm.errors import Status, UserError
 
 FORMATS = ("parquet", "jsonl")
 
 
-def row(i: int, status: str = "ok") -> dict[str, Any]:
-    empty: dict[str, Any] = dict.fromkeys(COLUMNS)
-    return empty | {"id": f"r{i}", "answer": f"ü\n{i}", "status": status, "frame_indices": [0, i], "fingerprint": "f"}
+def row(i: int, status: str = "ok") -> ResultRow:
+    return ResultRow(id=f"r{i}", answer=f"ü\n{i}", status=Status(status), frame_indices=(0, i), fingerprint="f")
 
 
 def ids(folder: Path) -> list[str]:
@@ -36,7 +35,7 @@ def test_rows_survive_reopening_and_become_shards(tmp_path: Path, format: Any) -
         output.append([row(6), row(7)])
         output.flush()
     assert sorted(ids(tmp_path)) == [f"r{i}" for i in range(8)]
-    assert next(iter(read_rows(tmp_path))) == row(0)
+    assert next(iter(read_rows(tmp_path))) == row(0).to_dict()
 
 
 @pytest.mark.parametrize("format", FORMATS)

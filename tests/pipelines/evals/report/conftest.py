@@ -14,7 +14,8 @@ from pipelines.cli import report
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.variants import save, variants
 from pipelines.results.journal import Output, write_json
-from pipelines.results.schema import COLUMNS
+from pipelines.results.schema import ResultRow
+from videollm.errors import Status
 from videollm.shapes import clips as make_clips
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
@@ -115,7 +116,7 @@ def write_eval(
             id = variant.id(sample)
             rows.append(eval_row(id, asked, frames[sample.clip], text, connector) | (changed or {}).get(id, {}))
     with Output(folder, "parquet", 10_000) as output:
-        output.append(rows)
+        output.append([ResultRow(**row) for row in rows])
         output.flush()
     session = {
         "started": "2026-01-31T12:00:00+00:00",
@@ -151,7 +152,7 @@ def write_eval(
 def eval_row(id: str, asked: Sample, frames: Any, text: str, connector: str) -> dict[str, Any]:
     listed = "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, asked.options, strict=True))
     question = f"{asked.question}\n{listed}\nAnswer with the option's letter."
-    return dict.fromkeys(COLUMNS) | {
+    return {
         "id": id,
         "video": asked.clip.video,
         "start": asked.clip.start,
@@ -160,10 +161,10 @@ def eval_row(id: str, asked: Sample, frames: Any, text: str, connector: str) -> 
         "prompt": f"<s>[INST] <video>\n{question} [/INST]",
         "answer": text,
         "finish_reason": "stop",
-        "status": "ok",
-        "frame_indices": list(frames.indices),
-        "frame_seconds": list(frames.seconds),
-        "missing_frames": [],
+        "status": Status.OK,
+        "frame_indices": tuple(frames.indices),
+        "frame_seconds": tuple(frames.seconds),
+        "missing_frames": (),
         "video_hash": frames.video_hash,
         "frame_height": 336,
         "frame_width": 336,
@@ -180,13 +181,13 @@ def eval_row(id: str, asked: Sample, frames: Any, text: str, connector: str) -> 
 def failed(status: str, error: str) -> dict[str, Any]:
     """Columns of a row that holds no answer."""
     return {
-        "status": status,
+        "status": Status(status),
         "error": error,
         "answer": None,
         "prompt": None,
         "finish_reason": None,
-        "frame_indices": [],
-        "frame_seconds": [],
+        "frame_indices": (),
+        "frame_seconds": (),
         "frame_height": None,
         "frame_width": None,
         "num_visual_tokens": None,

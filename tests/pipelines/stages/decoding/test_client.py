@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli.options import FrameOptions
 from pipelines.stages.decoding.client import Decoder, Failure
 from videollm.types import Clip
 
@@ -22,7 +21,7 @@ def decoder() -> Decoder:
 
 
 def decode(decoder: Decoder, video: str | Path) -> Failure | tuple[int, ...]:
-    made = decoder.decode(Clip(video=str(video)), SAMPLING, SIZE, FrameOptions())
+    made = decoder.decode(Clip(video=str(video)), SAMPLING, SIZE)
     return made if isinstance(made, Failure) else made[0].frames.shape
 
 
@@ -45,7 +44,7 @@ def test_frames_come_through(decoder: Decoder, clips: Path) -> None:
     from videollm.video.sampling.sample import Sampling
 
     clip = Clip(video=str(clips / "clip0.mp4"), start=0.25, end=1.0)
-    made = decoder.decode(clip, SAMPLING, SIZE, FrameOptions())
+    made = decoder.decode(clip, SAMPLING, SIZE)
     assert not isinstance(made, Failure)
     batch, seconds = made
     here = decode_here(clip, Sampling(**SAMPLING), size=FrameSize(**SIZE))
@@ -108,7 +107,6 @@ def test_the_child_dies_with_its_parent(clips: Path, hanging: str, environment: 
     code = f"""
 import threading, time
 from pipelines.stages.decoding.client import Decoder
-from pipelines.cli.options import FrameOptions
 from videollm.types import Clip
 decoder = Decoder(timeout_seconds=60.0)
 def tell():
@@ -116,7 +114,7 @@ def tell():
     time.sleep(1.0)
     print(decoder.pid, flush=True)
 threading.Thread(target=tell, daemon=True).start()
-decoder.decode(Clip(video={hanging!r}), {SAMPLING!r}, None, FrameOptions())
+decoder.decode(Clip(video={hanging!r}), {SAMPLING!r}, None)
 """
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert parent.stdout is not None

@@ -1,0 +1,122 @@
+"""Executors: what runs stages on items, in this process or on a cluster.
+
+An executor knows nothing of models, rows or connectors: it builds stages from their specs, calls `run_stage`, moves
+payloads, and gives up on items that keep killing their workers (`Item.fail`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.registry import Table
+from pipelines.stages.base import Finished, Item, StageCall, StageSpec
+from videollm.errors import UserError
+
+LOGGER: Final = logging.getLogger("pipelines.executors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What there is to run on."""
+
+    num_cpus: int
+    num_gpus: float
+
+
+class Executor(ABC):
+    """Runs items through stages; use it as a context manager."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Where stages run."""
+
+        address: str | None = None
+        """A Ray cluster to join; None is this machine."""
+        module: str | None = None
+        """A module besides our own packages whose code the workers need (that of `--connector pkg.mod:Class`)."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @abstractmethod
+    def __enter__(self) -> Executor:
+        """Start, or join, what runs workers.
+
+        Raises:
+            UserError: there is no such cluster.
+        """
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None:
+        """End all workers."""
+
+    @abstractmethod
+    def resources(self) -> Resources:
+        """CPUs and GPUs of the machine, or of the cluster."""
+
+    @abstractmethod
+    def describe(self, stage: StageSpec) -> Any:
+        """What a worker of the stage says once it is set up (what `Stage.setup` returned).
+
+        Waits for one such worker, before or after `run`, which uses the workers that are there.
+
+        Raises:
+            UserError: the stage cannot be set up.
+        """
+
+    @abstractmethod
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+        """Take every item through all stages.
+
+        Workers of early stages begin while those of later ones are still being set up. A worker's death is charged to
+        the items that it held: they start again, each alone, and those that keep killing workers become rows.
+
+        Args:
+            stages: the first takes items as they come, the last gives rows of all that reach it.
+            items: taken as the workers need them, so that what is under way is bounded.
+        Returns:
+            Each item's end, as soon as it comes, in any order; None every second or so, to redraw.
+        Raises:
+            UserError: a stage cannot be set up.
+        """
+
+    def queue_lengths(self) -> dict[str, int]:
+        """Items that wait for each stage, by its name, while `run` is under way."""
+        return {}
+
+    def log_call(self, call: StageCall) -> None:
+        """Log one call of a stage; an executor does so on the driver for every call."""
+        LOGGER.info("%s: %d items in %.3f s", call.stage, call.num_items, call.seconds, extra={"call": asdict(call)})
+
+
+EXECUTORS: Final[Table[Executor]] = Table(
+    noun="executor",
+    group="videollm.executors",
+    base="pipelines.executors.base:Executor",
+    builtin={
+        "local": "pipelines.executors.local:Local",
+        "ray_actors": "pipelines.executors.ray_actors:RayActors",
+    },
+    error=UserError,
+)
+"""Executors by name, imported when used: importing Ray takes a second."""
+
+
+def num_cpus_here() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def num_gpus_here() -> float:
+    """GPUs of this machine; torch is imported only where there may be one."""
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
+        return 0.0
+    import torch
+
+    return float(torch.cuda.device_count())

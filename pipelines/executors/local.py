@@ -1,0 +1,211 @@
+"""The executor in this process: threads for the first stages, the last stage in the caller's thread.
+
+For one clip, small jobs, dry runs, tests and debuggers: nothing is started or imported but what the stages need.
+Decoding is as safe as elsewhere, for its stage owns a child process; a clip that ends the process that holds the model
+ends the job, which then goes on with another executor.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from pipelines.executors.base import Executor, Resources, num_cpus_here, num_gpus_here
+from pipelines.stages.base import Advance, Finished, Item, Stage, StageResult, StageSpec, run_stage
+from videollm.errors import UserError
+
+MAX_BYTES: Final = 2**30
+"""Payloads that wait for one stage, unless a single one is larger."""
+TICK_SECONDS: Final = 1.0
+END_SECONDS: Final = 2.0
+"""How long threads are waited for after an interruption; one that decodes would end with its clip."""
+
+
+class Local(Executor):
+    """Stages in threads of this process."""
+
+    def __init__(self, config: Executor.Config) -> None:
+        super().__init__(config)
+        if config.address is not None:
+            raise UserError(f"--executor local runs in this process; got --address {config.address}. Leave one out.")
+        self._set_up: list[tuple[StageSpec, Stage, Any]] = []
+        """Stages of the caller's thread, and what they say of themselves."""
+        self._channels: dict[str, _Channel] = {}
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _spec, stage, _description in self._set_up:
+            stage.teardown()
+        self._set_up = []
+
+    def resources(self) -> Resources:
+        """CPUs of this process and GPUs of this machine."""
+        return Resources(num_cpus=num_cpus_here(), num_gpus=num_gpus_here())
+
+    def describe(self, stage: StageSpec) -> Any:
+        """Set the stage up in the caller's thread."""
+        return self._stage(stage)[1]
+
+    def queue_lengths(self) -> dict[str, int]:
+        """Items that wait for each stage but the first."""
+        return {name: len(channel) for name, channel in self._channels.items()}
+
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+        """Threads take items through the first stages while the last one is set up, and then runs, in this thread."""
+        source = _Source(items)
+        inputs: _Source | _Channel = source
+        threads = []
+        for spec, following in pairwise(stages):
+            channel = _Channel(num_writers=spec.num_workers, limit=2 * following.batch_size)
+            self._channels[following.name] = channel
+            threads += [
+                threading.Thread(target=_work, args=(self, spec, inputs, channel), name=spec.name, daemon=True)
+                for _ in range(spec.num_workers)
+            ]
+            inputs = channel
+        try:
+            for thread in threads:
+                thread.start()
+            yield from self._run_last(stages[-1], inputs)
+        finally:
+            source.close()
+            for channel in self._channels.values():
+                channel.close()
+            deadline = time.monotonic() + END_SECONDS
+            for thread in threads:
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+            self._channels = {}
+
+    def _run_last(self, spec: StageSpec, inputs: _Source | _Channel) -> Iterator[Finished | None]:
+        stage, _ = self._stage(spec)
+        while (taken := inputs.take(spec.batch_size, timeout=TICK_SECONDS)) is not None:
+            for result in self._through(stage, taken):
+                if isinstance(result, Advance):
+                    raise TypeError(f"{spec.name} is the last stage, and gave an item that goes on.")
+                yield result
+            if not taken:
+                yield None
+
+    def _through(self, stage: Stage, taken: Sequence[StageResult]) -> Iterator[StageResult]:
+        """Run a stage on the items among what was taken; what is finished passes it by."""
+        yield from (r for r in taken if isinstance(r, Finished))
+        if items := [r.item for r in taken if isinstance(r, Advance)]:
+            results, call = run_stage(stage, items)
+            self.log_call(call)
+            yield from results
+
+    def _stage(self, spec: StageSpec) -> tuple[Stage, Any]:
+        """The stage of the caller's thread, and what it says of itself."""
+        for known, stage, description in self._set_up:
+            if known == spec:
+                return stage, description
+        stage = spec.build()
+        description = stage.setup(spec.folder)
+        self._set_up.append((spec, stage, description))
+        return stage, description
+
+
+def _work(executor: Local, spec: StageSpec, inputs: _Source | _Channel, outputs: _Channel) -> None:
+    """What a thread of an early stage does, until there is nothing to come."""
+    stage = spec.build()
+    try:
+        stage.setup(spec.folder)
+        while (taken := inputs.take(spec.batch_size, timeout=None)) is not None:
+            for result in executor._through(stage, taken):
+                outputs.put(result)
+    except _Closed:
+        pass
+    except BaseException as error:
+        outputs.fail(error)
+    finally:
+        stage.teardown()
+        outputs.end_writer()
+
+
+class _Closed(Exception):  # noqa: N818 (no error: the run was ended)
+    """Nobody takes results any more."""
+
+
+class _Source:
+    """Items of the job, shared by the threads of the first stage."""
+
+    def __init__(self, items: Iterator[Item]) -> None:
+        self._items, self._lock, self._closed = items, threading.Lock(), False
+
+    def take(self, limit: int, timeout: float | None) -> list[StageResult] | None:
+        """So many items, or what is left of them; None after the last."""
+        with self._lock:
+            taken: list[StageResult] = []
+            while not self._closed and len(taken) < limit and (item := next(self._items, None)) is not None:
+                taken.append(Advance(item=item))
+            return taken or None
+
+    def close(self) -> None:
+        """Give no more items."""
+        self._closed = True
+
+
+class _Channel:
+    """Results on the way to the next stage, bounded in number and in bytes."""
+
+    def __init__(self, *, num_writers: int, limit: int) -> None:
+        self._num_writers, self._limit = num_writers, limit
+        self._results: deque[StageResult] = deque()
+        self._num_bytes = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._error: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def put(self, result: StageResult) -> None:
+        """Wait for room, and add a result."""
+        num_bytes = result.item.num_bytes if isinstance(result, Advance) else 0
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_room(num_bytes))
+            if self._closed:
+                raise _Closed
+            self._results.append(result)
+            self._num_bytes += num_bytes
+            self._changed.notify_all()
+
+    def take(self, limit: int, timeout: float | None) -> list[StageResult] | None:
+        """So many results at most, at least one; none after the timeout, and None after the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._results or self._error or not self._num_writers, timeout)
+            if self._error is not None:
+                raise self._error
+            if not self._results and not self._num_writers:
+                return None
+            taken = [self._results.popleft() for _ in range(min(limit, len(self._results)))]
+            self._num_bytes -= sum(r.item.num_bytes for r in taken if isinstance(r, Advance))
+            self._changed.notify_all()
+            return taken
+
+    def fail(self, error: BaseException) -> None:
+        """Have the taker raise what a writer raised."""
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def end_writer(self) -> None:
+        """One of the writers is done."""
+        with self._changed:
+            self._num_writers -= 1
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Have writers stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _has_room(self, num_bytes: int) -> bool:
+        return not self._results or (len(self._results) < self._limit and self._num_bytes + num_bytes <= MAX_BYTES)

@@ -1,0 +1,66 @@
+"""Requests of a job, and the clips that they are about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from videollm.types import Clip, Request
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest(Request):
+    """A request whose answer is a row of the output."""
+
+    video: str
+    """The video as the user names it."""
+    fingerprint: str
+    """Hash of all that is asked: two requests agree in it if and only if they ask the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadRequest:
+    """A manifest row that is no request."""
+
+    id: str
+    video: str | None
+    question: str | None
+    error: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTask:
+    """A clip and all requests on it: the clip is decoded and encoded once for them."""
+
+    clip: Clip
+    requests: tuple[JobRequest, ...]
+
+
+def job_request(request: Request, video: str) -> JobRequest:
+    """Make a request one of a job; the fingerprint does not depend on the id.
+
+    Args:
+        video: the video as the user names it.
+    """
+    clip = request.clip
+    asked: list[Any] = [printable(clip.video), clip.start, clip.end, request.question, request.options, request.system,
+                        request.max_new_tokens]  # fmt: skip
+    asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
+    if request.subtitles is not None:
+        asked.append(asdict(request.subtitles))
+    known = {f.name: getattr(request, f.name) for f in fields(Request)}
+    return JobRequest(**known, video=printable(video), fingerprint=json_hash(asked))
+
+
+def printable(text: str) -> str:
+    """Write bytes of file names that are not UTF-8 as escapes, so that any file can hold the text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_hash(value: Any) -> str:
+    """SHA-256 of a value's JSON."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

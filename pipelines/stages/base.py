@@ -1,0 +1,256 @@
+"""Stages: what workers do with clips on the way from a task to its rows.
+
+A stage takes items (a clip, its requests, what is known so far, and a payload) and says of each either that it goes on
+to the next stage, or that it is finished and these are its rows. Bad input is data: a failure is a row, never an
+exception. Stages know nothing of how they are run, and executors know nothing of models and rows.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.requests.types import ClipTask, JobRequest
+from pipelines.results.schema import ResultRow
+from pipelines.stages.batching import call_with_fallback, describe_error, trace_of
+from videollm.errors import Status, VideollmError
+from videollm.types import Answer, FrameBatch
+
+if TYPE_CHECKING:
+    from videollm.models.protocol import Visual
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInfo:
+    """What is known of a clip after some stages."""
+
+    frame_indices: tuple[int, ...] = ()
+    frame_seconds: tuple[float, ...] = ()
+    missing_frames: tuple[int, ...] = ()
+    video_hash: str | None = None
+    frame_height: int | None = None
+    frame_width: int | None = None
+    decode_seconds: float = 0.0
+    encode_seconds: float = 0.0
+
+    def without_timings(self) -> dict[str, Any]:
+        """What is the same however long it took to learn it."""
+        return {k: v for k, v in asdict(self).items() if k not in ("decode_seconds", "encode_seconds")}
+
+    def split_across(self, num_requests: int) -> ClipInfo:
+        """The share of one of so many requests on the clip: seconds are divided, so that a column's sum is right."""
+        return replace(
+            self, decode_seconds=self.decode_seconds / num_requests, encode_seconds=self.encode_seconds / num_requests
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A clip with its requests on the way through the stages. It pickles; so does its payload."""
+
+    task: ClipTask
+    model: str
+    """Name of the model, for rows."""
+    connector: str
+    """Name of the model's connector, for rows."""
+    info: ClipInfo = field(default_factory=ClipInfo)
+    payload: FrameBatch | NDArray[np.uint8] | Visual | None = None
+    """Frames, or an entry of the feature cache in their place, then visual tokens on the CPU."""
+    num_bytes: int = 0
+    """Size of the payload, for executors that bound how much is under way; kept where the payload is not."""
+    feature_key: str | None = None
+    """Key under which the features of the frames are to be kept, if they are."""
+    from_cache: bool = False
+    """Whether the payload is, or was made from, an entry of the feature cache."""
+    warnings: tuple[str, ...] = ()
+    """What could not be done though the rows are there (features that could not be kept)."""
+
+    def without_payload(self) -> Item:
+        """The item for an executor that moves payloads by another way."""
+        return replace(self, payload=None)
+
+    def restarted(self) -> Item:
+        """The item as it was before the first stage, for an executor that lost it on the way."""
+        return Item(task=self.task, model=self.model, connector=self.connector)
+
+    def fail(self, status: Status, error: str, *, trace: str | None = None) -> Finished:
+        """Give up on all requests of the clip.
+
+        Args:
+            error: for the rows, one line.
+            trace: of a bug of ours, for the log.
+        """
+        return self.finish([self.failed(r, status, error) for r in self.task.requests], trace=trace)
+
+    def finish(self, rows: Sequence[ResultRow], *, trace: str | None = None) -> Finished:
+        """Give the rows of all requests of the clip."""
+        return Finished(rows=tuple(rows), from_cache=self.from_cache, warnings=self.warnings, trace=trace)
+
+    def failed(self, request: JobRequest, status: Status, error: str) -> ResultRow:
+        """Make the row of a request that has no answer."""
+        return ResultRow(**self._columns(request), status=status, error=error)
+
+    def answered(self, request: JobRequest, answer: Answer, seconds: float) -> ResultRow:
+        """Make the row of a request that has an answer.
+
+        Args:
+            seconds: the request's share of the time to generate.
+        """
+        return ResultRow(
+            **self._columns(request),
+            status=Status.OK,
+            prompt=answer.prompt,
+            answer=answer.text,
+            finish_reason=answer.finish_reason,
+            num_prompt_tokens=answer.num_prompt_tokens,
+            num_visual_tokens=answer.num_visual_tokens,
+            num_generated_tokens=answer.num_generated_tokens,
+            generate_seconds=seconds,
+        )
+
+    def _columns(self, request: JobRequest) -> dict[str, Any]:
+        return {
+            "id": request.id,
+            "video": request.video,
+            "start": request.clip.start,
+            "end": request.clip.end,
+            "question": request.question,
+            "model": self.model,
+            "connector": self.connector,
+            "fingerprint": request.fingerprint,
+            **vars(self.info.split_across(len(self.task.requests))),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advance:
+    """The item goes on to the next stage."""
+
+    item: Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The clip is done: a row for each of its requests."""
+
+    rows: tuple[ResultRow, ...]
+    from_cache: bool = False
+    """Whether its features came from the feature cache."""
+    warnings: tuple[str, ...] = ()
+    trace: str | None = None
+    """Of a bug of ours, for the log."""
+
+
+StageResult = Advance | Finished
+
+
+class Stage(ABC):
+    """What a worker does to items: made from a Config that pickles, set up once, run many times, torn down.
+
+    One thread makes a stage and calls it.
+    """
+
+    @abstractmethod
+    def run(self, items: Sequence[Item]) -> list[StageResult]:
+        """Process items; a result for each, in order. What is wrong with an item is its rows, never an exception."""
+
+    def setup(self, folder: Path | None = None) -> Any:
+        """Load what the stage needs.
+
+        Args:
+            folder: where the spec's `folder` lies on this machine; None: where the spec says.
+        Returns:
+            What others must know of the stage (`Executor.describe`); it pickles.
+        Raises:
+            UserError: it cannot be loaded; no other worker of this stage could.
+        """
+        return None
+
+    def teardown(self) -> None:  # noqa: B027 (most stages hold nothing)
+        """Let go of what the stage holds (child processes, memory)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSpec:
+    """A stage to be built by workers, and how many of them there should be. It pickles."""
+
+    stage: type[Stage]
+    config: Any
+    """The stage's only argument."""
+    num_workers: int = 1
+    """Workers on the machine, or the cluster as it is now."""
+    elastic: bool = False
+    """Whether the number may follow the cluster as it grows and shrinks (the user named none)."""
+    batch_size: int = 1
+    """Items of a call, at most; a worker that has nothing to do takes fewer."""
+    num_cpus: float = 1
+    num_gpus: float = 0
+    folder: Path | None = None
+    """Folder that workers need; where they do not see it, an executor brings a copy and hands it to `setup`."""
+
+    @property
+    def name(self) -> str:
+        """How logs and status name the stage."""
+        return self.stage.__name__
+
+    def build(self) -> Stage:
+        """Make the stage, not set up yet."""
+        stage: Any = self.stage
+        made: Stage = stage(self.config)
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCall:
+    """One call of a stage, for logs and counters."""
+
+    stage: str
+    worker: str
+    """host:pid."""
+    began: float
+    """Seconds since the epoch."""
+    seconds: float
+    num_items: int
+    num_finished: int
+    num_failed: int
+    """Rows that hold no answer."""
+
+
+def run_stage(stage: Stage, items: Sequence[Item]) -> tuple[list[StageResult], StageCall]:
+    """Run a stage as every executor does: a bug in it, or a VideollmError, is rows of the items that it hits."""
+    began, start = time.time(), time.perf_counter()
+
+    def run(some: Sequence[Item]) -> list[StageResult]:
+        made = stage.run(some)
+        if len(made) != len(some):
+            raise RuntimeError(f"{type(stage).__name__} gave {len(made)} results for {len(some)} items.")
+        return made
+
+    results: list[StageResult] = []
+    for item, made in zip(items, call_with_fallback(run, items), strict=True):
+        if isinstance(made, VideollmError):
+            results.append(item.fail(made.status, str(made)))
+        elif isinstance(made, Exception):
+            results.append(item.fail(Status.INTERNAL_ERROR, describe_error(made), trace=trace_of(made)))
+        else:
+            results.append(made)
+    finished = [r for r in results if isinstance(r, Finished)]
+    call = StageCall(
+        stage=type(stage).__name__,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        began=began,
+        seconds=time.perf_counter() - start,
+        num_items=len(items),
+        num_finished=len(finished),
+        num_failed=sum(row.status != Status.OK for f in finished for row in f.rows),
+    )
+    return results, call
