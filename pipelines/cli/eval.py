@@ -20,9 +20,9 @@ from pipelines.evals.benchmarks import Benchmark, load_benchmark
 from pipelines.evals.scores import check_judge, score_run
 from pipelines.evals.variants import requests, save
 from pipelines.jobs import run as batch
-from pipelines.requests.discover import is_remote
 from pipelines.results.run_record import file_hashes
 from videollm.errors import UserError
+from videollm.io import is_remote
 
 MAX_LISTED: Final = 20
 SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "subtitles")}

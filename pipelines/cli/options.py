@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, arg
 
 from pipelines.executors.sizing import Wanted
-from pipelines.requests.discover import absolute, is_remote
+from pipelines.requests.discover import absolute
 from pipelines.stages.model_info import ModelSpec
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
+from videollm.io import is_remote
 from videollm.types import Generation
 
 

@@ -12,7 +12,7 @@ from string import ascii_uppercase
 from typing import Final
 
 from pipelines.evals.answers.choice import read_choice
-from pipelines.evals.answers.open import exact_match, normalised, token_f1
+from pipelines.evals.answers.open import exact_match, squad_normalise, token_f1
 from pipelines.evals.benchmark import Benchmark, Kind, Sample
 from pipelines.evals.metrics.captions import score_captions
 from pipelines.results.schema import OK, Row
@@ -95,7 +95,7 @@ def mark_open(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge:
 def _open(sample: Sample, row: Row | None) -> Mark:
     text, answers = _text(row), sample.answer
     assert answers is None or isinstance(answers, tuple)
-    read = "" if text is None else normalised(text)
+    read = "" if text is None else squad_normalise(text)
     status = _status(row) if text is None else OK if read else UNPARSED
     strict = {} if answers is None else {"exact": 0.0, "f1": 0.0}
     if answers and text is not None and read:

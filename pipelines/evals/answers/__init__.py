@@ -1,1 +1,1 @@
-"""What an answer says."""
+"""Readers of answers: strict choices, open-ended texts, and the benchmarks' official rules."""

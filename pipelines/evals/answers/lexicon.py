@@ -78,6 +78,16 @@ HEDGED: Final = any_of(
 )
 """Words before a bare letter that show it to be a label, not part of a name ("Vitamin C", "plan B")."""
 
+JOINS: Final = r"(?:,|/|&|\+|、|\b(?:and|or|nor|y|o|et|ou|und|oder|или|и)\b|和|或者?|と|または|그리고|또는)"
+"""Between names that stand in one list."""
+DOUBT: Final = any_of(
+    r"""maybe, perhaps, possibly, probably, potentially, conceivably, even, (?:less |more |most )?likely,
+    (?:it )?(?:could|might|may)(?: also| well)? be, vielleicht, möglicherweise, eventuell, peut-être, quizás?, tal vez,
+    a lo mejor, posiblemente, talvez, forse, может быть, возможно, 也许是?, 或许是?, 可能是?, もしかしたら,
+    もしかすると, 아마도?"""
+)
+"""Words with which one more option is offered."""
+
 REASON: Final = any_of("because, since, as, due, porque, ya que, car, parce, weil, denn, perché, pois, потому")
 FITS: Final = any_of("seems, appears, best, matches, describes, corresponds, fits, accurately, correctly")
 GOES_ON: Final = any_of(

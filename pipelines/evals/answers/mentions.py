@@ -1,4 +1,4 @@
-"""What it means to give an option as the answer: how plainly, and whether the clause around it denies it."""
+"""Mentions of options in an answer: how plainly each is given, and whether the clause around it denies it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from pipelines.evals.answers import lexicon as phrases
+from pipelines.evals.answers import lexicon
 
 
 class Force(IntEnum):
@@ -26,43 +26,44 @@ class Force(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One place where a text gives (or denies) an option."""
+class Mention:
+    """One place where a text gives or denies an option."""
 
     start: int
     end: int
     option: int | None
-    """None: what is given is no option; `problem` says why."""
+    """Index; None: what is given is no option, and `problem` says why."""
     force: Force
     by_letter: bool
+    """By its label (a letter, or a number), not by its words."""
     denied: bool = False
     problem: str = ""
 
 
 NOUN: Final = (
-    rf"(?<!\beach )(?<!\bevery )(?:(?:{phrases.RIGHT}|{phrases.GIVEN})\s*(?:的|な)?\s*){{0,4}}"
-    rf"{phrases.ANSWER}(?:\s*{phrases.RIGHT}){{0,2}}"
+    rf"(?<!\beach )(?<!\bevery )(?:(?:{lexicon.RIGHT}|{lexicon.GIVEN})\s*(?:的|な)?\s*){{0,4}}"
+    rf"{lexicon.ANSWER}(?:\s*{lexicon.RIGHT}){{0,2}}"
 )
-STATES: Final = rf"(?i:{NOUN}{phrases.ABOUT}\s*(?:{phrases.IS}){{1,3}}|{phrases.CHOOSE})"
+STATES: Final = rf"(?i:{NOUN}{lexicon.ABOUT}\s*(?:{lexicon.IS}){{1,3}}|{lexicon.CHOOSE})"
 """ "The correct answer to the question is", "I choose"."""
 ENDS: Final = re.compile(r"\s*(?:$|\n|[.,;:!?()\]}/&。、]|[-–—](?:\s|$)|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af])")
-"""A name ends here, or a language without spaces goes on."""
+"""A name ends here; in a language without spaces, the sentence may go on."""
 SENTENCE_END: Final = re.compile(r"[.!?](?=\s|$)|\n|[。]")
 
 REACH: Final = 400
-"""How far from a name what is said of it is looked for, in characters: longer than a sentence."""
-CLAUSE: Final = re.compile(rf"[.;!?,\n()—。]|{phrases.BUT}", re.IGNORECASE)
-DENIES: Final = re.compile(phrases.DENIES, re.IGNORECASE)
-DENIED_AFTER: Final = re.compile(phrases.DENIED_AFTER, re.IGNORECASE)
-NOT_A_DENIAL: Final = re.compile(phrases.NOT_A_DENIAL, re.IGNORECASE)
-HYPOTHETICAL: Final = re.compile(phrases.HYPOTHETICAL, re.IGNORECASE)
-CONDITIONAL: Final = re.compile(phrases.CONDITIONAL, re.IGNORECASE)
-EXCEPT: Final = re.compile(phrases.EXCEPT, re.IGNORECASE)
-FINALLY: Final = re.compile(phrases.FINALLY, re.IGNORECASE)
+"""Characters around a name in which something may be said of it: longer than a sentence."""
+CLAUSE: Final = re.compile(rf"[.;!?,\n()—。]|{lexicon.BUT}", re.IGNORECASE)
+DENIES: Final = re.compile(lexicon.DENIES, re.IGNORECASE)
+DENIED_AFTER: Final = re.compile(lexicon.DENIED_AFTER, re.IGNORECASE)
+NOT_A_DENIAL: Final = re.compile(lexicon.NOT_A_DENIAL, re.IGNORECASE)
+HYPOTHETICAL: Final = re.compile(lexicon.HYPOTHETICAL, re.IGNORECASE)
+CONDITIONAL: Final = re.compile(lexicon.CONDITIONAL, re.IGNORECASE)
+EXCEPT: Final = re.compile(lexicon.EXCEPT, re.IGNORECASE)
+FINALLY: Final = re.compile(lexicon.FINALLY, re.IGNORECASE)
 
 
 def is_denied(text: str, start: int, end: int) -> bool:
-    """Whether the clause around text[start:end] denies it, or makes it a condition."""
+    """Whether the clause around text[start:end] denies what is named there, or makes a condition of it."""
     before = NOT_A_DENIAL.sub("", _clause_before(text, start))
     after = DENIED_AFTER.match(text, end) is not None
     if after and EXCEPT.search(before):
@@ -73,7 +74,7 @@ def is_denied(text: str, start: int, end: int) -> bool:
 
 
 def force_of(text: str, statement: re.Match[str]) -> Force:
-    """FINAL where the sentence up to the statement's end concludes ("so", "therefore", "final"), else STATED."""
+    """Return FINAL where the sentence up to the statement's end concludes ("so", "therefore", "final"), else STATED."""
     begin = max(0, statement.start() - REACH)
     for end in SENTENCE_END.finditer(text, begin, statement.start()):
         begin = end.end()
@@ -81,6 +82,7 @@ def force_of(text: str, statement: re.Match[str]) -> Force:
 
 
 def _clause_before(text: str, at: int) -> str:
+    """Return the clause up to a place; a bracket that opens there belongs to the name, and ends no clause."""
     boundary = max(0, at - REACH)
     for match in CLAUSE.finditer(text, boundary, at):
         opens_name = match[0] == "(" and match.end() == at

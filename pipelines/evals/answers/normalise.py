@@ -1,4 +1,4 @@
-"""What a model says, without how it is dressed: special tokens, thinking, Unicode forms, Markdown and LaTeX."""
+"""Removal of what dresses an answer: special tokens, thinking, Unicode forms, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STANDALONE: Final = re.compile(r"(?<!\w)[АСΑΒΕ](?!\w)")
 
 
 def without_thinking(text: str) -> str | None:
-    """The text after thinking; None where the model was cut off while thinking, and so answered nothing.
+    """Return the text after thinking; None where the model was cut off while thinking, and so answered nothing.
 
     A closing tag without its opening one is usual: the chat template opens the thinking in the prompt.
     """
@@ -38,8 +38,8 @@ def without_thinking(text: str) -> str | None:
     return CLOSES_THINKING.split(text)[-1].strip()
 
 
-def plain(text: str) -> str:
-    """The same words without Markdown, LaTeX and role names, in compatibility composition (NFKC).
+def normalise(text: str) -> str:
+    """Strip Markdown, LaTeX and role names, and bring Unicode to its compatibility composition (NFKC).
 
     Full-width and circled letters become ASCII ones, typographic quotes straight ones.
     """

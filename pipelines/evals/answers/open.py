@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from pipelines.evals.answers.normalise import plain, without_thinking
+from pipelines.evals.answers.normalise import normalise, without_thinking
 
 ARTICLES: Final = re.compile(r"\b(?:a|an|the)\b")
 PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 YES_NO: Final = ("yes", "no")
 
 
-def normalised(text: str) -> str:
-    """Lower-case, without punctuation, articles and superfluous spaces; articles stay where there is nothing else.
+def squad_normalise(text: str) -> str:
+    """Lower-case, drop punctuation, articles and superfluous spaces; articles stay where there is nothing else.
 
     Source: normalize_answer of the SQuAD 1.1 evaluation script (Rajpurkar et al., 2016), in its order.
     """
@@ -28,7 +28,7 @@ def exact_match(text: str, answers: Sequence[str]) -> bool:
     """Whether a raw output is one of the acceptable answers, both normalised.
 
     To yes or no, the first word decides ("Yes, he does." is yes), unless the other follows ("yes and no"). Thinking
-    before the answer and Markdown are left out; a thought cut off before its end is no answer, and never right.
+    before the answer and Markdown are cut out; a thought cut off before its end is no answer, and never right.
 
     Raises:
         ValueError: no acceptable answer is given.
@@ -52,13 +52,13 @@ def token_f1(text: str, answers: Sequence[str]) -> float:
 
 
 def _said(text: str) -> str:
-    return normalised(plain(without_thinking(text) or ""))
+    return squad_normalise(normalise(without_thinking(text) or ""))
 
 
 def _right(answers: Sequence[str]) -> list[str]:
     if isinstance(answers, str) or not answers:
         raise ValueError(f"Acceptable answers are {answers!r}, expected a list of at least one text.")
-    return [normalised(answer) for answer in answers]
+    return [squad_normalise(answer) for answer in answers]
 
 
 def _yes_or_no(said: str) -> str | None:

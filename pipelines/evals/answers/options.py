@@ -1,4 +1,4 @@
-"""The options as a reader sees them: what each is called, what each says, and where a text names them."""
+"""Options as a reader sees them: what each is called, what each says, and where a text names it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from pipelines.evals.answers.normalise import plain
+from pipelines.evals.answers.normalise import normalise
 
 MAX_OPTIONS: Final = len(string.ascii_uppercase)
 OWN_LABEL: Final = re.compile(
@@ -33,7 +33,7 @@ PARTICLES: Final = {("yes",), ("no",), ("true",), ("false",), ("none",), ("not",
 
 @dataclass(frozen=True)
 class Token:
-    """A word, lower-case, and where it stands."""
+    """A lower-case word and its place."""
 
     word: str
     start: int
@@ -42,7 +42,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Span:
-    """Where a text names an option by what it says."""
+    """A place where a text names an option by its words."""
 
     start: int
     end: int
@@ -50,7 +50,7 @@ class Span:
 
 
 def tokens(text: str, keep_articles: bool = False) -> list[Token]:
-    """Words, numbers and a few signs of a plain text; number words as digits, without English articles."""
+    """Split a normalised text into words, numbers and a few signs; number words become digits, articles are dropped."""
     found: list[Token] = []
     before = ""
     for match in TOKEN.finditer(text):
@@ -64,37 +64,42 @@ def tokens(text: str, keep_articles: bool = False) -> list[Token]:
 
 
 @dataclass(frozen=True)
-class Menu:
+class Options:
     """The options of one question.
 
     Options are called A, B, C... unless every one brings a label of its own ("Option 1: ...", "Sentence A: ...").
     """
 
-    options: tuple[str, ...]
+    given: tuple[str, ...]
+    """Normalised, with their own labels."""
     lettered: bool = True
-    """Whether the model was shown those letters."""
+    """Whether the model was shown A, B, C..."""
 
     @classmethod
-    def of(cls, options: Sequence[str], *, lettered: bool = True) -> Menu:
-        """Raises ValueError unless there are one to 26 options."""
+    def of(cls, options: Sequence[str], *, lettered: bool = True) -> Options:
+        """Normalise the options of a question.
+
+        Raises:
+            ValueError: there are none, or more than 26.
+        """
         if not 1 <= len(options) <= MAX_OPTIONS:
             raise ValueError(
                 f"{len(options)} options; a multiple-choice question has 1 to {MAX_OPTIONS}, named A to Z."
             )
-        return cls(tuple(plain(option) for option in options), lettered)
+        return cls(tuple(normalise(option) for option in options), lettered)
 
     @cached_property
     def _own_labels(self) -> list[re.Match[str]] | None:
-        found = [OWN_LABEL.match(option) for option in self.options]
+        found = [OWN_LABEL.match(option) for option in self.given]
         labels = [match for match in found if match]
-        return labels if len({match[1].upper() for match in labels}) == len(self.options) else None
+        return labels if len({match[1].upper() for match in labels}) == len(self.given) else None
 
     @cached_property
     def labels(self) -> dict[str, int]:
         """Label in upper case -> index of the option."""
         if self._own_labels:
             return {match[1].upper(): index for index, match in enumerate(self._own_labels)}
-        return {string.ascii_uppercase[index]: index for index in range(len(self.options) if self.lettered else 0)}
+        return {string.ascii_uppercase[index]: index for index in range(len(self.given) if self.lettered else 0)}
 
     @cached_property
     def numbered(self) -> bool:
@@ -103,31 +108,31 @@ class Menu:
 
     @cached_property
     def keep_articles(self) -> bool:
-        """Whether articles are what tells the options apart."""
+        """Whether nothing but articles tells two options apart."""
         bare = [tuple(token.word for token in tokens(text)) for text in self.texts]
         return len(set(bare)) < len(bare) or () in bare
 
     @cached_property
     def texts(self) -> list[str]:
-        """What each option says, without its own label."""
+        """Text of each option, without its own label."""
         if self._own_labels:
-            return [text[match.end() :] for text, match in zip(self.options, self._own_labels, strict=True)]
-        return list(self.options)
+            return [text[match.end() :] for text, match in zip(self.given, self._own_labels, strict=True)]
+        return list(self.given)
 
     @cached_property
     def words(self) -> list[tuple[str, ...]]:
-        """Words of each option, to compare with those of a text."""
+        """Words of each option, as `tokens` splits them."""
         return [tuple(token.word for token in tokens(text, self.keep_articles)) for text in self.texts]
 
     def says_exactly(self, text: str) -> list[int]:
-        """Indices of options that say what a plain text says: case, articles and punctuation aside."""
+        """Return indices of the options that say what a normalised text says: case, articles and punctuation aside."""
         said = tuple(token.word for token in tokens(text, self.keep_articles))
         if said:
             return [index for index, words in enumerate(self.words) if words == said]
-        return [index for index, option in enumerate(self.options) if option == text]
+        return [index for index, option in enumerate(self.given) if option == text]
 
     def named_in(self, text: str) -> list[Span]:
-        """Where a plain text names options by their words, in order.
+        """Find where a normalised text names options by their words, in order.
 
         A name inside a longer one does not count: "dark red" names that option, not "red". Single letters are labels.
         """
@@ -139,11 +144,10 @@ class Menu:
             for at in range(len(said) - len(words) + 1):
                 if tuple(token.word for token in said[at : at + len(words)]) == words:
                     spans.append(Span(said[at].start, said[at + len(words) - 1].end, index))
-        outer = [
-            s
-            for s in spans
-            if not any(
-                o != s and o.start <= s.start and s.end <= o.end and o.end - o.start > s.end - s.start for o in spans
-            )
-        ]
-        return sorted(outer, key=lambda span: (span.start, span.option))
+        outermost = [span for span in spans if not any(_is_inside(span, other) for other in spans)]
+        return sorted(outermost, key=lambda span: (span.start, span.option))
+
+
+def _is_inside(span: Span, other: Span) -> bool:
+    """Whether a span is a part of a longer one."""
+    return other.start <= span.start and span.end <= other.end and other.end - other.start > span.end - span.start

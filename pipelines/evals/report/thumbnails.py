@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from pipelines.requests.discover import is_remote
 from pipelines.stages.decoding.client import Decoder, Failure
+from videollm.io import is_remote
 from videollm.types import Clip, FrameBatch
 
 TIMEOUT_SECONDS: Final = 120.0

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.evals.answers.open import exact_match, normalised, token_f1
+from pipelines.evals.answers.open import exact_match, squad_normalise, token_f1
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from pipelines.evals.answers.open import exact_match, normalised, token_f1
     ],
 )
 def test_normalises_as_squad(text: str, bare: str) -> None:
-    assert normalised(text) == bare
+    assert squad_normalise(text) == bare
 
 
 @pytest.mark.parametrize(
