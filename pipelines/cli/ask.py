@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from tyro.conf import Positional
 
@@ -31,19 +31,18 @@ class Job:
 def main(job: Job) -> None:
     """Print the answer."""
     from pipelines.jobs.resolve import resolve
+    from videollm.checkpoints import load_with
     from videollm.video.sampling.sample import Sampling
 
-    frames = job.frames.choice()
-    found = resolve(job.model.spec(), frames)
-    model = found.spec.load()
-    sampling = frames.override(asdict(model.sampling)) if found.sampling is None else found.sampling
+    found = resolve(job.model.load_options(), job.frames.choice())
+    model = load_with(found.options)
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
         Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling(**sampling),
-        decoder=frames.decoder,
-        allow_partial=frames.allow_partial,
+        sampling=Sampling(**found.sampling),
+        decoder=job.frames.decoder,
+        allow_partial=job.frames.allow_partial,
     )
     generation = replace(model.generation, **job.generation.given())
     if sys.stdout.isatty():

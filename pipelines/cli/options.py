@@ -13,7 +13,8 @@ from pipelines.executors.sizing import Wanted
 from pipelines.jobs.job import BatchJob, FrameChoice, Workers
 from pipelines.requests.discover import absolute, find
 from pipelines.requests.types import BadRequest, JobRequest
-from pipelines.stages.model_info import ModelSpec
+from videollm.checkpoints import Options as LoadOptions
+from videollm.engines import DEFAULT_ENGINE
 from videollm.io import is_remote
 
 
@@ -31,15 +32,15 @@ class ModelOptions:
     """Weights of that connector: a .safetensors file or a model folder. Without them it is untrained."""
     thinking: bool = False
     """Let the LLM think before it answers, where it can (MiniCPM-V 4.5)."""
-    engine: Literal["builtin", "vllm"] = "builtin"
-    """What runs the LLM. `vllm` is the extra of that name, for plain decoders."""
+    engine: str = DEFAULT_ENGINE
+    """What runs the LLM: `builtin`, `vllm` (the extra of that name, for plain decoders), or `pkg.mod:Class`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"
     """`auto`, `config` (what the model's config.json says), `float32`, `bfloat16` or `float16`."""
 
-    def spec(self) -> ModelSpec:
-        """The model that these options name.
+    def load_options(self) -> LoadOptions:
+        """How to load the model that these options name.
 
         Raises:
             UserError: a field of the connector's Config does not exist, or does not suit.
@@ -50,7 +51,8 @@ class ModelOptions:
             from pipelines.cli.config_values import read_connector_config
 
             values["connector_config"] = read_connector_config(self.connector, pairs)
-        return ModelSpec(**values)
+        weights = values.pop("connector_weights")
+        return LoadOptions(**values, connector_weights=None if weights is None else Path(weights))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +189,7 @@ class Batch:
             output=self.output,
             config={**described, **config},
             options=asdict(self),
-            model=self.model.spec(),
+            model=self.model.load_options(),
             frames=self.frames.choice(),
             generation=self.generation.given(),
             workers=self.workers.workers(),

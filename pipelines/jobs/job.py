@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.executors.sizing import Wanted
-from pipelines.stages.model_info import ModelSpec
+from videollm.checkpoints import Options as LoadOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class BatchJob:
     """All that the rows depend on but the model's files, flat and JSON-able: it stays the same for one output."""
     options: Mapping[str, Any]
     """All that the command was told, for the reader of run.json."""
-    model: ModelSpec
+    model: LoadOptions
     frames: FrameChoice = field(default_factory=FrameChoice)
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Fields of videollm.types.Generation, in the place of the model's own."""

@@ -16,7 +16,8 @@ from pipelines.stages.base import Item, StageSpec
 from pipelines.stages.decode import Decode
 from pipelines.stages.encode import Encode
 from pipelines.stages.generate import Answer, EncodeAnswer
-from pipelines.stages.model_info import ModelInfo
+from videollm.engines import DEFAULT_ENGINE
+from videollm.models.protocol import ModelInfo
 
 MAX_LOCAL_CLIPS: Final = 1000
 """Clips up to which `auto` takes them through this process: a worker that dies takes the job along, which is then to be
@@ -50,20 +51,21 @@ class Plan:
         if workers.executor != "auto":
             return workers.executor
         one_model = sizes.num_llms in (None, 1) and not sizes.split_llm and num_gpus_here() <= 1
-        here = workers.address is None and self.resolved.model.spec.engine == "builtin"
+        here = workers.address is None and self.resolved.model.options.engine == DEFAULT_ENGINE
         return "local" if here and one_model and num_clips <= MAX_LOCAL_CLIPS and not interrupted else "ray_actors"
 
     def executor_config(self) -> Executor.Config:
         """Where stages run, and which code they need."""
-        module, colon, _ = (self.resolved.model.spec.connector or "").partition(":")
-        return Executor.Config(address=self.resolved.job.workers.address, module=module if colon else None)
+        module, colon, _ = (self.resolved.model.options.connector or "").partition(":")
+        by_import = colon and not module.endswith(".py")  # a file must lie where every worker sees it
+        return Executor.Config(address=self.resolved.job.workers.address, module=module if by_import else None)
 
     def sizes(self, resources: Resources) -> PoolSizes:
         """Workers of each stage."""
         workers = self.resolved.job.workers
         return size_pools(
             workers.sizes,
-            device=self.resolved.model.spec.device,
+            device=self.resolved.model.options.device,
             num_cpus=resources.num_cpus,
             num_gpus=resources.num_gpus,
             on_cluster=workers.address is not None,
@@ -71,8 +73,8 @@ class Plan:
 
     def model_stages(self, sizes: PoolSizes) -> list[StageSpec]:
         """The stages that hold a model."""
-        wanted, spec = self.resolved.job.workers.sizes, self.resolved.model.spec
-        folder = Path(spec.name) if Path(spec.name).is_dir() else None
+        wanted, options = self.resolved.job.workers.sizes, self.resolved.model.options
+        folder = Path(options.name) if Path(options.name).is_dir() else None
         answer = StageSpec(
             stage=Answer if wanted.split_llm else EncodeAnswer,
             config=self.answer_config(sizes),
@@ -85,7 +87,7 @@ class Plan:
         if not wanted.split_llm:
             return [answer]
         encoder = Encode.Config(
-            model=replace(spec, engine="builtin"),  # it answers nothing, so it starts no other engine
+            model=replace(options, engine=DEFAULT_ENGINE),  # it answers nothing, so it starts no other engine
             num_threads=sizes.num_threads,
             cache=self.resolved.cache,
         )
@@ -102,7 +104,7 @@ class Plan:
     def answer_config(self, sizes: PoolSizes) -> Answer.Config:
         """How the model is loaded and asked."""
         return Answer.Config(
-            model=self.resolved.model.spec,
+            model=self.resolved.model.options,
             num_threads=sizes.num_threads,
             cache=self.resolved.cache,
             generation=self.resolved.job.generation,
@@ -117,7 +119,7 @@ class Plan:
         """
         job = self.resolved.job
         config = Decode.Config(
-            sampling=job.frames.override(info.sampling),
+            sampling=self.resolved.model.sampling,
             frame_size=info.frame_size,
             decoder=job.frames.decoder,
             allow_partial=job.frames.allow_partial,

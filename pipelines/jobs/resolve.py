@@ -16,10 +16,13 @@ from typing import Any
 from pipelines.executors.base import EXECUTORS, num_gpus_here
 from pipelines.jobs.job import BatchJob, FrameChoice
 from pipelines.requests.discover import absolute
-from pipelines.stages.model_info import ModelInfo, ModelSpec, model_folder, resolve_model
+from videollm import checkpoints
+from videollm.checkpoints import Options as LoadOptions
+from videollm.checkpoints.hub import find_model, is_local
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
+from videollm.models.protocol import ModelInfo
 from videollm.video.sampling.sample import Sampling
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -29,12 +32,12 @@ DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 class ResolvedModel:
     """A model that is there and looks as if it loads, and the frames that it will see."""
 
-    spec: ModelSpec
-    """What to load; a folder is named by its whole path, for workers that stand elsewhere."""
-    info: ModelInfo | None
-    """None where the model must be loaded to know."""
-    sampling: Mapping[str, Any] | None
-    """Fields of Sampling, the user's choice in the place of the model's own; None where `info` is."""
+    options: LoadOptions
+    """How to load it; a folder is named by its whole path, for workers that stand elsewhere."""
+    info: ModelInfo
+    """What its configuration says of it."""
+    sampling: Mapping[str, Any]
+    """Fields of Sampling, the user's choice in the place of the model's own."""
     identity: Mapping[str, Any]
     """Which weights and which connector's code answer: what rows depend on."""
 
@@ -69,7 +72,7 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
     return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
 
 
-def resolve(spec: ModelSpec, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:
+def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:
     """Find and check a model, and what is chosen of its frames.
 
     Args:
@@ -77,32 +80,29 @@ def resolve(spec: ModelSpec, frames: FrameChoice, *, on_cluster: bool = False) -
     Raises:
         UserError: something is not there, or is not what it should be.
     """
-    if not DEVICE.fullmatch(spec.device):
-        raise UserError(f"--device is {spec.device!r}, expected auto, cpu, cuda or cuda:N.")
-    if spec.device.startswith("cuda") and not on_cluster and not num_gpus_here():
-        raise UserError(
-            f"--device is {spec.device!r}, and this machine has no GPU that torch can use. Use cpu or auto."
-        )
-    if (folder := Path(spec.name).expanduser()).is_dir():
-        spec = replace(spec, name=str(folder.absolute()))
-    info = resolve_model(spec)
-    sampling = None
-    if info is not None:
-        sampling = frames.override(info.sampling)
-        Sampling(**sampling)  # says what is wrong with it
-    return ResolvedModel(spec=spec, info=info, sampling=sampling, identity=identify(spec))
+    if not DEVICE.fullmatch(options.device):
+        raise UserError(f"--device is {options.device!r}, expected auto, cpu, cuda or cuda:N.")
+    if options.device.startswith("cuda") and not on_cluster and not num_gpus_here():
+        raise UserError(f"--device is {options.device!r}, and torch sees no GPU on this machine. Use cpu or auto.")
+    if (folder := Path(options.name).expanduser()).is_dir():
+        options = replace(options, name=str(folder.absolute()))
+    info = checkpoints.resolve(options).info
+    sampling = frames.override(info.sampling)
+    Sampling(**sampling)  # says what is wrong with it
+    return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))
 
 
-def identify(spec: ModelSpec) -> dict[str, Any]:
+def identify(options: LoadOptions) -> dict[str, Any]:
     """Say which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
-    folder = model_folder(spec.name)
-    found: dict[str, Any] = {"name": spec.name} | ({"files": _hashes(folder)} if folder else {})
-    if spec.connector_weights is not None:
-        found["connector_weights"] = _hashes(Path(spec.connector_weights))
-    if spec.connector is not None:
+    found: dict[str, Any] = {"name": options.name}
+    if is_local(options.name):
+        found["files"] = _hashes(find_model(options.name))
+    if options.connector_weights is not None:
+        found["connector_weights"] = _hashes(options.connector_weights)
+    if options.connector is not None:
         from connectors import CONNECTORS
 
-        source = inspect.getsourcefile(CONNECTORS.load(spec.connector))
+        source = inspect.getsourcefile(CONNECTORS.load(options.connector))
         found["connector_code"] = None if source is None else quick_hash(Path(source))
     return found
 

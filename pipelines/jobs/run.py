@@ -108,7 +108,7 @@ def execute(claimed: Claim, progress: Progress) -> None:
         sizes = plan.sizes(executor.resources())
         models = plan.model_stages(sizes)
         info = plan.resolved.model.info
-        if info is None or plan.resolved.cache is not None:  # the names of the cache's entries need the tower's weights
+        if plan.resolved.cache is not None:  # the names of its entries depend on the tower's weights
             info = executor.describe(models[0])
         decode = plan.decode_stage(sizes, info)
         record.note(executor=name, notice=info.notice, sampling=decode.config.sampling, frame_size=info.frame_size,

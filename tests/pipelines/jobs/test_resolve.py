@@ -16,7 +16,7 @@ from pipelines.cli import main as cli
 from pipelines.cli.options import CacheOptions, FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.jobs.resolve import identify
 from pipelines.results.journal import read_rows
-from pipelines.stages.model_info import ModelSpec
+from videollm.checkpoints import Options
 from videollm.errors import UserError
 
 SHORT = GenerationOptions(max_new_tokens=4)
@@ -25,12 +25,12 @@ SHORT = GenerationOptions(max_new_tokens=4)
 def test_other_weights_are_another_identity(model: str, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / "trained")
     file = tmp_path / "trained" / "model.safetensors"
-    given = [ModelSpec(name="tiny-stc", connector="mlp", connector_weights=str(place)) for place in (file, file.parent)]
+    given = [Options(name="tiny-stc", connector="mlp", connector_weights=place) for place in (file, file.parent)]
     before = [identify(options) for options in given]
     assert all("model.safetensors" in found["connector_weights"] for found in before)
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     assert all(identify(options) != found for options, found in zip(given, before, strict=True))
-    assert identify(ModelSpec(name=str(file.parent))) != identify(ModelSpec(name=model))
+    assert identify(Options(name=str(file.parent))) != identify(Options(name=model))
 
 
 WRONG = [
