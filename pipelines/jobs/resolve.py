@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -122,4 +123,8 @@ def _open_cache(job: BatchJob) -> FeatureCache | None:
         raise UserError(f"--feature-cache is {folder}, expected a local folder.")
     if not 0 < gb < math.inf:
         raise UserError(f"--feature-cache-gb is {gb}, expected a number above 0.")
-    return FeatureCache(Path(absolute(folder)), int(gb * 1e9))
+    path = Path(absolute(folder))
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"The feature cache {folder} cannot be written: {nearest} is no folder of yours. Name another.")
+    return FeatureCache(path, int(gb * 1e9))
