@@ -32,7 +32,7 @@ def main(job: Job) -> None:
     """Print the answer."""
     from pipelines.jobs.resolve import resolve
     from videollm.checkpoints import load_with
-    from videollm.video.sampling.sample import Sampling
+    from videollm.video.sampling import Sampling
 
     found = resolve(job.model.load_options(), job.frames.choice())
     model = load_with(found.options)

@@ -61,8 +61,9 @@ class FrameOptions:
 
     num_frames: int | None = None
     """Frames of a clip; the model's own number if not given."""
-    sampling: Literal["segment_centers", "linspace", "every", "fps_stride", "fps_pack"] | None = None
-    """How frames are chosen; the model's own rule if not given."""
+    sampling: str | None = None
+    """How frames are chosen: `segment_centers`, `linspace`, `every`, `fps_stride`, `fps_pack`, `pkg.mod:Class` or
+    `path/to/file.py:Class`; the model's own policy if not given."""
     choose_fps: float | None = None
     """With `fps_pack`: frames a second, before packing sets in; the model's own number if not given."""
     packing: int | None = None

@@ -11,7 +11,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +45,8 @@ class Executor(ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.notify: Callable[[str], None] = LOGGER.warning
+        """Is told what `describe` and `run` wait for, where the cluster has no room yet."""
         self.busy_seconds: dict[str, float] = defaultdict(float)
         """Stage -> seconds that its workers ran, all together."""
         self._counting = threading.Lock()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.executors.sizing import Wanted
 from videollm.checkpoints import Options as LoadOptions
+from videollm.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +26,17 @@ class FrameChoice:
     allow_partial: bool = False
 
     def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Put what was chosen in the place of the model's own sampling.
+        """Put what is chosen in the place of the model's own sampling; both are fields of a Sampling.
 
-        Args:
-            own: fields of videollm.video.sampling.sample.Sampling.
+        Raises:
+            UserError: there is no such policy, it has no such setting, or a value does not suit.
         """
-        chosen = {"num_frames": self.num_frames, "policy": self.policy, "choose_fps": self.choose_fps}
+        chosen = Sampling.from_dict(own).override(policy=self.policy)
+        flags = {"num_frames": self.num_frames, "choose_fps": self.choose_fps, "force_packing": self.packing}
+        given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         if self.packing is not None:
-            chosen |= {"force_packing": self.packing, "max_packing": max(own["max_packing"], self.packing)}
-        return {**own, **{name: value for name, value in chosen.items() if value is not None}}
+            given["max_packing"] = max(getattr(chosen, "max_packing", 0), self.packing)
+        return asdict(chosen.override(**given))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,6 @@ from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
 from videollm.models.protocol import ModelInfo
-from videollm.video.sampling.sample import Sampling
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -89,7 +88,6 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
         options = replace(options, name=str(folder.absolute()))
     info = checkpoints.resolve(options).info
     sampling = frames.override(info.sampling)
-    Sampling(**sampling)  # says what is wrong with it
     return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))
 
 

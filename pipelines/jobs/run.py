@@ -105,6 +105,7 @@ def execute(claimed: Claim, progress: Progress) -> None:
         return
     name = plan.executor_name(len(tasks), interrupted=record.interrupted)
     with EXECUTORS.load(name)(plan.executor_config()) as executor:
+        executor.notify = lambda message: tqdm.write(message, file=sys.stderr)
         sizes = plan.sizes(executor.resources())
         models = plan.model_stages(sizes)
         info = plan.resolved.model.info

@@ -11,6 +11,7 @@ from videollm.checkpoints.family import ComposedFamily, Options
 from videollm.checkpoints.folder import Source, read_json, weight_files
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
+from videollm.video.sampling import POLICIES
 from videollm.vision import TOWERS
 
 
@@ -26,11 +27,12 @@ class Native(ComposedFamily):
                 f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
                 f"Give --connector {saved} to import it (this runs its code)."
             )
-        if (kind := config.vision["kind"]) not in TOWERS:
-            raise UserError(
-                f"Model {folder} was saved with vision tower {kind!r}, which is not one of {', '.join(TOWERS)}. "
-                f"Install a package that names it in its entry points ({TOWERS.group})."
-            )
+        for table, name in ((TOWERS, config.vision["kind"]), (POLICIES, config.sampling.get("policy"))):
+            if name is not None and name not in table:
+                raise UserError(
+                    f"Model {folder} was saved with {table.noun} {name!r}, which is not one of {', '.join(table)}. "
+                    f"Install a package that names it in its entry points ({table.group})."
+                )
         return config
 
     @classmethod

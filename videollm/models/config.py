@@ -10,7 +10,7 @@ from videollm.errors import UserError
 from videollm.types import Generation
 from videollm.video.preprocessing.slices import Slices
 from videollm.video.preprocessing.square import Preprocessing, Transform
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
 
@@ -28,7 +28,7 @@ class ModelConfig:
     transform: dict[str, Any]
     """`kind` (a name in TRANSFORMS; `square` if there is none) and the fields of that class."""
     sampling: dict[str, Any]
-    """Fields of Sampling."""
+    """`policy` (a name in POLICIES) and the fields of that policy."""
     generation: dict[str, Any] = field(default_factory=dict)
     """Fields of Generation."""
     prompt: dict[str, Any] = field(default_factory=dict)
@@ -59,10 +59,9 @@ class ModelConfig:
         """Build the model's own choice of frames.
 
         Raises:
-            UserError: the settings are not those of Sampling.
+            UserError: there is no such policy, or the settings are not those of it.
         """
-        made: Sampling = build_part("sampling", Sampling, self.sampling)
-        return made
+        return Sampling.from_dict(self.sampling)
 
     def build_generation(self) -> Generation:
         """Build the generation settings of the model's makers.

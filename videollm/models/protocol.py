@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from connectors import ClipFeatures
-    from videollm.video.sampling.sample import Sampling
+    from videollm.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class ModelInfo:
     name: str
     connector: str
     sampling: dict[str, Any]
-    """The model's own choice of frames: fields of Sampling."""
+    """The model's own choice of frames, for Sampling.from_dict."""
     frame_size: dict[str, Any] | None
     """Size of frames that is asked of the decoder: fields of FrameSize; None is full size."""
     generation: dict[str, Any]

@@ -96,7 +96,7 @@ import torch
 from videollm.checkpoints.family import Family
 from videollm.models.protocol import EncodedClip, ModelInfo, VideoModel, Visual
 from videollm.types import Answer, Generation
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 class Counter(VideoModel):
