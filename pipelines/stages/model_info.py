@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from videollm.models.composed import VideoLLM
-    from videollm.video.preprocessing.square import Preprocessing
+    from videollm.video.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class ModelInfo:
     sampling: dict[str, Any]
     """The model's own choice of frames: fields of videollm.Sampling."""
     frame_size: dict[str, Any] | None
-    """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
+    """Fields of videollm.FrameSize; None is full size."""
     notice: str | None
     """One line that users should see before they trust the answers."""
     loaded: dict[str, Any] | None = None
@@ -109,7 +109,7 @@ def describe_model(model: VideoLLM, *, with_tower_key: bool = False) -> ModelInf
 
 def read_model_info(spec: ModelSpec) -> ModelInfo | None:
     """Describe a model that lies in a folder of our own format; None where it must be loaded to know."""
-    from videollm.video.preprocessing.square import Transform
+    from videollm.video.preprocessing import Preprocessing
     from videollm.video.sampling import Sampling
 
     folder = None if spec.connector_weights or spec.connector else model_folder(spec.name)
@@ -121,7 +121,7 @@ def read_model_info(spec: ModelSpec) -> ModelInfo | None:
             name=spec.name,
             connector=config["connector"]["name"],
             sampling=asdict(Sampling.from_dict(config["sampling"])),
-            frame_size=_frame_size(Transform(**config["transform"])),
+            frame_size=_frame_size(Preprocessing.from_dict(config["transform"])),
             notice=config.get("notice"),
         )
     except (OSError, ValueError, TypeError, KeyError):

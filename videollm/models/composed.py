@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.subtitles import with_subtitles
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.slices import Slices
-from videollm.video.preprocessing.square import Group, Preprocessing, Transform
+from videollm.video.preprocessing import Group, Preprocessing
 from videollm.video.sampling import Sampling
 from videollm.vision import TOWERS, VisionTower
 
@@ -32,7 +31,6 @@ MAX_FRAMES_PER_FORWARD = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
 MAX_FRAMES_PER_CONNECT = 64
 """Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
-TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ class ModelConfig:
     llm: dict[str, Any]
     """The transformers config of the LLM."""
     transform: dict[str, Any]
-    """Settings of one of TRANSFORMS, which `kind` names (`square` if there is none)."""
+    """What `Preprocessing.from_dict` reads."""
     sampling: dict[str, Any]
     generation: dict[str, Any] = field(default_factory=dict)
     prompt: dict[str, Any] = field(default_factory=dict)
@@ -94,8 +92,7 @@ class VideoLLM(nn.Module):
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.connector_name: str = config.connector["name"]
         self.sampling = Sampling.from_dict(config.sampling)
-        settings = {"kind": "square", **config.transform}
-        self.transform = TRANSFORMS[settings.pop("kind")](**settings)
+        self.transform = Preprocessing.from_dict(config.transform)
         self.generation = Generation(**config.generation)
         self.notice = config.notice
         self.revision: str | None = None
