@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -257,6 +258,11 @@ def test_clips_that_kill_or_fail_the_model_fail_alone(
     assert by_name.pop("kills.mp4")["status"] == "worker_died"
     assert by_name.pop("raises.mp4")["error"] == "RuntimeError: out of memory"
     assert [r["status"] for r in by_name.values()] == ["ok"] * 8
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
