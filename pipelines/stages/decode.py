@@ -28,7 +28,7 @@ class Decode(Stage):
         sampling: Mapping[str, Any]
         """Fields of videollm.Sampling."""
         frame_size: Mapping[str, Any] | None
-        """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
+        """Fields of videollm.FrameSize; None is full size."""
         decoder: str = "auto"
         """A name in DECODERS."""
         allow_partial: bool = False
