@@ -111,7 +111,7 @@ def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
     folder, spec = Path(model), ModelOptions(model="/nowhere/model").spec()
     worker = StageWorker(StageSpec(stage=Encode, config=Encode.Config(model=spec), folder=Path(spec.name)))
     files = [np.fromfile(f, np.uint8) for f in folder.iterdir()]
-    found, error = worker.setup([f.name for f in folder.iterdir()], *files)
+    found, error = worker.setup("digest", [f.name for f in folder.iterdir()], *files)
     assert error is None
     assert found.name == "/nowhere/model"
 
