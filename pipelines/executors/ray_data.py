@@ -11,20 +11,23 @@ import queue
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from pipelines.executors.base import Executor, Resources, num_cpus_here
-from pipelines.executors.ray_actors import _connect, _first_line, _put_files, _resources
+from pipelines.executors.base import Executor, Resources
+from pipelines.executors.ray_actors import RayActors
+from pipelines.executors.ray_cluster import Cluster, connect, waiting_text
 from pipelines.executors.ray_data_worker import Parcel, StageActor, pack, unpack
-from pipelines.executors.ray_worker import StageWorker
+from pipelines.executors.ray_worker import put_folder
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
-from videollm.errors import Status, UserError
+from videollm.errors import Status
 
 MAX_BLOCKS: Final = 10_000
 """Blocks that a pass begins with, each of one item where there are no more: a reference costs the driver some KB."""
@@ -41,6 +44,8 @@ STALL_SECONDS: Final = 60.0
 TELL_SECONDS: Final = 10.0
 """Time without a result after which the log tells what the job waits for."""
 TICK_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 10.0
+"""How long a pass that is ended early may take to end."""
 
 
 class RayData(Executor):
@@ -48,36 +53,35 @@ class RayData(Executor):
 
     def __init__(self, config: Executor.Config) -> None:
         super().__init__(config)
+        self._stream: _Stream | None = None
+        """Of the pass under way."""
+        self._told = ""
+        self._cluster = Cluster(is_local=config.address is None)
         self._descriptions: dict[str, Any] = {}
+        """Stage -> what its actors say of themselves."""
+        self._folders: dict[Path, tuple[str, dict[str, Any]]] = {}
 
     def __enter__(self) -> RayData:
-        _connect(self.config)
+        connect(self.config)
         _configure()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
         ray.shutdown()
 
     def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
-        there = _resources()
-        cpus = num_cpus_here() if self.config.address is None else int(there.get("CPU", 0))
-        return Resources(num_cpus=cpus, num_gpus=there.get("GPU", 0.0))
+        return self._cluster.resources()
 
     def describe(self, stage: StageSpec) -> Any:
         """Say what an actor of `run` said; before `run`, set the stage up in an actor that ends with this call."""
         if stage.name not in self._descriptions:
-            actor: Any = ray.remote(StageWorker).options(num_cpus=stage.num_cpus, num_gpus=stage.num_gpus).remote(stage)
-            files = _put_files(stage.folder)
-            try:
-                described, error = ray.get(actor.setup.remote(list(files), *files.values()))
-            except ray.exceptions.RayError as lost:
-                raise UserError(f"A worker died while it loaded the model: {_first_line(lost)}") from lost
-            finally:
-                ray.kill(actor)
-            if error is not None:
-                raise error
-            self._descriptions[stage.name] = described
+            actors = RayActors(self.config)
+            actors.notify = self.notify
+            self._descriptions[stage.name] = actors.describe(replace(stage, num_workers=1, elastic=False))
+            actors.drop_workers()
         return self._descriptions[stage.name]
 
     def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
@@ -85,7 +89,7 @@ class RayData(Executor):
         left = dict(enumerate(items))
         isolated, futile = False, 0
         while left:
-            before, nodes = len(left), _nodes()
+            before, nodes = len(left), self._nodes()
             for parcel in self._one_pass(stages, left, isolated=isolated):
                 if parcel is None:
                     yield None
@@ -93,7 +97,7 @@ class RayData(Executor):
                     assert isinstance(parcel.result, Finished)
                     yield parcel.result
             isolated = True
-            futile = futile + 1 if len(left) == before and nodes <= _nodes() else 0
+            futile = futile + 1 if len(left) == before and nodes <= self._nodes() else 0
             if futile == MAX_FUTILE_PASSES:
                 for item in left.values():
                     yield item.fail(Status.WORKER_DIED, f"lost with its worker ({futile} times)")
@@ -111,20 +115,23 @@ class RayData(Executor):
         Raises:
             UserError: a stage cannot be set up.
         """
-        stream = _Stream(self._dataset(stages, left, isolated=isolated))
-        nodes, last = _nodes(), time.monotonic()
+        stream = self._stream = _Stream(self._dataset(stages, left, isolated=isolated))
+        nodes, last = self._nodes(), time.monotonic()
         try:
             while True:
                 try:
                     parcels = stream.take(TICK_SECONDS)
                 except queue.Empty:
-                    if not nodes <= _nodes() and time.monotonic() - last > STALL_SECONDS:
+                    waited = time.monotonic() - last
+                    if waited > STALL_SECONDS and not nodes <= self._nodes():
                         return
+                    if waited > TELL_SECONDS:
+                        self._tell_what_is_waited_for(stages)
                     yield None
                     continue
                 if parcels is None:
                     return
-                nodes, last = _nodes(), time.monotonic()
+                nodes, last = self._nodes(), time.monotonic()
                 for parcel in parcels:
                     if parcel.error is not None:
                         raise parcel.error
@@ -143,7 +150,7 @@ class RayData(Executor):
             actor_class = type(spec.name, (StageActor,), {})  # the name by which processes and dashboards show workers
             dataset = dataset.map_batches(
                 actor_class,
-                fn_constructor_args=(spec, _put_files(spec.folder)),
+                fn_constructor_args=(spec, *self._folder(spec)),
                 batch_size=1 if isolated else spec.batch_size,
                 batch_format="pyarrow",
                 compute=self._pool(spec, len(parcels), isolated=isolated),
@@ -156,7 +163,7 @@ class RayData(Executor):
     def _pool(self, spec: StageSpec, num_items: int, *, isolated: bool) -> ActorPoolStrategy:
         """On a cluster pools shrink to what there is room for, and grow up to what was asked for."""
         size = min(spec.num_workers, num_items)
-        on_cluster = self.config.address is not None
+        on_cluster = not self._cluster.is_local
         return ActorPoolStrategy(
             min_size=1 if on_cluster else size,
             initial_size=size,
@@ -164,15 +171,40 @@ class RayData(Executor):
             max_tasks_in_flight_per_actor=1 if isolated else TASKS_PER_ACTOR,
         )
 
+    def _folder(self, spec: StageSpec) -> tuple[str, dict[str, Any]]:
+        """The folder that a stage needs, for the nodes of a cluster, of which any may come late and not see it."""
+        if spec.folder is None or self._cluster.is_local:
+            return "", {}
+        if spec.folder not in self._folders:
+            self._folders[spec.folder] = put_folder(spec.folder)
+        return self._folders[spec.folder]
+
+    def _nodes(self) -> Set[str]:
+        return self._cluster.nodes().keys()
+
+    def _tell_what_is_waited_for(self, stages: Sequence[StageSpec]) -> None:
+        """Name what the cluster lacks for one actor per stage."""
+        there, cpus, gpus, waiting = self.resources(), 0.0, 0.0, []
+        for spec in stages:
+            cpus, gpus = cpus + spec.num_cpus, gpus + spec.num_gpus
+            if not self._cluster.is_local and (cpus > there.num_cpus or gpus > there.num_gpus):
+                waiting.append(spec)
+        told = waiting_text(waiting, there) if waiting else ""
+        if told and told != self._told:
+            self.notify(told)
+        self._told = told
+
 
 class _Stream:
     """What a dataset makes, taken by a thread as it comes."""
 
     def __init__(self, dataset: Any) -> None:
+        self._executor = dataset._create_executor()  # no public call tells of it, and only it ends a run early
         self._dataset = dataset
         self._results: queue.SimpleQueue[list[Parcel] | None] = queue.SimpleQueue()
         self._closed = False
-        threading.Thread(target=self._read, name="results", daemon=True).start()
+        self._thread = threading.Thread(target=self._read, name="results", daemon=True)
+        self._thread.start()
 
     def take(self, timeout: float) -> list[Parcel] | None:
         """Wait for parcels; None once there are no more.
@@ -184,15 +216,15 @@ class _Stream:
 
     def close(self) -> None:
         """End the pass, and its actors."""
+        if self._closed:
+            return
         self._closed = True
-        executor = self._dataset._current_executor
-        if executor is not None:
-            executor.shutdown(force=True)
+        self._executor.shutdown(force=True)
+        self._thread.join(timeout=CLOSE_SECONDS)
 
     def _read(self) -> None:
         with suppress(Exception):  # what it lost on the way has no result, and is run again
-            bundles, _, _ = self._dataset._execute_to_iterator()
-            for bundle in bundles:
+            for bundle in self._dataset._build_bundle_iterator(self._executor):
                 for block in ray.get([entry.ref for entry in bundle.blocks]):
                     if self._closed:
                         return
@@ -210,8 +242,3 @@ def _configure() -> None:
     context.target_max_block_size = 1  # every row is a block: it goes on, and is lost, alone
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = 20
-
-
-def _nodes() -> frozenset[str]:
-    there: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return frozenset(n["NodeID"] for n in there if n["Alive"])

@@ -6,7 +6,6 @@ No exception leaves an actor, for Ray Data answers one by giving up its block, a
 from __future__ import annotations
 
 import pickle
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Any, Final
 import pyarrow as pa
 import ray
 
+from pipelines.executors.ray_worker import copy_folder
 from pipelines.executors.stage_process import ProcessLost, StageProcess
 from pipelines.stages.base import Advance, Item, Stage, StageCall, StageResult, StageSpec, run_stage
+from pipelines.stages.scratch import Scratch
 from videollm.errors import Status, UserError
 
 MAX_DEATHS: Final = 3
@@ -64,16 +65,17 @@ class StageActor:
     """A stage, as Ray Data calls it.
 
     Args:
-        files: name -> reference to the content, of the folder that the stage needs.
+        digest: of the folder that the stage needs.
+        files: name -> reference to the content, of that folder's files.
     """
 
-    def __init__(self, spec: StageSpec, files: Mapping[str, Any]) -> None:
+    def __init__(self, spec: StageSpec, digest: str, files: Mapping[str, Any]) -> None:
         self.spec = spec
-        self._copied: tempfile.TemporaryDirectory[str] | None = None
+        self._copy: Scratch | None = None
         self._stage: Stage | StageProcess | None = None
         self._described: Any = None
         self._error: Exception | None = None
-        self._load(self._bring(files))
+        self._load(self._bring(digest, files))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
         """Take the items of a table through the stage; those that are finished pass it by."""
@@ -89,15 +91,12 @@ class StageActor:
             yield pack([replace(parcel, result=result, calls=(*parcel.calls, *calls), descriptions=descriptions)])
             calls = []
 
-    def _bring(self, files: Mapping[str, Any]) -> Path | None:
+    def _bring(self, digest: str, files: Mapping[str, Any]) -> Path | None:
         """Copy the folder that the stage needs, unless this machine sees it."""
-        folder = self.spec.folder
-        if folder is None or folder.is_dir():
+        if not files or self.spec.folder is None or self.spec.folder.is_dir():
             return None
-        self._copied = tempfile.TemporaryDirectory(prefix="videollm-")
-        for name, data in files.items():
-            (Path(self._copied.name) / name).write_bytes(ray.get(data).data)
-        return Path(self._copied.name)
+        self._copy = copy_folder(digest, ((name, ray.get(content)) for name, content in files.items()))
+        return self._copy.path
 
     def _load(self, folder: Path | None) -> None:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -35,6 +37,16 @@ def run(executor: Executor, specs: list[StageSpec], items: list[Item]) -> dict[s
     return {r.id: r for r in rows}
 
 
+def processes(name: str) -> list[psutil.Process]:
+    """Processes below this one whose command holds a name."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if name in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def test_whatever_an_item_does_it_ends_once_and_alone(executor: RayData) -> None:
     does = {3: "bug", 5: "bad", 8: "kill", 12: "hang", 13: "kill"}
     rows = run(executor, stages(timeout_seconds=3.0), [make_item(i, does.get(i, "")) for i in range(40)])
@@ -48,23 +60,28 @@ def test_whatever_an_item_does_it_ends_once_and_alone(executor: RayData) -> None
     assert executor.describe(stages(timeout_seconds=3.0)[1]) == "described"
 
 
-def kill_if_worker(process: psutil.Process) -> str | None:
-    """Kill an actor or a stage's process; which of them it was."""
-    command = " ".join(process.cmdline())
-    name = next((name for name in ("Prepare", "Finish", "stage_process") if name in command), None)
-    if name is not None:
-        process.kill()
-    return name
-
-
-def test_actors_that_are_killed_lose_nothing(executor: RayData) -> None:
+def test_processes_that_are_killed_lose_nothing(executor: RayData) -> None:
     running = executor.run(stages(), (make_item(i) for i in range(300)))
     ends = [next(end for end in running if end is not None)]
-    killed = Counter(kill_if_worker(process) for process in psutil.Process().children(recursive=True))
-    assert {"Prepare", "Finish", "stage_process"} <= killed.keys()
+    for name in ("stage_process", "MapBatches(Finish)", "MapBatches(Prepare)"):
+        victims = processes(name)
+        assert victims
+        for victim in victims:
+            victim.kill()
+        ends.append(next(end for end in running if end is not None))
     ends += [end for end in running if end is not None]
     assert Counter(r.id for end in ends for r in end.rows) == Counter(map(str, range(300)))
     assert {r.status for end in ends for r in end.rows} == {Status.OK}
+
+
+def test_a_run_that_is_left_ends_its_actors(executor: RayData) -> None:
+    running = executor.run(stages(), (make_item(i) for i in range(300)))
+    next(end for end in running if end is not None)
+    running.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 60
+    while processes("MapBatches"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_stage_that_cannot_be_set_up_ends_the_run(executor: RayData) -> None:
