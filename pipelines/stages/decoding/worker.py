@@ -21,7 +21,7 @@ from pipelines.stages.decoding import wire
 from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
 
 PR_SET_PDEATHSIG: Final = 1
