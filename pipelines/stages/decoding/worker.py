@@ -20,7 +20,7 @@ from pipelines.stages.lifeline import die_with
 from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
 
 
