@@ -118,6 +118,7 @@ EXECUTORS: Final[Table[Executor]] = Table(
     builtin={
         "local": "pipelines.executors.local:Local",
         "ray_actors": "pipelines.executors.ray_actors:RayActors",
+        "ray_data": "pipelines.executors.ray_data:RayData",
     },
     error=UserError,
 )
