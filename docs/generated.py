@@ -21,6 +21,11 @@ ROOT: Final = Path(__file__).parents[1]
 TABLES: Final = (
     "connectors:CONNECTORS",
     "videollm.video.sampling:POLICIES",
+    "videollm.video.decoding.base:DECODERS",
+    "videollm.video.preprocessing:PREPROCESSINGS",
+    "videollm.vision:TOWERS",
+    "videollm.checkpoints:FAMILIES",
+    "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",
 )
 """Every table of classes by name."""

@@ -17,7 +17,7 @@ from videollm.errors import Status
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-OTHERS = {"--index-url", "--no-deps", "--version", "--help"}
+OTHERS = {"--help", "--version", "--index-url", "--no-deps", "--disable_llm"}
 """Flags of other tools that pages show, and those of `videollm` itself."""
 PACKAGES = r"(?:connectors|videollm|pipelines)"
 PLACEHOLDERS = {"x.py", "X.py"}
@@ -30,8 +30,10 @@ def page_id(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def known_flags() -> set[str]:
+    helped = {flag for name in COMMANDS for flag in FLAG.findall(help_of(name))}
     scripts = " ".join(path.read_text() for path in (ROOT / "benchmarks").glob("*.py"))
-    return {flag for text in [*map(help_of, COMMANDS), scripts] for flag in FLAG.findall(text)} | OTHERS
+    fields = {f"--{name.replace('_', '-')}" for name in re.findall(r"(\w+): ", scripts)}  # tyro makes flags of them
+    return helped | fields | set(FLAG.findall(scripts)) | OTHERS
 
 
 def inline_code(page: Path) -> list[str]:
