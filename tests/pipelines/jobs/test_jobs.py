@@ -6,18 +6,14 @@ import functools
 import http.server
 import json
 import os
-import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ import pytest
 from pipelines.cli import answer, caption
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.results.journal import read_rows
+from tests.support.cluster import Cluster
 from videollm.errors import UserError
 
 SHORT = GenerationOptions(max_new_tokens=4)
@@ -239,48 +236,28 @@ class Bomb(MeanMLP):
 
 
 def test_clips_that_kill_or_fail_the_model_fail_alone(
-    tmp_path: Path, clips: Path, model: str, environment: dict[str, str], write_clip: Callable[..., Path]
+    tmp_path: Path, clips: Path, model: str, write_clip: Callable[..., Path]
 ) -> None:
     """With a connector from outside the tree, on a cluster that is joined."""
     (tmp_path / "bomb.py").write_text(BOMB)
     write_clip(clips / "kills.mp4", num_frames=48)
     write_clip(clips / "raises.mp4", num_frames=30)
-    with cluster_here(environment, num_cpus=4) as address:
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli.main", "caption", str(clips), "-o", "out", "--model", model,
-             "--connector", "bomb:Bomb", "--max-new-tokens", "4", "--address", address],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
-    (clips / "kills.mp4").unlink()
-    (clips / "raises.mp4").unlink()
-    assert done.returncode == 0, done.stderr
+    try:
+        with Cluster(1, num_cpus=4) as cluster:
+            running = cluster.popen(
+                sys.executable, "-m", "pipelines.cli.main", "caption", clips, "-o", "out", "--model", model,
+                "--connector", "bomb:Bomb", "--max-new-tokens", 4, "--address", cluster.address,
+                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            printed = running.communicate(timeout=600)[0]
+            assert running.returncode == 0, printed
+    finally:
+        (clips / "kills.mp4").unlink()
+        (clips / "raises.mp4").unlink()
     by_name = {Path(r["video"]).name: r for r in rows_of(tmp_path / "out").values()}
     assert by_name.pop("kills.mp4")["status"] == "worker_died"
     assert by_name.pop("raises.mp4")["error"] == "RuntimeError: out of memory"
     assert [r["status"] for r in by_name.values()] == ["ok"] * 8
-
-
-@contextmanager
-def cluster_here(environment: dict[str, str], *, num_cpus: int) -> Iterator[str]:
-    """Address of a cluster of one node, apart from any other on this machine; the environment then has its token."""
-    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    ports = {name: free_port() for name in ("port", "dashboard-agent-listen-port")}
-    folder = tempfile.mkdtemp(prefix="r")  # short: paths of sockets are limited
-    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--num-cpus={num_cpus}",
-               f"--temp-dir={folder}", "--include-dashboard=false", "--disable-usage-stats",
-               *(f"--{name}={port}" for name, port in ports.items())]  # fmt: skip
-    head = subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            start_new_session=True)  # fmt: skip
-    try:
-        assert head.stdout is not None
-        assert any(b"Ray runtime started" in line for line in head.stdout)
-        yield f"127.0.0.1:{ports['port']}"
-    finally:
-        os.killpg(head.pid, signal.SIGKILL)
-        for child in psutil.process_iter(["cmdline"]):
-            if folder in " ".join(child.info["cmdline"] or []):
-                child.kill()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def free_port() -> int:
