@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from connectors import CONNECTORS
-from videollm.checkpoints.family import ComposedFamily, Options
+from videollm.checkpoints.family import ComposedFamily
 from videollm.checkpoints.folder import Source, read_json, weight_files
+from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 from videollm.video.sampling import POLICIES
