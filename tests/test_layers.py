@@ -35,16 +35,13 @@ EDGES = {
     ("pipelines.evals.judge", "tqdm"),  # progress is for cli and jobs to show
     ("pipelines.evals.report.thumbnails", "tqdm"),
     ("pipelines.evals.report.runs", "pipelines.cli.compare_runs"),
-    ("pipelines.jobs.estimate", "pipelines.cli.options"),  # options become library types in cli
-    ("pipelines.jobs.run", "pipelines.cli.options"),
-    ("pipelines.jobs.estimate", "pipelines.jobs.run"),
-    ("pipelines.results.run_record", "pipelines.stages.model_info"),
 }
 LONG = {
     "tests/pipelines/evals/benchmarks/test_reading_a.py",
     "tests/pipelines/evals/benchmarks/test_reading_b.py",
     "tests/pipelines/evals/statistics/test_bootstrap.py",
     "tests/pipelines/jobs/test_feature_cache.py",
+    "tests/pipelines/jobs/test_jobs.py",
     "tests/support/readings.py",
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from connectors import ClipFeatures, Connector
     from videollm.prompts.chat import ChatPrompt
-    from videollm.video.preprocessing.square import Preprocessing
+    from videollm.video.preprocessing import Preprocessing
     from videollm.video.sampling import Sampling
 
 

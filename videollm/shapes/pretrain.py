@@ -16,7 +16,7 @@ from videollm.models.protocol import TrainableModel
 from videollm.shapes.stories import tell
 from videollm.shapes.world import BACKGROUNDS, COLOURS, SHAPES, Image, draw, patch_labels
 from videollm.training.objectives.base import Objective
-from videollm.video.preprocessing.square import Transform
+from videollm.video.preprocessing.square import Square
 from videollm.vision.tower import VisionTower
 
 NUM_CLASSES: Final = (1 + len(SHAPES), 1 + len(COLOURS), len(BACKGROUNDS))
@@ -85,13 +85,13 @@ class PatchObjective(Objective):
         return value, {"patch": float(right)}
 
 
-def square_transform(model: TrainableModel) -> Transform:
+def square_transform(model: TrainableModel) -> Square:
     """Return the transform of a model that takes squares, as shapes are drawn.
 
     Raises:
         UserError: it takes none.
     """
-    if not isinstance(model.transform, Transform):
+    if not isinstance(model.transform, Square):
         raise UserError(f"Shapes are drawn as squares, which {model.name} does not take. Train on a manifest.")
     return model.transform
 
