@@ -21,6 +21,8 @@ from videollm.types import Clip
 class Decode(Stage):
     """Clips, one after the other."""
 
+    guards_itself = True
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """What is decoded, and how."""
