@@ -85,9 +85,8 @@ def columns() -> str:
     from pipelines.results.schema import COLUMNS, column_descriptions
 
     rows = ((f"`{name}`", f"`{COLUMNS[name]}`", what) for name, what in column_descriptions().items())
-    return (
-        "# Result columns\n\nEvery row of `caption`, `answer` and `eval` has these columns, in Parquet and in JSON lines.\n\n"
-        + _table(("column", "Arrow type", "what it holds"), rows)
+    return "# Result columns\n\nEvery row of a job has these columns, in Parquet and in JSON lines.\n\n" + _table(
+        ("column", "Arrow type", "what it holds"), rows
     )
 
 

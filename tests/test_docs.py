@@ -1,6 +1,7 @@
 """The documentation is true: its tutorials run, its generated pages are whole, and what it names is there."""
 
 import ast
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +12,10 @@ from docs.generated import INTERFACES, PAGES, TABLES, help_of
 from pipelines.cli.main import COMMANDS
 from pipelines.results.schema import ResultRow
 from tests.support.pages import PAGES as WRITTEN
-from tests.support.pages import blocks, run_page
+from tests.support.pages import blocks, run_page, run_python
 from tests.support.paths import ROOT
 from videollm.errors import Status
+from videollm.shapes.clips import ClipsConfig, write_clips
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]+")
@@ -22,6 +24,22 @@ OTHERS = {"--help", "--version", "--index-url", "--no-deps", "--disable_llm"}
 PACKAGES = r"(?:connectors|videollm|pipelines)"
 PLACEHOLDERS = {"x.py", "X.py"}
 SOURCES = [path for package in ("connectors", "videollm", "pipelines") for path in (ROOT / package).rglob("*.py")]
+STACK = """
+import json, traceback
+from connectors.stc import STC
+from pipelines.cli.main import main
+
+stack, forward = [], STC.forward
+
+def spy(*arguments):
+    stack.extend(frame.filename for frame in traceback.extract_stack()[:-1])
+    return forward(*arguments)
+
+STC.forward = spy
+main(["caption", "clips", "-o", "out", "--executor", "local"])
+print(json.dumps([*stack, forward.__code__.co_filename]))
+"""
+"""Prints the files on the stack when a connector's forward is called."""
 
 
 def page_id(page: Path) -> str:
@@ -69,6 +87,16 @@ def test_names_on_a_page_exist(page: Path) -> None:
             _imported(code)
         if re.fullmatch(r"(?:connectors|videollm|pipelines|tests|docs|examples|benchmarks)/[\w./-]*", code):
             assert Path(code).name in PLACEHOLDERS or (ROOT / code).exists(), code
+
+
+def test_the_walk_is_the_stack(tmp_path: Path) -> None:
+    """The page of the architecture names the files between `videollm caption` and a connector's forward, in order."""
+    write_clips(tmp_path / "clips", ClipsConfig(num_clips=1))
+    *_, stack = run_python(STACK, tmp_path).splitlines()
+    paths = [Path(name) for name in json.loads(stack)]
+    files = [str(path.relative_to(ROOT)) for path in paths if path.is_relative_to(ROOT)]
+    walk = (ROOT / "docs" / "architecture.md").read_text().split("## A walk")[1].split("\n## ")[0]
+    assert re.findall(r"^\| \w* ?\| `([\w/.]+)` \|", walk, re.MULTILINE) == list(dict.fromkeys(files))
 
 
 def test_every_command_is_on_its_page_with_its_flags() -> None:
