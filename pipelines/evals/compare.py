@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipelines.evals.benchmark import each
-from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate, holm
+from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate
+from pipelines.evals.statistics.significance import holm
 from pipelines.evals.table import Table, hundredths, interval, p_value, signed_hundredths
 from videollm.errors import UserError
 
