@@ -31,7 +31,7 @@ from pipelines.evals.benchmarks.mvbench import MVBench
 from pipelines.evals.benchmarks.nextqa import NExTQA
 from pipelines.evals.benchmarks.perception_test import PerceptionTest
 from pipelines.evals.benchmarks.shapes import Shapes
-from pipelines.evals.benchmarks.table_benchmark import TABLES, Own
+from pipelines.evals.benchmarks.table_benchmark import TABLES, TableBenchmark
 from pipelines.evals.benchmarks.tempcompass import TempCompass
 from pipelines.evals.benchmarks.videomme import VideoMME
 from videollm.errors import UserError
@@ -64,7 +64,7 @@ def load_benchmark(name: str) -> Benchmark:
     if name in BENCHMARKS:
         return BENCHMARKS[name]()
     if Path(name).suffix in TABLES:
-        return Own(Path(name))
+        return TableBenchmark(Path(name))
     module, _, attribute = name.rpartition(":")
     if not module:
         raise UserError(
@@ -97,8 +97,8 @@ __all__ = [
     "Benchmark",
     "Clip",
     "Fields",
-    "Own",
     "Sample",
+    "TableBenchmark",
     "checked",
     "csv_rows",
     "find_video",

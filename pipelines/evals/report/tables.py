@@ -1,4 +1,4 @@
-"""The scores of runs as tables for a paper: Markdown to read, CSV with every figure."""
+"""Tables of scores for a paper: Markdown to read, CSV with every figure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COLUMNS: Final = (
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """Tables with the runs below each other; scores are multiplied by 100."""
+    """Write tables with the runs below each other; scores are multiplied by 100."""
     joined: dict[tuple[str, tuple[str, ...]], list[Sequence[str | int]]] = {}
     for run, name in zip(runs, run_names(runs), strict=True):
         for table in tables(run) if isinstance(run, ScoredRun) else [_statuses(run)]:
@@ -30,7 +30,7 @@ def markdown(runs: Sequence[Run]) -> str:
 
 
 def csv(runs: Sequence[Run]) -> str:
-    """A line for every figure, as it is (0.6134), and for the share of every status."""
+    """Write a line for every figure, as it is (0.6134), and for the share of every status."""
     rows: list[list[str | int]] = []
     for run, name in zip(runs, run_names(runs), strict=True):
         rows += [[name, *cells] for cells in _figures(run)]

@@ -611,15 +611,17 @@ def test_files_of_another_shape_are_named(name: str, damage: Damage) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_questions_come_back_from_the_run(name: str, tmp_path: Path) -> None:
-    questions.save(SAMPLES[name], tmp_path)
-    assert questions.load(tmp_path) == SAMPLES[name]
+    questions.save_questions(SAMPLES[name], tmp_path)
+    assert questions.load_questions(tmp_path) == SAMPLES[name]
 
 
 def test_requests_bring_the_subtitles_of_the_cut_video(miniature_folder: Callable[[str], Path]) -> None:
     benchmark = load_benchmark("longvideobench")
     found = list(benchmark.samples(miniature_folder("longvideobench"), "val"))
-    made = questions.requests(found, benchmark, subtitles=[True], circular=False, own_prompt=True, cut=True)
-    subtitles = made[-1].request.subtitles
+    made = questions.build_requests(
+        found, benchmark, subtitles=[True], circular=False, own_prompt=True, limit_tokens=True
+    )
+    subtitles = made[-1].subtitles
     assert subtitles is not None
     assert [(c.start, c.text) for c in subtitles.cues] == [(-100.0, "long before"), (1.0, "there it goes")]
 
