@@ -42,7 +42,7 @@ class FrameBatch:
     model_seconds: tuple[float, ...] = ()
     """Times that the model is told, where the sampling has its own (`fps_pack`); -1 for a still image."""
     video_hash: str | None = None
-    """Hash of the video's content, as `videollm.video.content.quick_hash` makes it; None for a folder of images."""
+    """Hash of the video's content, as `videollm.io.quick_hash` makes it; None for a folder of images."""
     packing: int = 1
     """Consecutive frames that share one set of visual tokens (`fps_pack`)."""
 

@@ -14,10 +14,10 @@ from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.evals.benchmarks import load_benchmark
 from pipelines.evals.scores import check_judge
 from pipelines.evals.variants import build_requests, save_questions
-from pipelines.requests.discover import is_remote
 from pipelines.requests.types import JobRequest
 from pipelines.results.run_record import file_hashes
 from videollm.errors import UserError
+from videollm.io import is_remote
 
 SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "subtitles")}
 """Whether subtitles are shown -> names of the settings that get scores of their own."""

@@ -6,11 +6,11 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
-from urllib.parse import urlparse
 
-from videollm.errors import UserError
+from videollm.errors import UserError, VideoError
+from videollm.io import check_scheme, has_folders, is_remote, list_files, local_name, suffix
 
 VIDEOS: Final = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".wmv", ".flv", ".3gp"}
@@ -46,24 +46,13 @@ def find(inputs: Sequence[str]) -> Iterator[Source]:
                 yield Source(path=whole, shown=path, is_manifest=suffix(path) in MANIFESTS)
 
 
-def is_remote(path: str) -> bool:
-    """Whether a path is a URL (s3://, gs://, http://, https://, memory://, ...)."""
-    scheme, found, _ = path.partition("://")
-    return bool(found) and scheme.isalnum()
-
-
 def absolute(path: str) -> str:
     """A local path made absolute, links kept; a URL as it is."""
-    return path if is_remote(path) else str(Path.cwd() / Path(path).expanduser())
-
-
-def suffix(path: str) -> str:
-    """Extension of a path or URL, in lower case."""
-    return PurePosixPath(urlparse(path).path if is_remote(path) else path).suffix.lower()
+    return path if is_remote(path) else str(Path.cwd() / Path(local_name(path)).expanduser())
 
 
 def _local(given: str) -> Iterator[str]:
-    path = Path(given).expanduser()
+    path = Path(local_name(given)).expanduser()
     try:
         if path.is_dir():
             yield from _folder(path)
@@ -109,19 +98,14 @@ def _raise(error: OSError) -> None:
 def _remote(url: str) -> Iterator[str]:
     """A file of the URL, or all videos below it where the store knows folders."""
     is_file = suffix(url) in VIDEOS or suffix(url) in MANIFESTS
-    if url.startswith(("http://", "https://")) or (is_file and not glob.has_magic(url)):
-        yield url
-        return
-    import fsspec
-
     try:
-        fs, root = fsspec.core.url_to_fs(url)
-        paths = fs.glob(root) if glob.has_magic(root) else fs.find(root)
-    except ImportError as error:
-        raise UserError(f"{url!r} needs another package: {error}") from error
-    except Exception as error:
-        raise UserError(f"{url!r} cannot be listed: {type(error).__name__}: {error}") from error
-    videos = sorted(fs.unstrip_protocol(p) for p in paths if suffix(p) in VIDEOS)
+        check_scheme(url)
+        if not has_folders(url) or (is_file and not glob.has_magic(url)):
+            yield url
+            return
+        videos = [found for found in list_files(url) if suffix(found) in VIDEOS]
+    except VideoError as error:
+        raise UserError(str(error)) from error
     if not videos:
         raise UserError(f"{url!r} holds no videos ({' '.join(sorted(VIDEOS))}).")
     yield from videos

@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pipelines.requests.discover import MANIFESTS, Source, find, is_remote
+from pipelines.requests.discover import MANIFESTS, Source, find
 from pipelines.requests.readers import NumberedRow, read_rows
 from pipelines.requests.types import BadRequest, ClipTask, JobRequest, job_request, json_hash, printable
 from videollm.errors import UserError
+from videollm.io import is_remote, local_name
 from videollm.types import Clip, Request
 
 Fields = dict[str, Any]
@@ -197,6 +198,5 @@ def parse_options(value: Any) -> tuple[str, ...]:
 
 def _resolve(video: str, source: Source) -> str:
     """A manifest's relative paths start at its folder."""
-    if is_remote(video) or video.startswith("/"):
-        return video
-    return f"{source.path.rpartition('/')[0]}/{video}"
+    name = local_name(video)
+    return name if is_remote(name) or name.startswith("/") else f"{source.path.rpartition('/')[0]}/{name}"

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.requests.discover import is_remote, suffix
-from videollm.errors import UserError
+from videollm.errors import UserError, VideoError
+from videollm.io import open_file, suffix
 
 NumberedRow = tuple[int, dict[str, Any] | UserError]
 """Line in the file (of a Parquet file, row) from 1, and the fields of the row or why it has none."""
@@ -22,24 +22,12 @@ def read_rows(path: str) -> Iterator[NumberedRow]:
         UserError: the file cannot be read, or has no column `video`.
     """
     try:
-        data = _bytes(path)
-    except ImportError as error:
-        raise UserError(f"{path!r} needs another package: {error}") from error
-    except Exception as error:  # every store has errors of its own
-        raise UserError(f"{path!r} cannot be read: {type(error).__name__}: {error}") from error
+        with open_file(path) as file:
+            data = file.read()
+    except (OSError, VideoError) as error:
+        raise UserError(f"{path!r} cannot be read: {error}") from error
     read = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}[suffix(path)]
     yield from read(data, path)
-
-
-def _bytes(path: str) -> bytes:
-    if not is_remote(path):
-        with open(path, "rb") as file:  # noqa: PTH123
-            return file.read()
-    import fsspec
-
-    with fsspec.open(path, "rb") as file:
-        content: bytes = file.read()
-    return content
 
 
 def _jsonl(data: bytes, path: str) -> Iterator[NumberedRow]:

@@ -14,11 +14,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.requests.discover import find, is_remote
+from pipelines.requests.discover import find
 from pipelines.results.journal import write_json
 from pipelines.stages.model_info import ModelSpec, model_folder
 from videollm.errors import UserError
-from videollm.video.content import quick_hash
+from videollm.io import is_remote, quick_hash
 
 PACKAGES: Final = (
     "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",

@@ -24,7 +24,7 @@ class Decode(Stage):
         """What is decoded, and how."""
 
         sampling: Mapping[str, Any]
-        """Fields of videollm.video.sampling.sample.Sampling."""
+        """Fields of videollm.Sampling."""
         frame_size: Mapping[str, Any] | None
         """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
         decoder: str = "auto"

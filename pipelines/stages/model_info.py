@@ -71,7 +71,7 @@ class ModelInfo:
     name: str
     connector: str
     sampling: dict[str, Any]
-    """The model's own choice of frames: fields of videollm.video.sampling.sample.Sampling."""
+    """The model's own choice of frames: fields of videollm.Sampling."""
     frame_size: dict[str, Any] | None
     """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
     notice: str | None
@@ -110,7 +110,7 @@ def describe_model(model: VideoLLM, *, with_tower_key: bool = False) -> ModelInf
 def read_model_info(spec: ModelSpec) -> ModelInfo | None:
     """Describe a model that lies in a folder of our own format; None where it must be loaded to know."""
     from videollm.video.preprocessing.square import Transform
-    from videollm.video.sampling.sample import Sampling
+    from videollm.video.sampling import Sampling
 
     folder = None if spec.connector_weights or spec.connector else model_folder(spec.name)
     try:
@@ -120,7 +120,7 @@ def read_model_info(spec: ModelSpec) -> ModelInfo | None:
         return ModelInfo(
             name=spec.name,
             connector=config["connector"]["name"],
-            sampling=asdict(Sampling(**config["sampling"])),
+            sampling=asdict(Sampling.from_dict(config["sampling"])),
             frame_size=_frame_size(Transform(**config["transform"])),
             notice=config.get("notice"),
         )

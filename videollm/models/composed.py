@@ -25,7 +25,7 @@ from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing.slices import Slices
 from videollm.video.preprocessing.square import Group, Preprocessing, Transform
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 from videollm.vision import TOWERS, VisionTower
 
 MAX_FRAMES_PER_FORWARD = 256
@@ -93,7 +93,7 @@ class VideoLLM(nn.Module):
         super().__init__()
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.connector_name: str = config.connector["name"]
-        self.sampling = Sampling(**config.sampling)
+        self.sampling = Sampling.from_dict(config.sampling)
         settings = {"kind": "square", **config.transform}
         self.transform = TRANSFORMS[settings.pop("kind")](**settings)
         self.generation = Generation(**config.generation)

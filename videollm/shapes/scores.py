@@ -75,7 +75,7 @@ def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, se
     for line in (folder / QUESTIONS).read_text().splitlines():
         row = json.loads(line)
         by_video.setdefault(row["video"], []).append(row)
-    sampling = replace(model.sampling, num_frames=num_frames) if num_frames else model.sampling
+    sampling = model.sampling.override(num_frames=num_frames) if num_frames else model.sampling
     videos, scored = list(by_video), []
     for i in tqdm(range(0, len(videos), CLIPS_PER_BATCH), desc="questions", unit="batch", disable=None):
         names = videos[i : i + CLIPS_PER_BATCH]

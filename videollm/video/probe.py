@@ -8,14 +8,14 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from videollm.io import local_path
+from videollm.io import check_file, local_path
 from videollm.types import Clip
 from videollm.video.decoding.backend import Job
-from videollm.video.decoding.container import check_file, open_video
+from videollm.video.decoding.container import open_video
 from videollm.video.decoding.index import UnplannableError, read_index, rewind
 from videollm.video.decoding.sequential import count_frames
 from videollm.video.preprocessing.scale import quarter_turns
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

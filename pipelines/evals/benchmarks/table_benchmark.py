@@ -10,9 +10,9 @@ from typing import Final
 
 from pipelines.evals.annotations import Fields, checked, csv_rows, jsonl_rows
 from pipelines.evals.benchmark import Benchmark, Sample
-from pipelines.requests.discover import is_remote
 from pipelines.requests.manifest import parse_options
 from videollm.errors import UserError
+from videollm.io import is_remote
 from videollm.types import Clip
 
 TABLES: Final = {".csv": csv_rows, ".jsonl": jsonl_rows}

@@ -15,11 +15,11 @@ from pipelines.evals.scores import Progress, ScoredRun, score_run
 from pipelines.evals.settings import flatten, latest_fact
 from pipelines.evals.table import interval, p_value, signed_hundredths
 from pipelines.evals.variants import QUESTIONS
-from pipelines.requests.discover import is_remote
 from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record
 from pipelines.results.schema import Row
 from videollm.errors import UserError
+from videollm.io import is_remote
 
 Pairs = list[tuple[str, str]]
 

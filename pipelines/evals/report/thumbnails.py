@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.requests.discover import is_remote
 from pipelines.stages.decoding.client import Decoder, Failure
 from videollm.errors import UserError
+from videollm.io import is_remote
 from videollm.types import Clip, FrameBatch
 
 TIMEOUT_SECONDS: Final = 120.0

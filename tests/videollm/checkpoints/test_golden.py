@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from videollm.checkpoints.native import save
 from videollm.engines import packing as fuse
 from videollm.models.composed import Visual
 from videollm.types import Clip, Generation, Request
+from videollm.video.sampling import Sampling
 
 OTHERS = ("sample_demo_9.mp4", "video_90.mov", "sample_demo_1.mp4")
 GREEDY = Generation(max_new_tokens=24)
@@ -86,7 +87,8 @@ def test_greedy_answer(golden: Golden) -> None:
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_batches_of_different_clips_equal_single_clips(golden: Golden, size: int) -> None:
-    sampling = replace(golden.model.sampling, choose_fps=0.5, force_packing=size)
+    own = asdict(golden.model.sampling)
+    sampling = Sampling.from_dict({**own, "choose_fps": 0.5, "force_packing": size})
     batches = [golden.decode(), *(golden.decode(name, sampling=sampling) for name in OTHERS[: size - 1])]
     single = [golden.model.encode([b])[0] for b in batches]
     batched = golden.model.encode(batches)
@@ -103,7 +105,7 @@ def test_batches_of_different_clips_equal_single_clips(golden: Golden, size: int
 def test_a_saved_model_is_the_same_model(golden: Golden, tmp_path: Path) -> None:
     save(golden.model, tmp_path)
     again = videollm.load(tmp_path, device="cpu")
-    batch = golden.decode(sampling=replace(golden.model.sampling, choose_fps=0.5))
+    batch = golden.decode(sampling=Sampling.from_dict({**asdict(golden.model.sampling), "choose_fps": 0.5}))
     assert torch.equal(again.encode([batch])[0].tokens, golden.model.encode([batch])[0].tokens)
     assert (again.prompt.system, again.generation) == (golden.model.prompt.system, golden.model.generation)
 

@@ -21,11 +21,11 @@ from PIL import Image
 from tests.support.clips import numbers, picture, remux, write
 from tests.support.paths import ROOT
 from videollm.errors import VideoError
+from videollm.io import check_file
 from videollm.types import Clip
-from videollm.video.decoding.container import check_file
 from videollm.video.decoding.decode import DECODERS, decode
 from videollm.video.probe import probe
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 SPREAD = Sampling(policy="linspace", num_frames=16)
 

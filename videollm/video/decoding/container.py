@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Final
 
 import av
@@ -19,32 +16,6 @@ from videollm.errors import VideoError
 
 LOCAL_ONLY: Final = {"protocol_whitelist": "file"}
 """A playlist inside a file must not make the decoder open network addresses."""
-
-
-def check_file(path: str) -> None:
-    """Refuse what can be neither a video nor a folder of images, before a decoder meets it.
-
-    Raises:
-        VideoError: `not_found`, `permission_denied`, or `no_video` for an empty file, a pipe or a device.
-    """
-    try:
-        status = Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise VideoError("not_found", f"{path}: there is no such file; check the path.") from None
-    except PermissionError:
-        raise VideoError("permission_denied", f"{path}: permission denied; make its folder readable.") from None
-    except (OSError, ValueError) as error:
-        raise VideoError(
-            "not_found", f"{_short(path)}: not a usable path ({getattr(error, 'strerror', error)})."
-        ) from None
-    if stat.S_ISDIR(status.st_mode):
-        return
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError("no_video", f"{path}: not a regular file; expected a video file or a folder of images.")
-    if not os.access(path, os.R_OK):
-        raise VideoError("permission_denied", f"{path}: permission denied; make it readable.")
-    if status.st_size == 0:
-        raise VideoError("no_video", f"{path}: the file is empty (0 bytes); expected a video.")
 
 
 @contextmanager
@@ -101,7 +72,3 @@ def _best_stream(container: InputContainer, path: str) -> VideoStream:
     if stream.codec_context is None:
         raise VideoError("no_video", f"{path}: no decoder for its video codec; re-encode it, for example as H.264.")
     return stream
-
-
-def _short(path: str) -> str:
-    return path if len(path) <= 200 else f"{path[:200]}..."

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Final
 
 from videollm.errors import VideoError
-from videollm.io import local_path
+from videollm.io import check_file, local_path, quick_hash
 from videollm.types import Clip, FrameBatch
-from videollm.video.content import quick_hash
 from videollm.video.decoding.backend import Backend, Job
-from videollm.video.decoding.container import check_file
 from videollm.video.decoding.decord_backend import decode_decord
 from videollm.video.decoding.index import UnplannableError
 from videollm.video.decoding.planned import decode_planned
 from videollm.video.decoding.sequential import decode_sequential
 from videollm.video.preprocessing.scale import FrameSize
-from videollm.video.sampling.sample import Sampling, check_range
+from videollm.video.sampling import Sampling, check_range
 
 
 def decode(
@@ -34,7 +32,7 @@ def decode(
     Display rotation is applied. The work and the memory are bounded by the frames asked for, not by the video.
 
     Args:
-        clip: a video file, gif, image, folder of images or URL (s3, gs, http, https), or a range of seconds of one.
+        clip: a video file, gif, image, folder of images or URL (`videollm.io` knows the schemes), or a range of it.
         sampling: which frames.
         size: size of the frames after rotation; None keeps the video's.
         decoder: a name in DECODERS. `auto` is exact and falls back to slower ways where a file needs them.

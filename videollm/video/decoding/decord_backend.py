@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from videollm.errors import VideoError
+from videollm.io import check_file
 from videollm.types import FrameBatch
 from videollm.video.decoding.backend import Job, collect
-from videollm.video.decoding.container import check_file
 from videollm.video.preprocessing.scale import resize_frame, target_size
-from videollm.video.sampling.sample import Timeline, sample
+from videollm.video.sampling import Timeline, sample
 
 
 def decode_decord(job: Job) -> FrameBatch:

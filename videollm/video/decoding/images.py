@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from videollm.errors import VideoError
+from videollm.io import check_file
 from videollm.types import FrameBatch
 from videollm.video.decoding.backend import Job, collect
-from videollm.video.decoding.container import check_file
 from videollm.video.preprocessing.scale import resize_frame, target_size
-from videollm.video.sampling.sample import Sampled, Timeline, sample
+from videollm.video.sampling import Sampled, Timeline, sample
 
 FOLDER_FPS: Final = 1.0
 """Images of a folder count as one second each, unless the clip says how far apart they were taken."""
