@@ -13,7 +13,7 @@ from pipelines.evals.compare import compare_runs
 from pipelines.evals.score_files import rules_warning
 from pipelines.evals.scores import score_run
 from pipelines.evals.settings import differing_settings
-from pipelines.evals.table import Table
+from pipelines.evals.text_table import TextTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def main(job: Job) -> None:
     differing = [[name, *("-" if v is None else v for v in of_runs)]
                  for name, of_runs in differing_settings([a.record, b.record])]  # fmt: skip
     title = "Settings that differ" if differing else "No settings differ"
-    shown = [Table(title=title, columns=["", "A", "B"], rows=differing)]
+    shown = [TextTable(title=title, columns=["", "A", "B"], rows=differing)]
     for setting, metric, comparison in found:
         shown += [replace(t, title=f"{setting}, {metric}: {t.title}") for t in comparison.tables()]
     for warning in filter(None, map(rules_warning, (a, b))):

@@ -11,7 +11,7 @@ from pipelines.evals.benchmark import each
 from pipelines.evals.scores import ScoredRun
 from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate
 from pipelines.evals.statistics.significance import holm
-from pipelines.evals.table import Table, hundredths, interval, p_value, signed_hundredths
+from pipelines.evals.text_table import TextTable, hundredths, interval, p_value, signed_hundredths
 from videollm.errors import UserError
 
 
@@ -57,14 +57,14 @@ class Comparison:
     """Ids of questions on which B scores higher."""
     lost: tuple[str, ...]
 
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TextTable]:
         """Return means, what changed, and one table per grouping; scores and differences are multiplied by 100."""
         return [self._means(), self._changes(), *(_by_group(name, groups) for name, groups in self.groups.items())]
 
-    def _means(self) -> Table:
+    def _means(self) -> TextTable:
         num, num_clusters = self.difference.num, self.difference.num_clusters
         macro = f", mean over {self.macro}" if self.macro else ""
-        return Table(
+        return TextTable(
             title=f"{num:,} questions of {num_clusters:,} videos that both runs have{macro}",
             columns=["", "score", "95% interval"],
             rows=[
@@ -78,9 +78,9 @@ class Comparison:
             ],
         )
 
-    def _changes(self) -> Table:
+    def _changes(self) -> TextTable:
         found = self.difference
-        return Table(
+        return TextTable(
             title="What the difference is made of",
             columns=["", "figure"],
             rows=[
@@ -225,9 +225,9 @@ def _some(ids: Iterable[str]) -> str:
     return (", ".join(map(repr, names[:3])) or "none") + more
 
 
-def _by_group(name: str, groups: Sequence[Group]) -> Table:
+def _by_group(name: str, groups: Sequence[Group]) -> TextTable:
     many = f"; Holm p: corrected over {len(groups)} groups" if len(groups) > 1 else ""
-    return Table(
+    return TextTable(
         title=f"By {name}{many}",
         columns=[name, "questions", "videos", "A", "B", "B - A", "95% interval", "gained", "lost", "p", "Holm p"],
         rows=[

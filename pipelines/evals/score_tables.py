@@ -7,13 +7,13 @@ from typing import Final
 
 from pipelines.evals.scores import Score, ScoredRun
 from pipelines.evals.statistics.bootstrap import Estimate
-from pipelines.evals.table import Table, hundredths, interval
+from pipelines.evals.text_table import TextTable, hundredths, interval
 from pipelines.results.schema import OK
 
 COLUMNS: Final = ("questions", "videos", "strict", "s.e.", "95% interval", "of answered", "compat")
 
 
-def tables(run: ScoredRun) -> list[Table]:
+def tables(run: ScoredRun) -> list[TextTable]:
     """Return all tables of a run; scores are multiplied by 100."""
     return [*([_headline(run)] if run.scores else []), _statuses(run), *_groups(run)]
 
@@ -23,17 +23,17 @@ def figure_name(score: Score) -> str:
     return score.metric + (f", mean over {score.macro}" if score.macro else "")
 
 
-def _headline(run: ScoredRun) -> Table:
+def _headline(run: ScoredRun) -> TextTable:
     overall = [s for s in run.scores if s.grouping is None]
     rows: list[Sequence[str | int]] = [
         [s.setting, figure_name(s), s.over_all.num, s.over_all.num_clusters, *_cells(s), _compat(s, overall)]
         for s in overall
         if s.rule == "strict"
     ]
-    return Table(title="Scores", columns=["setting", "score", *COLUMNS], rows=rows)
+    return TextTable(title="Scores", columns=["setting", "score", *COLUMNS], rows=rows)
 
 
-def _statuses(run: ScoredRun) -> Table:
+def _statuses(run: ScoredRun) -> TextTable:
     found = {setting: run.statuses(setting) for setting in run.settings}
     statuses = sorted({s for counts in found.values() for s in counts}, key=lambda s: (s != OK, s))
     rows: list[Sequence[str | int]] = [
@@ -41,10 +41,10 @@ def _statuses(run: ScoredRun) -> Table:
         for setting, counts in found.items()
         for status in statuses
     ]
-    return Table(title="What became of the questions", columns=["setting", "status", "questions", "%"], rows=rows)
+    return TextTable(title="What became of the questions", columns=["setting", "status", "questions", "%"], rows=rows)
 
 
-def _groups(run: ScoredRun) -> list[Table]:
+def _groups(run: ScoredRun) -> list[TextTable]:
     """Show the headline metric group by group."""
     metric = run.scores[0].metric if run.scores else None
     made = []
@@ -56,7 +56,7 @@ def _groups(run: ScoredRun) -> list[Table]:
             if s.rule == "strict"
         ]
         columns = ["setting", grouping, *COLUMNS]
-        made.append(Table(title=f"{metric} by {grouping}", columns=columns, rows=rows))
+        made.append(TextTable(title=f"{metric} by {grouping}", columns=columns, rows=rows))
     return made
 
 

@@ -13,7 +13,7 @@ from pipelines.evals.compare import compare_runs
 from pipelines.evals.score_files import rules_warning
 from pipelines.evals.scores import Progress, ScoredRun, score_run
 from pipelines.evals.settings import flatten, latest_fact
-from pipelines.evals.table import interval, p_value, signed_hundredths
+from pipelines.evals.text_table import interval, p_value, signed_hundredths
 from pipelines.evals.variants import QUESTIONS
 from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record

@@ -11,7 +11,7 @@ from pipelines.cli import report
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.compare import compare_runs
 from pipelines.evals.scores import score_run
-from pipelines.evals.table import hundredths, signed_hundredths
+from pipelines.evals.text_table import hundredths, signed_hundredths
 
 FIRST_LIST_MS = 5000
 """Generous: 300 to 510 ms were measured for 2,000 questions of 700 clips, on two busy cores."""

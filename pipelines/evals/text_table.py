@@ -16,7 +16,7 @@ MARKUP: Final = re.compile(r"[\\|`*~]|(?<!\w)_|_(?!\w)|(?<=\])\(")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TextTable:
     """Rows of cells under headers; numbers are aligned right.
 
     Raises:
