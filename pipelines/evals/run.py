@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pipelines.evals.annotations import checked
 from pipelines.evals.benchmark import Benchmark, Sample
-from pipelines.evals.benchmarks import load_benchmark
+from pipelines.evals.benchmarks import absolute_name, load_benchmark
 from pipelines.evals.scores import check_judge
 from pipelines.evals.variants import build_requests, save_questions
 from pipelines.requests.types import JobRequest
@@ -74,7 +74,7 @@ def resolve_eval(spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool
         UserError: there is no such benchmark, folder, split or judge; a question cannot be scored; an option does not
             suit the benchmark; or no video is there.
     """
-    name = _absolute(spec.benchmark)
+    name = absolute_name(spec.benchmark)
     benchmark = load_benchmark(name)
     folder, split = _folder(spec, benchmark), spec.split or benchmark.splits[0]
     if split not in benchmark.splits:
@@ -115,13 +115,6 @@ def resolve_eval(spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool
         files=files,
         config=config,
     )
-
-
-def _absolute(benchmark: str) -> str:
-    """Return a benchmark's name that holds from any folder: files by their whole path."""
-    path, colon, attribute = benchmark.partition(".py:")
-    file = Path(path + ".py") if colon else Path(benchmark)
-    return str(file.absolute()) + (f":{attribute}" if colon else "") if file.is_file() else benchmark
 
 
 def _folder(spec: EvalSpec, benchmark: Benchmark) -> Path:

@@ -26,7 +26,7 @@ SCORES: dict[str, tuple[int, dict[str, float]]] = {
     "videomme": (6, {"accuracy": 2 / 6, "accuracy, compat": 2 / 6}),
     "mvbench": (20, {"accuracy, mean over task": 5 / 20, "accuracy": 5 / 20, "accuracy, compat": 5 / 20}),
     "egoschema": (2, {"accuracy": 0 / 2, "accuracy, compat": 0 / 2}),
-    "nextqa": (4, {"accuracy": 1 / 4, "accuracy, compat": 1 / 4}),
+    "nextqa": (4, {"accuracy": 0 / 4, "accuracy, compat": 0 / 4}),
     "mlvu": (7, {"accuracy, mean over question_type": 4 / 7, "accuracy": 4 / 7, "accuracy, compat": 4 / 7}),
     "longvideobench": (3, {"accuracy": 2 / 3, "accuracy, compat": 2 / 3}),
     "lvbench": (3, {"accuracy": 0 / 3, "accuracy, compat": 0 / 3}),

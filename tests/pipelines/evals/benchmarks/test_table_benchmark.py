@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.evals.benchmarks import Clip, Sample, TableBenchmark, load_benchmark
-from tests.support.miniature import ask, options, write_clip, write_json
+from tests.support.miniatures.base import ask, options, write_clip, write_json
 from tests.support.paths import ROOT
 from videollm.errors import UserError
 
@@ -196,7 +196,7 @@ def test_the_documentation_shows_what_runs(tmp_path: Path) -> None:
 def test_names_of_no_benchmark(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected one of videomme, mvbench, egoschema, nextqa"):
         load_benchmark("videomme2")
-    with pytest.raises(UserError, match="has no class Kitchens"):
+    with pytest.raises(UserError, match="has no attribute 'Kitchens'"):
         load_benchmark(f"{ROOT / 'examples/own_benchmark.py'}:Kitchens")
     with pytest.raises(UserError, match="cannot be imported"):
         load_benchmark(f"{tmp_path / 'none.py'}:Kitchen")
