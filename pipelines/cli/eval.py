@@ -8,16 +8,15 @@ from typing import Final
 
 from tyro.conf import Positional
 
-from pipelines.cli import options
+from pipelines.cli.options import Batch, run_batch
 from pipelines.cli.score import score_and_print
 from pipelines.evals.run import Eval, EvalSpec, resolve_eval
-from pipelines.jobs import run as batch
 
 MAX_LISTED: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(EvalSpec, options.Batch):
+class Job(EvalSpec, Batch):
     """Ask a benchmark's questions, each video decoded and encoded once, and score the answers. Greedy unless told."""
 
     benchmark: Positional[str]
@@ -30,12 +29,12 @@ def main(job: Job) -> None:
     resolved = resolve_eval(job, limit=job.limit, limit_tokens=limit_tokens)
     _print_questions(resolved)
     greedy = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
-    batch.run(
+    run_batch(
         greedy,
         resolved.requests,
         described=resolved.config,
         files=resolved.files,
-        begun=lambda: resolved.save_questions(job.output),
+        on_claimed=lambda: resolved.save_questions(job.output),
     )
     if not job.dry_run:
         score_and_print(job.output, job.judge)

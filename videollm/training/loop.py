@@ -29,7 +29,7 @@ from videollm.training.manifest import ManifestData
 from videollm.training.objectives.answers import answer_loss, token_loss
 from videollm.training.state import load_state, save_state
 from videollm.types import FrameBatch
-from videollm.video.preprocessing.square import Transform
+from videollm.video.preprocessing.square import Square
 
 Part = Literal["connector", "llm", "vision"]
 PARTS: Final = {"connector": "connector", "llm": "llm", "vision": "tower"}
@@ -193,13 +193,15 @@ def _model(job: Job) -> VideoLLM:
     if job.model == SCRATCH:
         name = job.connector or "stc"
         return architecture.build(name, job.seed, **read_connector_config(name, job.connector_config))
-    return load(
+    model = load(
         job.model,
         connector=job.connector,
         connector_config=read_connector_config(job.connector, job.connector_config),
         device=job.device,
         dtype="float32",
     )
+    assert isinstance(model, VideoLLM)
+    return model
 
 
 Loss = Callable[[Any], tuple[Tensor, dict[str, float]]]
@@ -240,13 +242,15 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
     if job.objective == "tokens":
         if job.train != ("connector",) or job.connector is None or job.model == SCRATCH:
             raise ValueError("--objective tokens teaches a new connector: give --train connector and --connector.")
-        teacher = load(job.model, device=job.device, dtype="float32").connector
+        taught = load(job.model, device=job.device, dtype="float32")
+        assert isinstance(taught, VideoLLM)
+        teacher = taught.connector
         return model, lambda examples: token_loss(model, teacher, examples), data
     return model, lambda examples: answer_loss(model, examples), data
 
 
-def _square(model: VideoLLM) -> Transform:
+def _square(model: VideoLLM) -> Square:
     """The transform of a model that takes squares, as shapes are drawn."""
-    if not isinstance(model.transform, Transform):
+    if not isinstance(model.transform, Square):
         raise ValueError(f"Shapes are drawn as squares, which {model.name} does not take. Give --data a manifest.")
     return model.transform

@@ -7,12 +7,14 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pytest
 from pipelines.cli import answer, caption
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.results.journal import read_rows
+from tests.support.cluster import Cluster
 from videollm.errors import UserError
 
 SHORT = GenerationOptions(max_new_tokens=4)
@@ -113,11 +116,14 @@ def poisoned(
     return folder / "requests.jsonl", cases
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, poisoned: tuple[Path, Any], model: str) -> Path:
-    """The output of a job over the poisoned manifest."""
+@pytest.fixture(scope="module", params=["local", "ray_actors"])
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, poisoned: tuple[Path, Any], model: str
+) -> Path:
+    """The output of a job over the poisoned manifest, by each executor."""
     output = tmp_path_factory.mktemp("jobs") / "answers"
-    answer.main(job(answer, poisoned[0], output, model, workers=WorkerOptions(decode_timeout=5.0, clips_per_batch=4)))
+    workers = WorkerOptions(executor=request.param, decode_timeout=5.0, clips_per_batch=4)
+    answer.main(job(answer, poisoned[0], output, model, workers=workers))
     return output
 
 
@@ -190,12 +196,13 @@ def test_a_clip_is_decoded_and_encoded_once_and_answered_as_alone(finished: Path
     import videollm
 
     here = videollm.load(model)
+    generation = replace(here.generation, **SHORT.given())
     rows = rows_of(finished)
     for id in ("good", "http", "one frame"):
         row = rows[id]
         video = {"good": clips / "clip0.mp4", "http": clips / "clip1.mp4"}.get(id)
         if video is not None:
-            assert here.answer(video, "What?", generation=SHORT.over(here.generation)).text == row["answer"]
+            assert here.answer(video, "What?", generation=generation).text == row["answer"]
 
 
 def test_retry_errors_replaces_their_rows(
@@ -234,30 +241,33 @@ class Bomb(MeanMLP):
 
 
 def test_clips_that_kill_or_fail_the_model_fail_alone(
-    tmp_path: Path, clips: Path, model: str, environment: dict[str, str], write_clip: Callable[..., Path]
+    tmp_path: Path, clips: Path, model: str, write_clip: Callable[..., Path]
 ) -> None:
     """With a connector from outside the tree, on a cluster that is joined."""
     (tmp_path / "bomb.py").write_text(BOMB)
     write_clip(clips / "kills.mp4", num_frames=48)
     write_clip(clips / "raises.mp4", num_frames=30)
-    ray = Path(sys.executable).with_name("ray")
     try:
-        subprocess.run([ray, "start", "--head", "--port=6399", "--num-cpus=4", "--include-dashboard=false",
-                        "--disable-usage-stats"], check=True, capture_output=True, cwd="/")  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli.main", "caption", str(clips), "-o", "out", "--model", model,
-             "--connector", "bomb:Bomb", "--max-new-tokens", "4", "--address", "127.0.0.1:6399"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        with Cluster(1, num_cpus=4) as cluster:
+            running = cluster.popen(
+                sys.executable, "-m", "pipelines.cli.main", "caption", clips, "-o", "out", "--model", model,
+                "--connector", "bomb:Bomb", "--max-new-tokens", 4, "--address", cluster.address,
+                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            printed = running.communicate(timeout=600)[0]
+            assert running.returncode == 0, printed
     finally:
         (clips / "kills.mp4").unlink()
         (clips / "raises.mp4").unlink()
-        subprocess.run([ray, "stop", "--force"], capture_output=True)
     by_name = {Path(r["video"]).name: r for r in rows_of(tmp_path / "out").values()}
     assert by_name.pop("kills.mp4")["status"] == "worker_died"
     assert by_name.pop("raises.mp4")["error"] == "RuntimeError: out of memory"
     assert [r["status"] for r in by_name.values()] == ["ok"] * 8
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
@@ -310,7 +320,8 @@ def test_killed_workers_and_killed_drivers_lose_nothing(
     rows.insert(20, {"id": "gated", "video": gated, "question": "What?"})
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     command = ("answer", tmp_path / "m.jsonl", "-o", tmp_path / "out", "--model", model, "--max-new-tokens", 16,
-               "--clips-per-batch", 2, "--num-decoders", 2, "--decode-timeout", 600)  # fmt: skip
+               "--clips-per-batch", 2, "--num-decoders", 2, "--decode-timeout", 600,
+               "--executor", "ray_actors")  # fmt: skip
     for number in (10, 40):  # the driver, twice
         driver = start(environment, *command)
         wait_for_rows(tmp_path / "out", number, driver)
