@@ -1,27 +1,28 @@
-"""Progress bar of a command."""
+"""A progress bar for commands that run in this process."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 
-class ProgressBar:
-    """Bar that appears with the first step, where standard error is a terminal.
+@contextmanager
+def progress_bar(total: int | None, *, unit: str, description: str) -> Iterator[Callable[..., None]]:
+    """Show a bar on a terminal while a command runs.
 
     Args:
-        verb: what is done with a unit ("judged").
-        unit: what is counted.
+        total: units in all; None where only the work itself will tell.
+    Yields:
+        What to tell the number of units that are done, and (once it is known) of all.
     """
+    with tqdm(total=total, unit=unit, desc=description, mininterval=1, disable=None) as bar:
 
-    def __init__(self, verb: str, unit: str) -> None:
-        self.verb, self.unit = verb, unit
-        self._bar: tqdm[None] | None = None
+        def show(done: int, of: int | None = None, **figures: float) -> None:
+            bar.total = total if of is None else of
+            if figures:
+                bar.set_postfix(figures, refresh=False)
+            bar.update(done - bar.n)
 
-    def __call__(self, done: int, total: int) -> None:
-        """Move the bar."""
-        if self._bar is None:
-            self._bar = tqdm(total=total, desc=self.verb, unit=self.unit, dynamic_ncols=True, disable=None)
-        self._bar.update(done - self._bar.n)
-        if done == total:
-            self._bar.close()
-            self._bar = None
+        yield show

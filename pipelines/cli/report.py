@@ -8,7 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from pipelines.cli.progress import ProgressBar
+from pipelines.cli.progress import progress_bar
+from pipelines.cli.score import judge_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +35,11 @@ def main(job: Job) -> None:
     from pipelines.evals.report.thumbnails import PictureSpec
     from pipelines.evals.report.write import write_report
 
-    report = write_report(
-        job.runs,
-        job.output,
-        judge=job.judge,
-        pictures=PictureSpec(megabytes=job.thumbnail_megabytes, per_clip=job.thumbnails_per_clip, height=job.height),
-        on_judged=ProgressBar("judged", "answer"),
-        on_picture=ProgressBar("pictures", "clip"),
-    )
+    spec = PictureSpec(megabytes=job.thumbnail_megabytes, per_clip=job.thumbnails_per_clip, height=job.height)
+    with judge_bar(job.judge) as on_judged, progress_bar(None, unit="clip", description="pictures") as on_picture:
+        report = write_report(
+            job.runs, job.output, judge=job.judge, pictures=spec, on_judged=on_judged, on_picture=on_picture
+        )
     for path in report.files:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")
     without = report.num_without_pictures

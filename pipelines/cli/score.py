@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from pipelines.cli.progress import ProgressBar
+from pipelines.cli.progress import progress_bar
 from pipelines.evals.score_files import SCORED_QUESTIONS, SCORES, write_scores
 from pipelines.evals.score_tables import tables
-from pipelines.evals.scores import score_run
+from pipelines.evals.scores import Progress, score_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,15 @@ def main(job: Job) -> None:
     score_and_print(job.output, job.judge)
 
 
+def judge_bar(judge: str | None) -> AbstractContextManager[Progress | None]:
+    """Show a bar while answers are judged, if there is a judge."""
+    return nullcontext() if judge is None else progress_bar(None, unit="answer", description="judged")
+
+
 def score_and_print(folder: Path, judge: str | None) -> None:
     """Score a run, keep its scores beside its rows, and print them."""
-    run = score_run(folder, judge, on_judged=ProgressBar("judged", "answer"))
+    with judge_bar(judge) as on_judged:
+        run = score_run(folder, judge, on_judged)
     submission = write_scores(run)
     print()
     for table in tables(run):

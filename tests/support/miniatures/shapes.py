@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from videollm.shapes.clips import Job, main
+from videollm.shapes.clips import ClipsConfig, write_clips
 
 
 def shapes(folder: Path) -> None:
     """Two clips of the product's own."""
-    main(Job(output=str(folder), num_clips=2, seed=5, seconds=2, size=96))
+    write_clips(folder, ClipsConfig(num_clips=2, seed=5, seconds=2, size=96))
