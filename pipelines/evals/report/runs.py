@@ -125,7 +125,7 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[str | None]]]:
 
 
 def sampling(run: Run) -> Mapping[str, Any] | None:
-    """How the run chose frames: fields of videollm.video.Sampling."""
+    """How the run chose frames: fields of videollm.Sampling."""
     found: Mapping[str, Any] | None = last_told(run.record, "sampling")
     return found
 
