@@ -123,7 +123,7 @@ def paired_differences(runs: Sequence[Run]) -> list[str]:
 
 
 def sampling(run: Run) -> Mapping[str, Any] | None:
-    """Return how the run chose frames: fields of a Sampling; None: run.json does not say."""
+    """Return how the run chose frames: fields of videollm.Sampling; None: run.json does not say."""
     found: Mapping[str, Any] | None = latest_fact(run.record, "sampling")
     return found
 

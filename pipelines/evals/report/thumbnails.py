@@ -42,7 +42,7 @@ class Strip:
     video_hash: str | None = None
     """Of the video as the run read it; None: it is not known."""
     sampling: Mapping[str, Any] | None = field(default=None, compare=False)
-    """How the run chose them: fields of videollm.video.Sampling; None: it does not say."""
+    """How the run chose them: fields of videollm.Sampling; None: it does not say."""
     decoder: Literal["auto", "planned", "decord", "pyav"] = field(default="auto", compare=False)
     allow_partial: bool = field(default=False, compare=False)
 
