@@ -27,6 +27,7 @@ TABLES: Final = (
     "videollm.checkpoints:FAMILIES",
     "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",
+    "pipelines.evals.benchmarks:BENCHMARKS",
 )
 """Every table of classes by name."""
 INTERFACES: Final = ("pipelines.evals.benchmark", "pipelines.stages.base", "pipelines.executors.base")

@@ -35,7 +35,7 @@ def blocks(page: Path) -> list[Block]:
 def commands(console: Block) -> Iterator[tuple[str, str]]:
     """Commands of a console block with the output shown below each."""
     for part in re.split(r"^\$ ", console.text, flags=re.MULTILINE)[1:]:
-        command, shown = re.fullmatch(r"((?:.*\\\n)*.*)\n?(.*)", part, re.DOTALL).groups()
+        command, _, shown = part.partition("\n")
         yield re.sub(r"\s+# .*$", "", command), shown.strip()
 
 
