@@ -27,24 +27,25 @@ PATIENCE = 300.0
 
 
 class Driver:
-    """`videollm answer` in a process on the cluster's head; use it as a context manager."""
+    """`videollm answer` in a process on the cluster's head."""
 
     def __init__(self, cluster: Cluster, manifest: Path, output: Path, *options: object) -> None:
         self.cluster, self.output = cluster, output
-        self.began = time.monotonic()
-        self._printed = tempfile.TemporaryFile("w+")  # noqa: SIM115 (a pipe would fill)
+        self._began = time.monotonic()
+        self._printed = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 (a pipe would fill)
         self._started = cluster.popen(
             sys.executable, "-m", "pipelines.cli.main", "answer", manifest, "-o", output, "--address", cluster.address,
             "--max-new-tokens", 4, *options, stdout=self._printed, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
-    def __enter__(self) -> Driver:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.send(signal.SIGKILL)
-        self._started.wait()
+    def close(self) -> None:
+        """End the driver, if it runs, and forget what it said."""
+        self.kill()
         self._printed.close()
+
+    def seconds(self) -> float:
+        """Seconds since the driver was started."""
+        return time.monotonic() - self._began
 
     @property
     def process(self) -> psutil.Process:
@@ -55,7 +56,8 @@ class Driver:
     def send(self, what: signal.Signals) -> None:
         """Send a signal to the driver, if it runs."""
         if self._started.poll() is None:
-            self.process.send_signal(what)
+            with suppress(psutil.NoSuchProcess):
+                self.process.send_signal(what)
 
     def num_rows(self) -> int:
         """Rows that are kept so far."""
@@ -64,8 +66,7 @@ class Driver:
 
     def printed(self) -> str:
         """What the driver has said so far, on stdout and stderr."""
-        self._printed.seek(0)
-        return self._printed.read()
+        return Path(self._printed.name).read_text()
 
     def wait_until(self, happened: Callable[[], Any], what: str, *, patience: float = PATIENCE) -> None:
         """Wait for something while the job runs on."""
@@ -93,6 +94,17 @@ class Driver:
             time.sleep(0.05)
         assert self._started.returncode == 0, self.printed()
         return self.printed()
+
+    def stop(self) -> str:
+        """Interrupt the job as Ctrl-C does, and return what was said."""
+        self.send(signal.SIGINT)
+        self._started.wait(PATIENCE)
+        return self.printed()
+
+    def kill(self) -> None:
+        """End the driver with -9."""
+        self.send(signal.SIGKILL)
+        self._started.wait()
 
     def rows(self) -> dict[str, dict[str, Any]]:
         """Rows by id, after making sure that the files of the output hold each of them once."""
