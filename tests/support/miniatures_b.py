@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.evals.benchmarks.mlvu import TASKS
 from tests.support.miniature import ask, options, write_clip, write_json
-from videollm.shapes.clips import Job, main
+from videollm.shapes.clips import ClipsConfig, write_clips
 
 
 def mlvu(folder: Path) -> None:
@@ -195,7 +195,7 @@ def vatex(folder: Path) -> None:
 
 def shapes(folder: Path) -> None:
     """Two clips of the product's own."""
-    main(Job(output=str(folder), num_clips=2, seed=5, seconds=2, size=96))
+    write_clips(folder, ClipsConfig(num_clips=2, seed=5, seconds=2, size=96))
 
 
 MINIATURES: dict[str, Callable[[Path], None]] = {
