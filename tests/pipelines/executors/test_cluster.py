@@ -19,8 +19,7 @@ from tests.support.driver import Driver, decoders, write_manifest
 
 pytestmark = pytest.mark.slow
 
-EXECUTORS: Final[dict[str, tuple[object, ...]]] = {"ray_actors": ()}
-"""Executor -> the options that choose it."""
+EXECUTORS: Final = ("ray_actors", "ray_data")
 NUM_ROWS: Final = 400
 FULL: Final = ("--num-llms", 2, "--num-decoders", 4)
 """Takes all of three nodes with two CPUs each."""
@@ -31,19 +30,13 @@ Start = Callable[..., Driver]
 
 
 @pytest.fixture(params=EXECUTORS)
-def executor(request: pytest.FixtureRequest) -> tuple[object, ...]:
-    """Options that choose an executor."""
-    return EXECUTORS[request.param]
-
-
-@pytest.fixture
-def start(tmp_path: Path, clips: Path, executor: tuple[object, ...]) -> Iterator[Start]:
-    """Starts a job of so many good clips into `out`; all jobs end with the test."""
+def start(request: pytest.FixtureRequest, tmp_path: Path, clips: Path) -> Iterator[Start]:
+    """Starts a job of so many good clips into `out` on each of the executors; all jobs end with the test."""
     running = []
 
     def start(cluster: Cluster, *options: object, number: int = NUM_ROWS, manifest: Path | None = None) -> Driver:
         requests = manifest or write_manifest(tmp_path / "requests.jsonl", sorted(clips.glob("*.mp4")), number)
-        driver = Driver(cluster, requests, tmp_path / "out", *executor, *options)
+        driver = Driver(cluster, requests, tmp_path / "out", "--executor", request.param, *options)
         running.append(driver)
         return driver
 
