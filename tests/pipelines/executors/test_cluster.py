@@ -6,16 +6,14 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import psutil
 import pytest
 
 from tests.support import namespaces
-from tests.support.cluster import Cluster, Node
-from tests.support.driver import Driver, decoders, write_manifest
+from tests.support.cluster import Cluster
+from tests.support.driver import Driver, decoders, has_decoded, write_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +21,6 @@ EXECUTORS: Final = ("ray_actors", "ray_data")
 NUM_ROWS: Final = 400
 FULL: Final = ("--num-llms", 2, "--num-decoders", 4)
 """Takes all of three nodes with two CPUs each."""
-BYTES_OF_SOME_CLIPS: Final = 1_000_000
-"""Frames of about 20 clips as the embedded model sees them: more than a decoder writes that has decoded nothing."""
 
 Start = Callable[..., Driver]
 
@@ -71,15 +67,6 @@ def test_a_node_that_joins_is_used(start: Start) -> None:
         driver.stop()
         rows = driver.rows()
         assert Counter(r["status"] for r in rows.values()) == {"ok": len(rows)}
-
-
-def has_decoded(node: Node) -> bool:
-    """Whether decoders on a node have given frames to their workers."""
-    written = 0
-    for process in decoders(node):
-        with suppress(psutil.Error):
-            written += process.io_counters().write_chars
-    return written > BYTES_OF_SOME_CLIPS
 
 
 def test_a_cluster_without_a_cpu_is_waited_for(start: Start) -> None:
