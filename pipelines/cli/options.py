@@ -24,6 +24,8 @@ class ModelOptions:
 
     model: str = "tiny-stc"
     """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
+    family: str | None = None
+    """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; as its config.json says if not given."""
     connector: str | None = None
     """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
     connector_config: tuple[str, ...] = ()

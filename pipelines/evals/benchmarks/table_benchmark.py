@@ -1,4 +1,4 @@
-"""A benchmark of one's own as a plain table of questions: no code."""
+"""Benchmark of one's own without code: a table of questions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LETTER: Final = re.compile(r"\(?([A-Za-z])[.):]?")
 _LIST: Final = "a list of texts, or one text with | between them"
 
 
-class Own(Benchmark):
+class TableBenchmark(Benchmark):
     """Rows of video, question, answer [, options, id, start, end, subtitles, group, group_*] in a .jsonl or .csv file.
 
     With options (a list, or one text with | between), the answer is an option's text or its letter; a number that is no
@@ -57,11 +57,11 @@ class Own(Benchmark):
         names = dict.fromkeys(name for row in rows for name in row.values)
         groups = tuple(name for name in names if name == "group" or name.startswith("group_"))
         samples = checked(_samples(rows, groups, folder), [self.path])
-        self.take_after(samples)
+        self.infer_kind(samples)
         return samples
 
-    def take_after(self, samples: Sequence[Sample]) -> None:
-        """Be what these questions, read from the table now or before, make of it."""
+    def infer_kind(self, samples: Sequence[Sample]) -> None:
+        """Set kind and groups from the questions."""
         self.kind = "choice" if samples[0].options else "open"
         self.groups = tuple(samples[0].groups)
 
@@ -89,7 +89,7 @@ def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Ite
 
 
 def _texts(row: Fields, name: str) -> tuple[str, ...]:
-    """A list of texts, none of them blank."""
+    """Read a list of texts, none of them blank."""
     value = row.values.get(name)
     try:
         texts = tuple(t.strip() for t in parse_options(value if isinstance(value, list) else row.text(name)))
@@ -101,7 +101,7 @@ def _texts(row: Fields, name: str) -> tuple[str, ...]:
 
 
 def _choice(row: Fields, options: Sequence[str]) -> int:
-    """The one option that the answer names, by its text or its letter."""
+    """Return the index of the one option that the answer names, by its text or its letter."""
     answer = row.text("answer").strip()
     letter = _LETTER.fullmatch(answer)
     index = ascii_uppercase.index(letter[1].upper()) if letter else None
