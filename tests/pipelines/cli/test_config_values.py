@@ -82,7 +82,7 @@ def test_settings_of_a_sampling_policy(tmp_path):
         "every_seconds": 0.5,
         "num_frames": 4,
     }
-    with pytest.raises(UserError, match="every got num_frames='few', expected int. It has num_frames, every_seconds"):
+    with pytest.raises(UserError, match=r"every got num_frames='few', expected int\. It has num_frames, every_seconds"):
         read_sampling_config("every", ["num_frames=few"])
     (tmp_path / "theirs.py").write_text(
         "from dataclasses import dataclass\nfrom videollm.video.sampling.linspace import Linspace\n\n"
