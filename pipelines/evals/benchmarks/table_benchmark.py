@@ -45,7 +45,7 @@ class TableBenchmark(Benchmark):
         self.path, self.folder = path, path.absolute().parent
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the file."""
+        """Read the questions in the order of the file."""
         rows = list(TABLES[self.path.suffix](self.path))
         with_options = [row for row in rows if row.values.get("options") not in (None, "")]
         if 0 < len(with_options) < len(rows):
@@ -66,7 +66,7 @@ class TableBenchmark(Benchmark):
         self.groups = tuple(samples[0].groups)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The table."""
+        """Return the table."""
         return [self.path]
 
 
