@@ -65,7 +65,7 @@ class Index:
         return max(0, bisect_right(self.bases, index) - 1)
 
     def timeline(self, stream: VideoStream) -> Timeline:
-        """Return the times of the frames, and the average rate the container states (as decord and OpenCV report it)."""
+        """Return the times of the frames, and the average rate the container states, as decord and OpenCV do."""
         assert stream.time_base is not None
         seconds = (self.ticks - self.ticks[0]) * float(stream.time_base)
         last = float(np.median(np.diff(seconds))) if self.num_frames > 1 else 0.0
