@@ -33,9 +33,9 @@ class ClipsConfig:
     seconds: float = 4.0
     """Length of a clip."""
     fps: int = 16
-    """Frames a second."""
+    """Frames per second."""
     size: int = 192
-    """Pixels a side; even."""
+    """Pixels of a side; even."""
     story: str | None = None
     """One kind of story: alone, still, parade, motion, change, come_and_go, pan, cut or grow; all if not given."""
 

@@ -22,11 +22,11 @@ class ShapesData:
 
     seed: int
     batch_size: int
-    """Clips of 8 frames a step; longer clips come fewer at a time."""
+    """Clips of 8 frames in a step; longer clips come fewer at a time."""
     num_frames: Sequence[int]
     """Frames of a clip, one of these at random for each step."""
     size: int
-    """Pixels a side."""
+    """Pixels of a side."""
     stories: Sequence[str] = ()
     """Kinds of story; all kinds if empty."""
     multiple_choice: float = 0.1

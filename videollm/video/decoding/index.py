@@ -1,4 +1,4 @@
-"""Where the frames of a video are: how many, at which times, and on which keyframes they hang.
+"""The index of a video: how many frames it has, at which times, and on which keyframes they hang.
 
 An mp4 or mov tells this in its header and no packet is read; other files are demuxed once, without decoding.
 
@@ -58,11 +58,14 @@ class Index:
     """Why reading ended early, if it did."""
 
     def keyframe_of(self, index: int) -> int:
-        """Number of the last keyframe whose packets hold a displayed frame (itself, unless it is a leading picture)."""
+        """Return the number of the last keyframe with at most `index` displayed frames before it.
+
+        A frame is decoded from there, unless it is a leading picture: those need the keyframe before.
+        """
         return max(0, bisect_right(self.bases, index) - 1)
 
     def timeline(self, stream: VideoStream) -> Timeline:
-        """Times of the frames, and the average rate the container states (as decord and OpenCV report it)."""
+        """Return the times of the frames, and the average rate the container states, as decord and OpenCV do."""
         assert stream.time_base is not None
         seconds = (self.ticks - self.ticks[0]) * float(stream.time_base)
         last = float(np.median(np.diff(seconds))) if self.num_frames > 1 else 0.0
@@ -82,7 +85,7 @@ class UnplannableError(Exception):
 
 
 def read_index(container: InputContainer, stream: VideoStream, *, exact_times: bool) -> Index:
-    """Index of a freshly opened video: from the header where that is exact, otherwise by demuxing.
+    """Index a freshly opened video: from the header where that is exact, otherwise by demuxing.
 
     Args:
         container: at its start; its read position is moved.
@@ -99,7 +102,12 @@ def read_index(container: InputContainer, stream: VideoStream, *, exact_times: b
 
 
 def _header_index(container: InputContainer, stream: VideoStream) -> Index | None:
-    """Index from the sample table of an mp4 or mov; None where it is absent, partial or cut up by an edit list."""
+    """Index an mp4 or mov by its sample table; None where that is absent, partial or cut up by an edit list.
+
+    The table lists packets in the order of the file, with their decoding times: which frames are hidden, where the
+    keyframes are and how many frames come before each is exact. Presentation times are not in it; they are predicted
+    to step as decoding times do, from the first frame's, which is read.
+    """
     if "mp4" not in container.format.name:
         return None
     entries = stream.index_entries[:] if stream.frames else []
@@ -133,7 +141,7 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
 
 
 def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyframe) -> int:
-    """Tick of the first displayed frame: read packets until no earlier one can follow."""
+    """Find the tick of the first displayed frame: read packets until no earlier one can follow."""
     first: int | None = None
     try:
         for packet in container.demux(stream):
@@ -148,7 +156,7 @@ def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyfram
 
 
 def demux_index(container: InputContainer, stream: VideoStream) -> Index:
-    """Index from one pass over all packets.
+    """Index a video by one pass over all packets.
 
     Raises:
         VideoError: `decode_error`: there is no packet.
@@ -188,7 +196,10 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
 def _usable_keyframes(
     keys: list[tuple[int, int, bool]], order: NDArray[np.int64], ticks: NDArray[np.int64]
 ) -> list[Keyframe]:
-    """Keyframes that part the file as they part the screen (an edit list can repeat or reorder what is shown)."""
+    """Keep the keyframes that part the file as they part the screen (an edit list can repeat or reorder frames).
+
+    What a run needs lies between two such keyframes: all shown before one precedes it in the file, all later follows.
+    """
     latest_before = np.maximum.accumulate(order)
     earliest_after = np.minimum.accumulate(order[::-1])[::-1]
     usable = [Keyframe(keys[0][0], None, 0)]

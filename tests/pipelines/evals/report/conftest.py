@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.cli import report
 from pipelines.evals.benchmark import Sample
-from pipelines.evals.variants import save, variants
+from pipelines.evals.variants import save_questions, variants
 from pipelines.results.journal import Output, write_json
 from pipelines.results.schema import ResultRow
 from videollm.errors import Status
@@ -103,7 +103,7 @@ def write_eval(
     (folder.parent / "mini.py").write_text(BENCHMARK)
     sampling = Sampling(num_frames=num_frames)
     frames: dict[Clip, Any] = {}
-    save(samples, folder)
+    save_questions(samples, folder)
     rows = []
     for sample in samples:
         if sample.clip not in frames:

@@ -4,9 +4,9 @@ import unicodedata
 
 import pytest
 
-from pipelines.evals.table import Table, hundredths, interval, p_value, signed_hundredths
+from pipelines.evals.text_table import TextTable, hundredths, interval, p_value, signed_hundredths
 
-SCORES = Table(
+SCORES = TextTable(
     title="Scores",
     columns=["task", "questions", "score", "95% interval"],
     rows=[["count", 1200, "61.3", "[59.3, 63.3]"], ["where it is", 80, "9.0", "-"]],
@@ -43,24 +43,24 @@ def test_csv() -> None:
     ["7", "-1.5", "+1.3", "94.0%", "1,234", "[-0.2, +2.4]", "44.2 (46.6)", "90.5 / 94.0", "<0.0001", "1e-05", "±2"],
 )
 def test_numbers_go_right(cell: str) -> None:
-    line = Table(title="", columns=["wide header"], rows=[[cell], ["-"], [""]]).text().splitlines()[3]
+    line = TextTable(title="", columns=["wide header"], rows=[[cell], ["-"], [""]]).text().splitlines()[3]
     assert line == cell.rjust(len("wide header"))
 
 
 @pytest.mark.parametrize("cell", ["a", "B", "3 shapes", "10 s", "NaN", "2nd"])
 def test_text_goes_left(cell: str) -> None:
-    line = Table(title="", columns=["wide header"], rows=[["1"], [cell]]).text().splitlines()[4]
+    line = TextTable(title="", columns=["wide header"], rows=[["1"], [cell]]).text().splitlines()[4]
     assert line == cell
 
 
 def test_empty_tables_and_columns() -> None:
-    assert Table(title="None", columns=["a", "b"], rows=[]).text() == "None\na  b\n-  -"
-    assert Table(title="None", columns=["a"], rows=[]).markdown().endswith("| a |\n| --- |")
-    assert Table(title="None", columns=["a", "b"], rows=[["", 1]]).text().splitlines()[3] == "   1"
+    assert TextTable(title="None", columns=["a", "b"], rows=[]).text() == "None\na  b\n-  -"
+    assert TextTable(title="None", columns=["a"], rows=[]).markdown().endswith("| a |\n| --- |")
+    assert TextTable(title="None", columns=["a", "b"], rows=[["", 1]]).text().splitlines()[3] == "   1"
 
 
 def test_text_keeps_rows_on_lines_and_terminals_still() -> None:
-    table = Table(title="T\x1b[2J", columns=["raw"], rows=[["a\nb\tc"], ["\x1b[31mred\x07"], ["right\u202eleft"]])
+    table = TextTable(title="T\x1b[2J", columns=["raw"], rows=[["a\nb\tc"], ["\x1b[31mred\x07"], ["right\u202eleft"]])
     assert table.text().splitlines() == [
         "T\\x1b[2J",
         "raw",
@@ -73,7 +73,7 @@ def test_text_keeps_rows_on_lines_and_terminals_still() -> None:
 
 def test_wide_characters_take_two_columns() -> None:
     rows = [["動画", "x"], ["é", "x"], ["e\u0301", "x"], ["abcd", "x"]]
-    lines = Table(title="T", columns=["v", "y"], rows=rows).text().splitlines()[3:]
+    lines = TextTable(title="T", columns=["v", "y"], rows=rows).text().splitlines()[3:]
     columns = [
         sum(2 if unicodedata.east_asian_width(c) == "W" else unicodedata.category(c) != "Mn" for c in line[:-1])
         for line in lines
@@ -95,7 +95,7 @@ def test_markdown_shows_cells_as_they_are() -> None:
         "[a](http://b)",
         "\x1b[",
     ]
-    table = Table(title="x|y", columns=["a|b"], rows=[[cell] for cell in cells])
+    table = TextTable(title="x|y", columns=["a|b"], rows=[[cell] for cell in cells])
     assert table.markdown().splitlines() == [
         "### x\\|y",
         "",
@@ -116,13 +116,13 @@ def test_markdown_shows_cells_as_they_are() -> None:
 
 def test_csv_reads_back() -> None:
     rows = [["a,b", 'he said "no"', "two\nlines"], ["ü 動画", "", "|"]]
-    text = Table(title="T", columns=["x", "y", "z"], rows=rows).csv()
+    text = TextTable(title="T", columns=["x", "y", "z"], rows=rows).csv()
     assert list(csv.reader(io.StringIO(text, newline=""))) == [["x", "y", "z"], *rows]
 
 
 def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match=r"'T' has 2 columns and a row of 1 cells: \['a'\]"):
-        Table(title="T", columns=["x", "y"], rows=[["a"]])
+        TextTable(title="T", columns=["x", "y"], rows=[["a"]])
 
 
 def test_figures() -> None:

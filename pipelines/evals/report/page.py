@@ -18,7 +18,7 @@ from string import Template
 from typing import Any, Final
 
 SCRIPTS: Final = ("data.js", "draw.js", "summary.js", "list.js", "question.js", "page.js")
-"""In the order in which they need each other."""
+"""In the order in which they need each other; all of them are one script of the page."""
 UNSAFE: Final = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 """What could end a block of JSON, or is no text that UTF-8 can hold."""
 
@@ -57,7 +57,7 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
 
 
 def as_block(value: Any) -> str:
-    """JSON that can stand between the tags of a script element, whatever the texts in it say."""
+    """Write JSON that can stand between the tags of a script element, whatever the texts in it say."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

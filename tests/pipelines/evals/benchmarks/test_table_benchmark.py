@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from pipelines.evals.benchmarks import Clip, Own, Sample, load_benchmark
-from tests.support.miniature import ask, options, write_clip, write_json
+from pipelines.evals.benchmarks import Clip, Sample, TableBenchmark, load_benchmark
+from tests.support.miniatures.base import ask, options, write_clip, write_json
 from tests.support.paths import ROOT
 from videollm.errors import UserError
 
 ROW: dict[str, Any] = {"video": "a.mp4", "question": "Which color?", "options": ["red", "green"], "answer": "red"}
 
 
-def table(path: Path, *rows: dict[str, Any]) -> Own:
+def table(path: Path, *rows: dict[str, Any]) -> TableBenchmark:
     """A .jsonl or .csv file of these rows."""
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -27,7 +27,7 @@ def table(path: Path, *rows: dict[str, Any]) -> Own:
             writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
             writer.writeheader()
             writer.writerows(rows)
-    return Own(path)
+    return TableBenchmark(path)
 
 
 def only(path: Path, row: dict[str, Any]) -> Sample:
@@ -65,6 +65,7 @@ def test_paths_start_at_the_folder_unless_they_are_whole(tmp_path: Path) -> None
     found = table(tmp_path / "q.jsonl", *({**ROW, "video": v} for v in videos)).samples(Path("/elsewhere"), "all")
     assert [s.clip.video for s in found] == ["/elsewhere/a.mp4", *videos[1:3], "/elsewhere/a.mp4"]
     assert [s.id for s in found] == ["a-1", "b-2", "c-3", "a-4"]
+    assert only(tmp_path / "q.jsonl", {**ROW, "video": "file:///data/b.mp4"}).clip.video == "/data/b.mp4"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_open_questions(name: str, answer: Any, right: tuple[str, ...], tmp_path
     assert benchmark.kind == "open"
     sample = only(tmp_path / name, row)
     assert (sample.options, sample.answer) == ((), right)
-    assert Own(tmp_path / name).prompt(sample) == "What rolls?"
+    assert TableBenchmark(tmp_path / name).prompt(sample) == "What rolls?"
 
 
 @pytest.mark.parametrize("name", ["q.jsonl", "q.csv"])
@@ -146,9 +147,9 @@ def test_mixed_tables_are_refused(name: str, tmp_path: Path) -> None:
 
 def test_tables_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
-        Own(tmp_path / "none.jsonl").samples(tmp_path, "all")
+        TableBenchmark(tmp_path / "none.jsonl").samples(tmp_path, "all")
     with pytest.raises(UserError, match="is no table of questions"):
-        Own(tmp_path / "q.xlsx")
+        TableBenchmark(tmp_path / "q.xlsx")
     with pytest.raises(UserError, match="No questions"):
         table(tmp_path / "q.jsonl").samples(tmp_path, "all")
     with pytest.raises(UserError, match="Two questions have the id 'x'"):
@@ -157,12 +158,12 @@ def test_tables_that_are_none(tmp_path: Path) -> None:
         table(tmp_path / "q.jsonl", {**ROW, "group": "x"}, ROW).samples(tmp_path, "all")
     (tmp_path / "q.csv").write_bytes("video,question,answer\nZoë.mp4,Who?,Zoë\n".encode("latin-1"))
     with pytest.raises(UserError, match="is not UTF-8"):
-        Own(tmp_path / "q.csv").samples(tmp_path, "all")
+        TableBenchmark(tmp_path / "q.csv").samples(tmp_path, "all")
 
 
 def test_a_table_is_a_benchmark_by_its_name(tmp_path: Path) -> None:
     table(tmp_path / "q.jsonl", ROW)
-    assert isinstance(load_benchmark(str(tmp_path / "q.jsonl")), Own)
+    assert isinstance(load_benchmark(str(tmp_path / "q.jsonl")), TableBenchmark)
 
 
 def test_the_example_of_the_documentation(tmp_path: Path) -> None:
@@ -189,14 +190,14 @@ def test_the_documentation_shows_what_runs(tmp_path: Path) -> None:
     assert code in (ROOT / "examples/own_benchmark.py").read_text()
     (rows,) = re.findall(r"```jsonl\n(.*?)```", text, re.DOTALL)
     (tmp_path / "q.jsonl").write_text(rows)
-    benchmark = Own(tmp_path / "q.jsonl")
+    benchmark = TableBenchmark(tmp_path / "q.jsonl")
     assert [s.answer for s in benchmark.samples(tmp_path, "all")] == [1, 1]
 
 
 def test_names_of_no_benchmark(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected one of videomme, mvbench, egoschema, nextqa"):
         load_benchmark("videomme2")
-    with pytest.raises(UserError, match="has no class Kitchens"):
+    with pytest.raises(UserError, match="has no attribute 'Kitchens'"):
         load_benchmark(f"{ROOT / 'examples/own_benchmark.py'}:Kitchens")
     with pytest.raises(UserError, match="cannot be imported"):
         load_benchmark(f"{tmp_path / 'none.py'}:Kitchen")
