@@ -32,6 +32,7 @@ HEALTH: Final = {
     "RAY_health_check_failure_threshold": "4",
 }
 """A node that is silent for 16 s is lost; by Ray's defaults it is 65 s (both measured)."""
+MAX_STARTS: Final = 3
 _AUTOSCALING: Final = """
 import sys
 from ray.cluster_utils import AutoscalingCluster
@@ -203,7 +204,17 @@ class Cluster:
         size = ["--num-cpus", num_cpus, "--num-gpus", num_gpus, "--object-store-memory", STORE_BYTES]
         place = ["--node-ip-address", node.ip, "--temp-dir", self._folder / self._label(node)]
         ports = ["--min-worker-port", 0, "--max-worker-port", 0]
-        self._call(node, sys.executable, "-m", "ray.scripts.scripts", "start", *role, *size, *place, *ports)
+        start = [sys.executable, "-m", "ray.scripts.scripts", "start", *role, *size, *place, *ports]
+        for attempt in range(MAX_STARTS):  # a machine that is busy with other things may take more than Ray's 30 s
+            try:
+                self._call(node, *start)
+                return
+            except RuntimeError as error:
+                if attempt == MAX_STARTS - 1 or "timed out during startup" not in str(error):
+                    raise
+                for process in node.processes():
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
 
     def _call(self, node: Node, *arguments: object) -> None:
         started = self.popen(*arguments, node=node, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path("/"))
