@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from videollm.types import FrameBatch
 from videollm.video.decoding.backend import Job, collect
 from videollm.video.preprocessing.scale import resize_frame, target_size
 from videollm.video.sampling.sample import Timeline, sample
+
+PREFIX: Final = re.compile(r"^(\[\d\d:\d\d:\d\d\] \S+:\d+: )+")
+"""Clock and line of code with which decord's messages begin: the same failure must read the same in two runs."""
 
 
 def decode_decord(job: Job) -> FrameBatch:
@@ -30,7 +34,7 @@ def decode_decord(job: Job) -> FrameBatch:
     except VideoError:
         raise
     except Exception as error:  # decord throws RuntimeError, IndexError and its own kind for the same things
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = PREFIX.sub("", (str(error).strip().splitlines() or [type(error).__name__])[0])
         raise VideoError("decode_error", f"{job.clip.video}: decord failed ({reason}); use another decoder.") from error
 
 

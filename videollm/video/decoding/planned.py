@@ -39,8 +39,7 @@ def decode_planned(job: Job) -> FrameBatch:
     """Decode exactly the frames asked for.
 
     Raises:
-        VideoError: as `decode.decode`.
-        UnplannableError: the container does not say which frame is where.
+        VideoError: as `decode.decode`; an UnplannableError where the container does not say which frame is where.
     """
     exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
     try:

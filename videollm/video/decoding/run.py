@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.video.decoding.container import reason, tick
+from videollm.video.decoding.container import demux, reason, tick
 from videollm.video.decoding.index import Index, rewind
 
 SKIPPABLE: Final = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
@@ -179,7 +179,7 @@ class Decoder:
             else:
                 before = key.seek_tick - int(back_seconds / time_base)
                 self._container.seek(before, stream=self._stream, backward=True)
-            packets = self._container.demux(self._stream)
+            packets = demux(self._container, self._stream)
             for packet in packets:
                 if not packet.size:
                     break

@@ -82,8 +82,8 @@ def resize_frame(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[n
 
 
 def quarter_turns(frame: VideoFrame) -> int:
-    """Counterclockwise quarter turns that bring a frame upright."""
-    return round(frame.rotation / 90) % 4
+    """Counterclockwise quarter turns that bring a frame upright; none where its display matrix is no rotation."""
+    return round(frame.rotation / 90) % 4 if abs(frame.rotation) <= 360 else 0
 
 
 class Scaler:
