@@ -167,7 +167,7 @@ def _copy(case: Case, segment: Path, target: Path) -> None:
 def ours(threads: int) -> Decode:
     from videollm.video.decoding.decode import decode
     from videollm.video.preprocessing.scale import FrameSize
-    from videollm.video.sampling.sample import Sampling
+    from videollm.video.sampling import Sampling
 
     def run(path: str, indices: list[int]) -> NDArray[np.uint8]:
         sampling = Sampling(policy="linspace", num_frames=len(indices))

@@ -40,7 +40,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from videollm import VideoLLM
-from videollm.models.composed import MAX_FRAMES_PER_FORWARD, Visual
+from videollm.models.composed import MAX_FRAMES_PER_FORWARD
+from videollm.models.protocol import Visual
 from videollm.types import Clip, Completion, FrameBatch, Generation, Request
 
 BATCHES: Final = (1, 2, 4, 8, 16)

@@ -2,7 +2,7 @@
 
 - one by one: `generate` for one question of one clip at a time
 - repeated: `generate` for all at once, the visual prefix repeated for every question
-- shared: `videollm.engines.builtin.Engine`, one prefill and one cache row a clip
+- shared: `videollm.engines.builtin.BuiltinEngine`, one prefill and one cache row a clip
 - continuous: transformers' continuous batching (paged cache, shared pages), whose prompts hold virtual token ids
   that the embedding resolves to visual tokens
 - vllm (with `--vllm`, needs the extra): `videollm.engines.vllm.VLLMEngine`, started before and its prefix cache emptied
@@ -34,7 +34,7 @@ from transformers import (
 from transformers.utils import logging
 
 from videollm.engines import packing as fuse
-from videollm.engines.builtin import Engine
+from videollm.engines.builtin import BuiltinEngine
 from videollm.types import Generation
 
 Rows = list[tuple[Tensor, list[list[int]]]]
@@ -78,7 +78,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def shared(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
-    engine = Engine(llm, tokenizer())
+    engine = BuiltinEngine(llm, tokenizer())
     return [list(c.ids) for of_clip in engine.generate(rows, Generation(max_new_tokens=new)) for c in of_clip]
 
 
@@ -113,9 +113,9 @@ def continuous(llm: PreTrainedModel, rows: Rows, new: int) -> Ids:
 
 
 def vllm_way(llm: PreTrainedModel) -> Callable[[PreTrainedModel, Rows, int], Ids]:
-    from videollm.engines.vllm import VLLMEngine, check_installed
+    from videollm.engines.vllm import VLLMEngine
 
-    check_installed()
+    VLLMEngine.prepare()
     engine = VLLMEngine(deepcopy(llm), tokenizer())
 
     def vllm(_: PreTrainedModel, rows: Rows, new: int) -> Ids:

@@ -12,8 +12,8 @@ from transformers import GenerationConfig, SiglipVisionConfig, SiglipVisionModel
 from connectors import ClipFeatures
 from videollm import VideoLLM
 from videollm.checkpoints.weights import without_weights
-from videollm.engines import packing as fuse
-from videollm.models.composed import EncodedClip, Visual
+from videollm.engines import packing
+from videollm.models.protocol import EncodedClip, Visual
 from videollm.types import FrameBatch
 from videollm.vision.navit import NavitTower, position_ids
 
@@ -57,7 +57,7 @@ def answer(model: VideoLLM, visual: Visual, questions: Sequence[str], new_tokens
     answers = []
     for question in questions:
         ids = torch.tensor([model.prompt(question, visual.layout)[0]], device=model.device)
-        embeds = fuse.embed(ids, [visual.tokens], model.llm.get_input_embeddings())
+        embeds = packing.embed(ids, [visual.tokens], model.llm.get_input_embeddings())
         made = model.llm.generate(inputs_embeds=embeds, attention_mask=torch.ones_like(ids), generation_config=config)
         answers.append(made[0].tolist())
     return answers

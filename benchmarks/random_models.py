@@ -14,10 +14,10 @@ from transformers import AutoConfig, AutoTokenizer
 
 from videollm import VideoLLM
 from videollm.checkpoints import minicpmv, videollama2
-from videollm.checkpoints.assemble import read_json
+from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.weights import without_weights
-from videollm.engines.builtin import Engine
-from videollm.models.composed import ModelConfig
+from videollm.engines.builtin import BuiltinEngine
+from videollm.models.config import ModelConfig
 from videollm.types import Completion, FrameBatch
 
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "tests" / "golden"
@@ -62,7 +62,7 @@ CASES: Final[dict[Name, Case]] = {
 }
 
 
-class Recorder(Engine):
+class Recorder(BuiltinEngine):
     """The model's own engine, which keeps the ids of the latest completions: answers hold their text alone."""
 
     latest: list[list[Completion]]

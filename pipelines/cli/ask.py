@@ -30,7 +30,7 @@ class Job:
 
 def main(job: Job) -> None:
     """Print the answer."""
-    from videollm.video.sampling.sample import Sampling
+    from videollm.video.sampling import Sampling
 
     model = job.model.spec().load()
     if model.notice:

@@ -61,8 +61,9 @@ class FrameOptions:
 
     num_frames: int | None = None
     """Frames of a clip; the model's own number if not given."""
-    sampling: Literal["segment_centers", "linspace", "every", "fps_stride", "fps_pack"] | None = None
-    """How frames are chosen; the model's own rule if not given."""
+    sampling: str | None = None
+    """How frames are chosen: `segment_centers`, `linspace`, `every`, `fps_stride`, `fps_pack`, `pkg.mod:Class` or
+    `path/to/file.py:Class`; the model's own policy if not given."""
     choose_fps: float | None = None
     """With `fps_pack`: frames a second, before packing sets in; the model's own number if not given."""
     packing: int | None = None
@@ -73,11 +74,19 @@ class FrameOptions:
     """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
 
     def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """The model's own sampling (fields of Sampling) with those that were given in their place."""
-        given = {"num_frames": self.num_frames, "policy": self.sampling, "choose_fps": self.choose_fps}
+        """Put what was given in the place of the model's own sampling; both are fields of a Sampling.
+
+        Raises:
+            UserError: there is no such policy, or it has no such setting.
+        """
+        from videollm.video.sampling import Sampling
+
+        chosen = Sampling.from_dict(own).override(policy=self.sampling)
+        flags = {"num_frames": self.num_frames, "choose_fps": self.choose_fps, "force_packing": self.packing}
+        given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         if self.packing is not None:
-            given |= {"force_packing": self.packing, "max_packing": max(own["max_packing"], self.packing)}
-        return {**own, **{name: value for name, value in given.items() if value is not None}}
+            given["max_packing"] = max(getattr(chosen, "max_packing", 0), self.packing)
+        return asdict(chosen.override(**given))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from videollm.checkpoints.hub import CONFIGURATION, SAFE, find_folder
 from videollm.errors import UserError
 
 if TYPE_CHECKING:
-    from videollm.engines.builtin import Engine
+    from videollm.engines.builtin import BuiltinEngine
     from videollm.prompts.chat import ChatPrompt
 
 JUDGEMENTS: Final = "judgements.jsonl"
@@ -131,11 +131,11 @@ class Judge:
         return [refused[case] if case in refused else read_verdict(next(written)[0].text) for case in cases]
 
     @cached_property
-    def _loaded(self) -> tuple[Engine, ChatPrompt]:
+    def _loaded(self) -> tuple[BuiltinEngine, ChatPrompt]:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        from videollm.engines.builtin import Engine
+        from videollm.engines.builtin import BuiltinEngine
         from videollm.prompts.chat import ChatPrompt
 
         on_gpu = torch.cuda.is_available()
@@ -150,7 +150,7 @@ class Judge:
                 dtype=torch.bfloat16 if on_gpu else torch.float32,
             )
             llm = llm.eval().to("cuda" if on_gpu else "cpu")
-            return Engine(llm, tokenizer), ChatPrompt(tokenizer=tokenizer, system=SYSTEM)
+            return BuiltinEngine(llm, tokenizer), ChatPrompt(tokenizer=tokenizer, system=SYSTEM)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"Judge {self.model} cannot be loaded: {error}") from error
 

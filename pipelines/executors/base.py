@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,8 @@ class Executor(ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.notify: Callable[[str], None] = LOGGER.warning
+        """Is told what `describe` and `run` wait for, where the cluster has no room yet."""
 
     @abstractmethod
     def __enter__(self) -> Executor:

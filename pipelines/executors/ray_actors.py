@@ -1,148 +1,39 @@
 """The executor on plain Ray actors: a pool per stage, and a loop on the driver that hands items from pool to pool.
 
 The driver decides what runs where, so a worker's death is charged to the items it held, a clip that kills workers is
-found out, and the clips decoded ahead are bounded in number. Payloads (frames, visual tokens) stay in the object store:
-they travel beside their items, as results of their own.
+found out, and the clips decoded ahead are bounded by the memory of each node. Payloads (frames, visual tokens) stay in
+the object store: they travel beside their items, as results of their own.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody named that network address
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import numpy as np
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ObjectLostError, RayActorError, RayError
 
-from pipelines.executors.base import Executor, Resources, num_cpus_here
-from pipelines.executors.code_shipping import code_paths
-from pipelines.executors.ray_worker import StageWorker
+from pipelines.executors.base import Executor, Resources
+from pipelines.executors.ray_cluster import Cluster, Node, connect, first_line
+from pipelines.executors.ray_pool import Held, Incident, Suspicion, Worker, WorkerPool
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
-from videollm.errors import Status, UserError
+from videollm.errors import Status
 
-MAX_DEATHS: Final = 3
-"""Workers (or tasks) a clip may take down before it becomes an error row."""
-MAX_DEATHS_IN_A_ROW: Final = 20
-"""Deaths of a pool's workers with nothing finished between them, after which the job stops."""
-CALLS_PER_ACTOR: Final = 2
-"""One that runs and one that waits, so that no worker waits for the driver."""
-LOCAL_CPUS: Final = 10_000
-"""Logical CPUs of a cluster on this machine: the sizes of the pools decide what runs, not Ray's bookkeeping."""
+MAX_DEATHS_ALONE: Final = 2
+"""Workers that an item may take down while nothing else runs in them, before it becomes an error row."""
+MAX_DEATHS: Final = 10
+"""Workers that may die with an item in them, whoever is to blame."""
+MAX_ERRORS: Final = 3
+"""Times that our own code may fail on an item outside a stage."""
 STORE_SHARE: Final = 0.4
-"""Share of the object store that clips between the stages may take."""
-
-
-@dataclass(kw_only=True)
-class _Held:
-    """An item on the driver: its payload is a reference."""
-
-    item: Item
-    payload: Any = None
-    deaths: int = 0
-
-
-@dataclass(eq=False, kw_only=True)
-class _Worker:
-    actor: Any
-    loading: Any = None
-    """Reference to what `setup` returns; None once the worker is up. Only workers that are up get calls."""
-    calls: dict[Any, tuple[list[_Held], list[Any]]] = field(default_factory=dict)
-    """Reference to the results -> items of the call, and references to their new payloads."""
-    isolated: bool = False
-    """Runs an item that was there when a worker died; nothing else shares that risk."""
-
-
-class WorkerPool:
-    """The workers of one stage and what waits for them."""
-
-    def __init__(self, spec: StageSpec) -> None:
-        self.spec = spec
-        self.queue: deque[_Held] = deque()
-        self.quarantine: deque[_Held] = deque()
-        """Items that were there when a worker died."""
-        self.deaths_in_a_row = 0
-        self.description: tuple[Any] | None = None
-        """What the first worker that was set up said of itself."""
-        self._files = _put_files(spec.folder)
-        actor_class = type(spec.name, (StageWorker,), {})  # the name by which processes and dashboards show workers
-        self._actor_class: Any = ray.remote(actor_class).options(
-            num_cpus=spec.num_cpus, num_gpus=spec.num_gpus, max_restarts=0, max_task_retries=0
-        )
-        self.workers = [self._spawn() for _ in range(spec.num_workers)]
-
-    def launch(self) -> None:
-        """Give waiting items to workers that are free."""
-        for worker in sorted(self.workers, key=lambda w: len(w.calls)):
-            while (held := self._take(worker)) is not None:
-                run = worker.actor.run.options(num_returns=1 + len(held))
-                results, *payloads = run.remote([h.item for h in held], *[h.payload for h in held])
-                worker.calls[results] = (held, payloads)
-
-    def replace(self, worker: _Worker) -> None:
-        """Spawn a new worker for one that died."""
-        if worker in self.workers:
-            self.workers[self.workers.index(worker)] = self._spawn()
-            self.deaths_in_a_row += 1
-
-    def free_calls(self) -> int:
-        """Calls that could be made before all workers are busy."""
-        return sum(CALLS_PER_ACTOR - len(w.calls) for w in self.workers if not w.isolated)
-
-    def num_underway(self) -> int:
-        """Items that wait or run."""
-        return len(self.queue) + len(self.quarantine) + sum(len(h) for w in self.workers for h, _ in w.calls.values())
-
-    def on_loaded(self, worker: _Worker) -> None:
-        """Take what a worker says once it is set up.
-
-        Raises:
-            UserError: it cannot be set up, or died before any worker of the pool was.
-        """
-        ref, worker.loading = worker.loading, None
-        try:
-            description, error = ray.get(ref)
-        except RayError as lost:
-            if self.description is None:
-                raise UserError(f"A worker died while it loaded the model: {_first_line(lost)}") from lost
-            self.replace(worker)
-            self.check_deaths(lost)
-            return
-        if error is not None:
-            raise error
-        self.description = self.description or (description,)
-
-    def check_deaths(self, last: Exception) -> None:
-        """Stop the job where nothing gets done any more.
-
-        Raises:
-            UserError: too many workers died with nothing finished between them.
-        """
-        if self.deaths_in_a_row > MAX_DEATHS_IN_A_ROW:
-            raise UserError(f"Workers keep dying, and nothing gets done: {_first_line(last)}") from last
-
-    def _spawn(self) -> _Worker:
-        actor = self._actor_class.remote(self.spec)
-        return _Worker(actor=actor, loading=actor.setup.remote(list(self._files), *self._files.values()))
-
-    def _take(self, worker: _Worker) -> list[_Held] | None:
-        """What a worker should run next: an idle one whatever there is, a busy one full calls only."""
-        if worker.loading is not None or worker.isolated or len(worker.calls) >= CALLS_PER_ACTOR:
-            return None
-        if self.quarantine:  # wait for a worker that is idle, and do not keep it busy
-            worker.isolated = not worker.calls
-            return None if worker.calls else [self.quarantine.popleft()]
-        enough = 1 if not worker.calls else self.spec.batch_size
-        if len(self.queue) < enough:
-            return None
-        return [self.queue.popleft() for _ in range(min(self.spec.batch_size, len(self.queue)))]
+"""Share of a node's object store that payloads between the stages may take."""
+TELL_SECONDS: Final = 5.0
+"""Time without a worker after which the user is told what a stage waits for."""
+STARVED_SECONDS: Final = 10.0
+"""Time after which a pool without a worker is given the place of another pool's."""
+TICK_SECONDS: Final = 1.0
 
 
 class RayActors(Executor):
@@ -150,11 +41,16 @@ class RayActors(Executor):
 
     def __init__(self, config: Executor.Config) -> None:
         super().__init__(config)
+        self._cluster = Cluster(is_local=config.address is None)
         self._pools: list[WorkerPool] = []
         """Those of `run`, in the order of its stages; before, those that were described."""
+        self._largest = 0
+        """Bytes of the largest payload so far."""
+        self._tuned = 0.0
+        self._told = ""
 
     def __enter__(self) -> RayActors:
-        _connect(self.config)
+        connect(self.config)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -163,20 +59,16 @@ class RayActors(Executor):
 
     def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
-        there = _resources()
-        cpus = num_cpus_here() if self.config.address is None else int(there.get("CPU", 0))
-        return Resources(num_cpus=cpus, num_gpus=there.get("GPU", 0.0))
+        return self._cluster.resources()
 
     def describe(self, stage: StageSpec) -> Any:
         """Wait for the first worker of a pool that is set up; the others go on."""
         pool = next((p for p in self._pools if p.spec == stage), None)
         if pool is None:
-            _check_room([stage])
             pool = WorkerPool(stage)
             self._pools.append(pool)
         while pool.description is None:
-            loading = {w.loading: w for w in pool.workers if w.loading is not None}
-            pool.on_loaded(loading[ray.wait([*loading], num_returns=1)[0][0]])
+            self._step_workers()
         return pool.description[0]
 
     def queue_lengths(self) -> dict[str, int]:
@@ -184,133 +76,184 @@ class RayActors(Executor):
         return {p.spec.name: len(p.queue) + len(p.quarantine) for p in self._pools}
 
     def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
-        """Start the pools that are not there yet, and hand items from pool to pool."""
-        _check_room(stages)
+        """Start the pools that are not there yet, and hand items from pool to pool.
+
+        Every turn: take up new items; give what waits to workers that are up and whose node has room, the last stage
+        first, so that finished clips make room for new ones; wait for any call, placement or set-up to end; queue
+        what goes on at the next pool, and give back what is finished.
+        """
         there = list(self._pools)
         self._pools = [next((p for p in there if p.spec == s), None) or WorkerPool(s) for s in stages]
-        limits = _Limits(self._pools)
         while True:
-            _feed(self._pools, items, limits)
+            self._feed(items)
+            room = _Room(self._pools, self._cluster.nodes(), self._largest)
             for pool in reversed(self._pools):
-                pool.launch()
+                pool.launch(room.reserve)
             calls = {ref: (at, w) for at, pool in enumerate(self._pools) for w in pool.workers for ref in w.calls}
-            loading = {w.loading: (p, w) for p in self._pools for w in p.workers if w.loading is not None}
-            if not calls and not any(p.num_underway() for p in self._pools):
+            if not any(p.underway() for p in self._pools):
                 return
-            ray.wait([*calls, *loading], num_returns=1, timeout=1.0, fetch_local=False)
-            for ref in ray.wait([*loading], num_returns=len(loading), timeout=0)[0] if loading else []:
-                pool, worker = loading[ref]
-                pool.on_loaded(worker)
+            self._step_workers([*calls])
             for ref in ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []:
-                yield from self._collect(ref, *calls[ref], limits)
+                yield from self._collect(ref, *calls[ref])
             yield None
 
-    def _collect(self, ref: Any, at: int, worker: _Worker, limits: _Limits) -> Iterator[Finished]:
-        """What a finished call says: what goes on is queued at the next pool, what died is tried again."""
+    def _step_workers(self, calls: Sequence[Any] = ()) -> None:
+        """Wait for a call, a placement or a set-up to end, and take up what workers say that come up."""
+        self._tune()
+        rising = {(w.placing or w.loading): (p, w) for p in self._pools for w in p.workers if not w.is_up}
+        ray.wait([*calls, *rising], num_returns=1, timeout=TICK_SECONDS, fetch_local=False)
+        for ref in ray.wait([*rising], num_returns=len(rising), timeout=0)[0] if rising else []:
+            pool, worker = rising[ref]
+            try:
+                (pool.on_loaded if worker.placing is None else pool.on_placed)(worker)
+            except RayError as error:
+                pool.on_death(worker, error, node_lost=self._cluster.lost(worker.node))
+
+    def _feed(self, items: Iterator[Item]) -> None:
+        """Queue new items at the first pool, as many as it can take up."""
+        first, *later = self._pools
+        most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
+        underway = sum(len(p.underway()) for p in self._pools)
+        while len(first.queue) < max(1, first.free_calls()) and underway < max(1, most):
+            item = next(items, None)
+            if item is None:
+                return
+            first.queue.append(Held(item=item))
+            underway += 1
+
+    def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
+        """Take what a finished call says: what goes on is queued at the next pool, what died is tried again."""
         pool = self._pools[at]
         held, payloads = worker.calls.pop(ref)
-        worker.isolated = False
+        alone, worker.isolated = worker.isolated, False
         try:
             results, call = ray.get(ref)
-        except RayError as error:  # the worker died, its node went, or our own code failed
-            if isinstance(error, RayActorError):
-                pool.replace(worker)
-            pool.check_deaths(error)
-            yield from self._suspect(held, error)
+        except RayActorError as error:
+            node_lost = self._cluster.lost(worker.node)
+            incident = pool.on_death(worker, error, node_lost=node_lost)
+            for one in held:
+                yield from self._retry(one, error, incident, worker.node, alone=alone, node_lost=node_lost)
+            return
+        except RayError as error:  # a payload was lost with its node, or our own code failed
+            for one in held:
+                yield from self._retry_call(one, error)
             return
         self.log_call(call)
-        pool.deaths_in_a_row = 0
+        pool.incidents_in_a_row = 0
         for before, payload, result in zip(held, payloads, results, strict=True):
             if isinstance(result, Advance):
-                limits.observe(result.item)
+                self._largest = max(self._largest, result.item.num_bytes)
                 following = self._pools[at + 1]
-                queue = following.quarantine if before.deaths else following.queue
-                queue.append(_Held(item=result.item, payload=payload, deaths=before.deaths))
+                queue = following.quarantine if before.suspicions else following.queue
+                queue.append(Held(item=result.item, payload=payload, node=worker.node,
+                                  suspicions=before.suspicions, num_errors=before.num_errors))  # fmt: skip
             else:
                 yield result
 
-    def _suspect(self, held: Sequence[_Held], error: RayError) -> Iterator[Finished]:
-        """Run items again from the start, each alone, until it is clear that it is their fault."""
-        for one in held:
-            deaths = one.deaths + 1
-            if deaths >= MAX_DEATHS:
-                status = Status.WORKER_DIED if isinstance(error, RayActorError) else Status.INTERNAL_ERROR
-                yield one.item.restarted().fail(status, f"{_first_line(error)} ({deaths} times)")
-            else:
-                self._pools[0].quarantine.append(_Held(item=one.item.restarted(), deaths=deaths))
+    def _retry(
+        self, held: Held, error: RayError, incident: Incident, node: str | None, *, alone: bool, node_lost: bool
+    ) -> Iterator[Finished]:
+        """Run an item again from the start that was in a worker when it died.
 
-
-class _Limits:
-    """How many items may be between the first stage and their rows."""
-
-    def __init__(self, pools: Sequence[WorkerPool]) -> None:
-        first, *later = [p.spec for p in pools]
-        self.num_items = 2 * first.num_workers + 2 * sum(s.num_workers * s.batch_size for s in later)
-        self.num_bytes = STORE_SHARE * _resources().get("object_store_memory", 2**30)
-        self.largest = 0
-
-    def observe(self, item: Item) -> None:
-        """Learn how large payloads are."""
-        self.largest = max(self.largest, item.num_bytes)
-
-    def allow(self, num_underway: int) -> bool:
-        """Whether one more item may start."""
-        return num_underway == 0 or (
-            num_underway < self.num_items and (num_underway + 1) * self.largest <= self.num_bytes
-        )
-
-
-def _feed(pools: Sequence[WorkerPool], items: Iterator[Item], limits: _Limits) -> None:
-    """Queue new items at the first pool, as many as it can take up."""
-    first, underway = pools[0], sum(p.num_underway() for p in pools)
-    while len(first.queue) < first.free_calls() and limits.allow(underway):
-        item = next(items, None)
-        if item is None:
+        It is the item's fault only if it was alone in the worker, nothing else died with it, and the machine lives on;
+        until that is clear it runs isolated. What was on a lost machine is innocent.
+        """
+        again = Held(item=held.item.restarted(), suspicions=held.suspicions, num_errors=held.num_errors)
+        if node_lost:
+            self._pools[0].queue.append(again)
             return
-        first.queue.append(_Held(item=item))
-        underway += 1
-
-
-def _check_room(stages: Sequence[StageSpec]) -> None:
-    """Check that the cluster is large enough for the stages.
-
-    Raises:
-        UserError: it is not.
-    """
-    there = _resources()
-    cpus = sum(s.num_workers * s.num_cpus for s in stages[1:] or stages) + 1
-    gpus = sum(s.num_workers * s.num_gpus for s in stages)
-    if cpus > there.get("CPU", 0) or gpus > there.get("GPU", 0):
-        raise UserError(
-            f"The job wants {cpus:g} CPUs and {gpus:g} GPUs, the cluster has {there.get('CPU', 0):g} and "
-            f"{there.get('GPU', 0):g}. Lower --num-llms, --num-encoders or --gpus-per-llm, or use a larger one."
-        )
-
-
-def _connect(config: Executor.Config) -> None:
-    """Join the cluster, or start one on this machine."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if config.address is None:
-            ray.init(address="local", num_cpus=LOCAL_CPUS, include_dashboard=False, **quiet)
+        again.suspicions = [*held.suspicions, Suspicion(incident=incident, node=node, alone=alone)]
+        guilty = [s for s in again.suspicions
+                  if s.alone and s.incident.num_workers == 1 and not self._cluster.lost(s.node)]  # fmt: skip
+        if len(guilty) >= MAX_DEATHS_ALONE or len(again.suspicions) >= MAX_DEATHS:
+            told = f"{first_line(error)} ({len(again.suspicions)} times)"
+            yield again.item.fail(Status.WORKER_DIED, told)
         else:
-            ray.init(address=config.address, runtime_env={"py_modules": code_paths(config.module)}, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        where = "on this machine" if config.address is None else f"at {config.address}"
-        raise UserError(f"No Ray cluster {where}: {_first_line(error)}") from error
+            self._pools[0].quarantine.append(again)
+
+    def _retry_call(self, held: Held, error: RayError) -> Iterator[Finished]:
+        """Run an item again from the start whose call failed in a worker that lives on."""
+        again = Held(item=held.item.restarted(), suspicions=held.suspicions, num_errors=held.num_errors)
+        if not (isinstance(error, ObjectLostError) or self._cluster.lost(held.node)):
+            again.num_errors += 1
+        if again.num_errors >= MAX_ERRORS:
+            yield again.item.fail(Status.INTERNAL_ERROR, f"{first_line(error)} ({again.num_errors} times)",
+                                  trace=str(error))  # fmt: skip
+        else:
+            self._pools[0].queue.append(again)
+
+    def _tune(self) -> None:
+        """Let pools follow the cluster, about once a second."""
+        if time.monotonic() - self._tuned < TICK_SECONDS:
+            return
+        self._tuned = time.monotonic()
+        for pool in self._pools:
+            pool.sweep()
+        if self._cluster.is_local:
+            return
+        self._tell_what_is_waited_for()
+        starved = [p for p in self._pools if time.monotonic() - p.without_worker_since > STARVED_SECONDS]
+        for _ in starved:  # one place for each, from whichever pool has most
+            next((p for p in sorted(self._pools, key=lambda p: -len(p.workers)) if p.retire_one()), None)
+        there, free = self._cluster.resources(), self._cluster.free()
+        for pool in self._pools:
+            spec = pool.spec
+            if pool.num_lent and not starved and free.num_cpus >= spec.num_cpus and free.num_gpus >= spec.num_gpus:
+                pool.num_lent -= 1
+            if spec.elastic:
+                pool.num_wanted = _room_for(spec, there, [p for p in self._pools if p is not pool])
+            pool.fill()
+
+    def _tell_what_is_waited_for(self) -> None:
+        """Name the stages that have no worker, because the cluster has no room for one."""
+        waiting = []
+        for pool in self._pools:
+            if time.monotonic() - pool.without_worker_since > TELL_SECONDS:
+                gpus = f" and {pool.spec.num_gpus:g} GPUs" if pool.spec.num_gpus else ""
+                waiting.append(f"{pool.spec.num_cpus:g} CPUs{gpus} for {pool.spec.name}")
+        there = self.resources()
+        told = f"Waiting for {', '.join(waiting)}: the cluster has {there.num_cpus} CPUs and {there.num_gpus:g} GPUs."
+        if waiting and told != self._told:
+            self.notify(told)
+        self._told = told if waiting else ""
 
 
-def _resources() -> dict[str, float]:
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return there
+def _room_for(spec: StageSpec, there: Resources, others: Sequence[WorkerPool]) -> int:
+    """Workers that a cluster has room for beside those of the other pools; at least one, which is then waited for."""
+    rooms = [(there.num_cpus - sum(p.num_wanted * p.spec.num_cpus for p in others)) / spec.num_cpus]
+    if spec.num_gpus:
+        rooms = [(there.num_gpus - sum(p.num_wanted * p.spec.num_gpus for p in others)) / spec.num_gpus]
+    return max(1, int(min(rooms)))
 
 
-def _put_files(folder: Path | None) -> dict[str, Any]:
-    """Files of a folder in the object store."""
-    if folder is None:
-        return {}
-    return {f.name: ray.put(np.fromfile(f, np.uint8)) for f in sorted(folder.iterdir()) if f.is_file()}
+class _Room:
+    """What payloads take of each node's object store; one node's can be full while others are empty."""
 
+    def __init__(self, pools: Sequence[WorkerPool], nodes: Mapping[str, Node], largest: int) -> None:
+        self.first, self.largest = pools[0], largest
+        self.limits = {node: STORE_SHARE * there.store_bytes for node, there in nodes.items()}
+        self.used: Counter[str | None] = Counter()
+        for pool in pools:
+            for held in pool.underway():
+                self.used[held.node] += held.item.num_bytes
+            for worker in pool.workers:
+                brought = [self._bytes(worker, one) for held, _ in worker.calls.values() for one in held]
+                self.used[worker.node] += sum(brought)
 
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    def reserve(self, worker: Worker, held: Held) -> bool:
+        """Take room for what an item brings to a worker's node: frames decoded there, or a copy of its payload.
+
+        A node on which nothing lies, or a model without work, takes one item of any size.
+        """
+        added = self._bytes(worker, held)
+        full = self.used[worker.node] + added > self.limits.get(worker.node or "", 0.0)
+        idle = not self.used[worker.node] if held.payload is None else not worker.calls
+        if full and added and not idle:
+            return False
+        self.used[worker.node] += added
+        return True
+
+    def _bytes(self, worker: Worker, held: Held) -> int:
+        if held.payload is None:
+            return self.largest
+        return 0 if held.node == worker.node else held.item.num_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec, run_stage
+from pipelines.stages.scratch import Scratch, shared_folder
 from videollm.errors import UserError
 
 
@@ -20,25 +20,33 @@ class StageWorker:
 
     def __init__(self, spec: StageSpec) -> None:
         self.spec, self.stage = spec, spec.build()
-        self._copied: tempfile.TemporaryDirectory[str] | None = None
+        self._copy: Scratch | None = None
 
-    def setup(self, names: Sequence[str], *files: NDArray[np.uint8]) -> tuple[Any, UserError | None]:
+    def place(self) -> tuple[str, bool]:
+        """Say on which node the worker runs, and whether it sees the folder that the stage needs."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), self.spec.folder is None or self.spec.folder.is_dir()
+
+    def setup(self, digest: str, names: Sequence[str], *files: NDArray[np.uint8]) -> tuple[Any, UserError | None]:
         """Set the stage up.
 
         Args:
-            names: of the files of the folder that the stage needs.
-            files: their contents, used where this machine does not see the folder.
+            digest: of the files' content.
+            names: of the files of the folder that the stage needs; none where this machine sees it.
+            files: their contents.
         Returns:
             What the stage says of itself, or why it cannot be set up.
         """
-        folder = self.spec.folder
-        if folder is not None and not folder.is_dir():
-            self._copied = tempfile.TemporaryDirectory(prefix="videollm-")
-            folder = Path(self._copied.name)
+
+        def fill(folder: Path) -> None:
             for name, data in zip(names, files, strict=True):
                 (folder / name).write_bytes(data.data)
+
         try:
-            return self.stage.setup(folder), None
+            if names:
+                self._copy = shared_folder(f"model-{digest}", fill)
+            return self.stage.setup(None if self._copy is None else self._copy.path), None
         except UserError as error:
             return None, error
 

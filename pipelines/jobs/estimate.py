@@ -22,7 +22,7 @@ from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder, Failure
 from pipelines.stages.encode import encode
 from pipelines.stages.generate import answer
-from pipelines.stages.model_info import ModelInfo, describe_model
+from videollm.models.protocol import ModelInfo
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -89,7 +89,7 @@ def _print_estimate(job: Batch, tasks: Sequence[ClipTask], num_clips: int) -> No
                       num_gpus=num_gpus_here(), on_cluster=job.workers.address is not None)  # fmt: skip
     model = job.model.spec().load(num_threads=size.num_threads)
     start = time.perf_counter() - began
-    info = describe_model(model)
+    info = model.describe()
     if info.notice:
         print(info.notice, file=sys.stderr)
     found = [t for t in (_time(job, model, info, task) for task in tasks) if t is not None]

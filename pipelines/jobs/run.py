@@ -27,8 +27,9 @@ from pipelines.stages.base import Finished, Item, StageSpec
 from pipelines.stages.decode import Decode
 from pipelines.stages.encode import Encode
 from pipelines.stages.generate import Answer, EncodeAnswer
-from pipelines.stages.model_info import ModelInfo, read_model_info
+from pipelines.stages.model_info import read_model_info
 from videollm.errors import UserError
+from videollm.models.protocol import ModelInfo
 
 if TYPE_CHECKING:
     from videollm.features.store import FeatureCache

@@ -26,7 +26,7 @@ from videollm.errors import Status, VideollmError
 from videollm.types import Answer, FrameBatch
 
 if TYPE_CHECKING:
-    from videollm.models.composed import Visual
+    from videollm.models.protocol import Visual
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,9 @@ import numpy as np
 
 from pipelines.stages.base import Advance, ClipInfo, Item, Stage, StageResult
 from pipelines.stages.decoding.client import Decoder, Failure
-from videollm.features.store import FeatureCache, make_key, read_facts
+from videollm.features.codec import read_metadata
+from videollm.features.key import make_key
+from videollm.features.store import FeatureCache
 from videollm.types import Clip
 
 
@@ -24,7 +26,7 @@ class Decode(Stage):
         """What is decoded, and how."""
 
         sampling: Mapping[str, Any]
-        """Fields of videollm.video.sampling.sample.Sampling."""
+        """Fields of videollm.Sampling."""
         frame_size: Mapping[str, Any] | None
         """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
         decoder: str = "auto"
@@ -59,7 +61,7 @@ class Decode(Stage):
         entry = cache.get(key) if cache is not None and key is not None else None
         lookup_seconds = time.perf_counter() - began
         if entry is not None:
-            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_facts(entry).items()}
+            known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in read_metadata(entry).items()}
             info = ClipInfo(**known, decode_seconds=lookup_seconds)
             payload = np.frombuffer(entry, np.uint8)
             return Advance(item=replace(item, info=info, payload=payload, num_bytes=payload.nbytes, from_cache=True))

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from pipelines.stages.base import Advance, Item, Stage, StageResult
 from pipelines.stages.batching import call_with_fallback, describe_error, trace_of
-from pipelines.stages.model_info import ModelInfo, ModelSpec, describe_model
+from pipelines.stages.model_info import ModelSpec
 from videollm.errors import Status
-from videollm.features.store import FeatureCache, unpack
+from videollm.features.codec import unpack
+from videollm.features.store import FeatureCache
+from videollm.models.protocol import ModelInfo
 from videollm.types import FrameBatch
 
 if TYPE_CHECKING:
-    from videollm.models.composed import EncodedClip, VideoLLM, Visual
+    from videollm.models.protocol import EncodedClip, VideoModel, Visual
 
 
 class ModelStage(Stage):
@@ -37,10 +39,10 @@ class ModelStage(Stage):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._model: VideoLLM | None = None
+        self._model: VideoModel | None = None
 
     @property
-    def model(self) -> VideoLLM:
+    def model(self) -> VideoModel:
         """The model, once the stage is set up."""
         assert self._model is not None
         return self._model
@@ -48,7 +50,7 @@ class ModelStage(Stage):
     def setup(self, folder: Path | None = None) -> ModelInfo:
         """Load the model and describe it."""
         self._model = self.config.model.load(folder=folder, num_threads=self.config.num_threads)
-        return describe_model(self._model, with_tower_key=self.config.cache is not None)
+        return self._model.describe(with_tower_key=self.config.cache is not None)
 
     def teardown(self) -> None:
         """Let go of the model."""
@@ -66,7 +68,7 @@ class Encode(ModelStage):
         ]
 
 
-def encode(model: VideoLLM, items: Sequence[Item], cache: FeatureCache | None = None) -> list[StageResult]:
+def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None = None) -> list[StageResult]:
     """Give items visual tokens, where the model has them.
 
     Args:
@@ -94,7 +96,7 @@ def encode(model: VideoLLM, items: Sequence[Item], cache: FeatureCache | None = 
     return results
 
 
-def _encode_uncached(model: VideoLLM, items: Sequence[Item]) -> list[EncodedClip | Exception]:
+def _encode_uncached(model: VideoModel, items: Sequence[Item]) -> list[EncodedClip | Exception]:
     """Encode uncached clips in one forward; load the others from their entries of the cache."""
 
     def read(entries: Sequence[NDArray[np.uint8]]) -> list[EncodedClip]:

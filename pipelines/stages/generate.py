@@ -16,7 +16,7 @@ from videollm.errors import Status
 from videollm.types import Answer as ModelAnswer
 
 if TYPE_CHECKING:
-    from videollm.models.composed import VideoLLM, Visual
+    from videollm.models.protocol import VideoModel, Visual
 
 
 class Answer(ModelStage):
@@ -53,7 +53,7 @@ class EncodeAnswer(Answer):
 
 
 def answer(
-    model: VideoLLM, items: Sequence[Item], generation: Mapping[str, Any], questions_per_batch: int
+    model: VideoModel, items: Sequence[Item], generation: Mapping[str, Any], questions_per_batch: int
 ) -> list[Finished]:
     """Answer the requests of items whose payload is visual tokens; questions on one clip share its prefix.
 
@@ -86,6 +86,6 @@ def answer(
     return [item.finish(r, trace=trace) for item, r, trace in zip(items, rows, traces, strict=True)]
 
 
-def _on_device(item: Item, model: VideoLLM) -> Visual:
+def _on_device(item: Item, model: VideoModel) -> Visual:
     visual: Visual = item.payload  # type: ignore[assignment]
     return replace(visual, tokens=visual.tokens.to(model.device))

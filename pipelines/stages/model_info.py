@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from importlib.resources import files
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from videollm.checkpoints import Options, resolve
+from videollm.checkpoints.hub import find_model, is_local
+from videollm.errors import UserError
+
 if TYPE_CHECKING:
-    from videollm.models.composed import VideoLLM
-    from videollm.video.preprocessing.square import Preprocessing
+    from videollm.models.protocol import ModelInfo, VideoModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class ModelSpec:
     device: str = "auto"
     dtype: str = "auto"
 
-    def load(self, *, folder: Path | None = None, num_threads: int | None = None) -> VideoLLM:
+    def load(self, *, folder: Path | None = None, num_threads: int | None = None) -> VideoModel:
         """Load the model.
 
         Args:
@@ -43,97 +44,42 @@ class ModelSpec:
         import torch
 
         from videollm.checkpoints import load
-        from videollm.errors import UserError
 
         if num_threads is not None:
             torch.set_num_threads(num_threads)
-        try:
-            model = load(
-                self.name if folder is None else folder,
-                connector=self.connector,
-                connector_config=dict(self.connector_config),
-                connector_weights=self.connector_weights,
-                thinking=self.thinking,
-                engine=self.engine,
-                device=self.device,
-                dtype=self.dtype,
-            )
-        except (ValueError, OSError) as error:
-            raise UserError(str(error)) from error
+        model = load(
+            self.name if folder is None else folder,
+            connector=self.connector,
+            connector_config=self.connector_config,
+            connector_weights=self.connector_weights,
+            thinking=self.thinking,
+            engine=self.engine,
+            device=self.device,
+            dtype=self.dtype,
+        )
         model.name = self.name
         return model
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """What stages, rows and run.json need to know of a model."""
-
-    name: str
-    connector: str
-    sampling: dict[str, Any]
-    """The model's own choice of frames: fields of videollm.video.sampling.sample.Sampling."""
-    frame_size: dict[str, Any] | None
-    """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
-    notice: str | None
-    """One line that users should see before they trust the answers."""
-    loaded: dict[str, Any] | None = None
-    """What only a loaded model knows: revision, device, dtype, attention, generation settings."""
-    tower_key: str | None = None
-    """`videollm.features.store.tower_key`, where one is wanted."""
-
-
-def describe_model(model: VideoLLM, *, with_tower_key: bool = False) -> ModelInfo:
-    """Describe a loaded model.
-
-    Args:
-        with_tower_key: hash the tower's weights too (a second per GB).
-    """
-    from videollm.features.store import tower_key
-
-    return ModelInfo(
-        name=model.name,
-        connector=model.connector_name,
-        sampling=asdict(model.sampling),
-        frame_size=_frame_size(model.transform),
-        notice=model.notice,
-        loaded={
-            "revision": model.revision,
-            "device": str(model.device),
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "attention": model.llm.config._attn_implementation,
-            "generation": asdict(model.generation),
-        },
-        tower_key=tower_key(model) if with_tower_key else None,
-    )
-
-
 def read_model_info(spec: ModelSpec) -> ModelInfo | None:
-    """Describe a model that lies in a folder of our own format; None where it must be loaded to know."""
-    from videollm.video.preprocessing.square import Transform
-    from videollm.video.sampling.sample import Sampling
-
-    folder = None if spec.connector_weights or spec.connector else model_folder(spec.name)
+    """Describe a model that lies on this machine by its folder; None where it must be loaded to know."""
+    if not is_local(spec.name):
+        return None
+    weights = spec.connector_weights
+    options = Options(
+        name=spec.name,
+        connector=spec.connector,
+        connector_config=spec.connector_config,
+        connector_weights=None if weights is None else Path(weights),
+        thinking=spec.thinking,
+        engine=spec.engine,
+    )
     try:
-        config = json.loads((folder / "config.json").read_text()) if folder else {}
-        if not isinstance(config, dict) or config.get("model_type") != "videollm":
-            return None
-        return ModelInfo(
-            name=spec.name,
-            connector=config["connector"]["name"],
-            sampling=asdict(Sampling(**config["sampling"])),
-            frame_size=_frame_size(Transform(**config["transform"])),
-            notice=config.get("notice"),
-        )
-    except (OSError, ValueError, TypeError, KeyError):
+        return resolve(options).info
+    except UserError:
         return None  # loading it says what is wrong
 
 
 def model_folder(name: str) -> Path | None:
-    """Where a model lies on this machine, if it does."""
-    embedded = Path(str(files("videollm") / "assets")) / name
-    return next((f for f in (embedded, Path(name)) if (f / "config.json").is_file()), None)
-
-
-def _frame_size(transform: Preprocessing) -> dict[str, Any] | None:
-    size = transform.frame_size()
-    return None if size is None else asdict(size)
+    """Find where a model lies on this machine, if it does."""
+    return find_model(name) if is_local(name) else None

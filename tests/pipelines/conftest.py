@@ -54,11 +54,10 @@ def write_clip() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The embedded architecture with new weights, saved."""
-    from videollm.checkpoints.native import save
     from videollm.shapes.architecture import build
 
     folder = tmp_path_factory.mktemp("models") / "untrained"
-    save(build("stc", seed=0), folder)
+    build("stc", seed=0).save(folder)
     return str(folder)
 
 

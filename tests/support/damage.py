@@ -27,7 +27,7 @@ from videollm.types import Clip
 from videollm.video.decoding.decode import DECODERS, decode
 from videollm.video.preprocessing.scale import FrameSize
 from videollm.video.probe import probe
-from videollm.video.sampling.sample import POLICIES, Sampling
+from videollm.video.sampling import POLICIES, Sampling
 
 MEMORY_BYTES = 8 << 30
 """Address space of a child: a header that promises pictures of gigabytes must not take the machine's memory."""

@@ -29,7 +29,7 @@ from videollm.io import (
 from videollm.types import Clip
 from videollm.video.content import content_digest
 from videollm.video.decoding.decode import decode
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 STORES = sorted(set(SCHEMES) - {"file", "http", "https"})
 

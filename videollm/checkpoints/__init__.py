@@ -1,96 +1,145 @@
-"""Models by name: embedded ones, folders and hub ids, each loaded by the family that its config names."""
+"""Models by name: embedded ones, folders and hub ids, each read by the family that its config names.
+
+Importing this, and `resolve`, take no torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import torch
+from connectors import CONNECTORS, ConnectorError, Table
+from connectors.catalog import check_field_names
+from videollm.checkpoints.family import Family, Options
+from videollm.checkpoints.folder import read_json
+from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
+from videollm.engines import DEFAULT_ENGINE, ENGINES
+from videollm.errors import UserError
 
-from videollm.checkpoints import minicpmv, native, videollama2
-from videollm.checkpoints.assemble import ENGINES, Options, read_json
-from videollm.checkpoints.hub import find_folder
-from videollm.engines.vllm import check_installed
-from videollm.models.composed import VideoLLM
+if TYPE_CHECKING:
+    from videollm.models.protocol import ModelInfo, VideoModel
 
-EMBEDDED: Final = ("tiny-stc", "tiny-resampler3d")
-FAMILIES: Final[dict[str, Callable[[Path, Options], VideoLLM]]] = {
-    "videollm": native.load,
-    "videollama2_mistral": videollama2.load,
-    "videollama2_mixtral": videollama2.load,
-    "videollama2_qwen2": videollama2.load,
-    "minicpmv": minicpmv.load,
-}
-"""`model_type` of config.json -> how to load the folder."""
+FAMILIES: Final[Table[Family]] = Table(
+    noun="family",
+    group="videollm.families",
+    base="videollm.checkpoints.family:Family",
+    error=UserError,
+    builtin={
+        "videollm": "videollm.checkpoints.native:Native",
+        "videollama2_mistral": "videollm.checkpoints.videollama2:VideoLLaMA2",
+        "videollama2_mixtral": "videollm.checkpoints.videollama2:VideoLLaMA2",
+        "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
+        "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
+    },
+)
+"""`model_type` of config.json -> class."""
+
+__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "resolve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
+    """A model that was found and looks as if it loads."""
+
+    folder: Path
+    """Where it lies; of a hub id, what was fetched of it."""
+    info: ModelInfo
+    """What its configuration says of it."""
 
 
 def load(
     name: str | Path = "tiny-stc",
     *,
+    family: str | None = None,
     connector: str | None = None,
-    connector_config: dict[str, Any] | None = None,
+    connector_config: Mapping[str, Any] | None = None,
     connector_weights: str | Path | None = None,
     thinking: bool = False,
-    engine: str = "builtin",
+    engine: str = DEFAULT_ENGINE,
+    engine_config: Mapping[str, Any] | None = None,
     device: str = "auto",
     dtype: str = "auto",
-) -> VideoLLM:
+) -> VideoModel:
     """Load a model.
 
     Args:
         name: an embedded model (tiny-stc, tiny-resampler3d), a model folder, or a hub id (org/name, org/name@revision).
-        connector: a name, an entry point or pkg.mod:Class to put in the place of the model's own.
+        family: the layout of the folder: a model_type, an entry point, pkg.mod:Class or path/to/file.py:Class; what
+            config.json says, if not given.
+        connector: put in the place of the model's own: a name, an entry point, pkg.mod:Class or path/to/file.py:Class.
         connector_config: settings of that connector.
         connector_weights: its weights, a file or a model folder; without them it is untrained.
         thinking: let the LLM think before it answers, where it can.
-        engine: what runs the LLM: builtin, or vllm (see docs/generation.md; such a model can answer, not be trained).
+        engine: what runs the LLM: builtin, vllm (see docs/generation.md; such a model can answer, not be trained), or
+            one from outside.
+        engine_config: settings of that engine.
         device: auto is cuda where there is one, else cpu.
         dtype: auto is bfloat16 on cuda and float32 on cpu; config is what config.json says; or a torch dtype's name.
     Raises:
-        ValueError: no such model, or one that cannot be loaded; the message says why.
+        UserError: no such model, or one that cannot be loaded; the message says why.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")
-    if engine == "vllm":
-        check_installed()
-    folder = _folder(str(name))
-    config = read_json(folder / "config.json")
-    kind = str(config.get("model_type"))
-    if kind not in FAMILIES:
-        raise ValueError(f"{folder / 'config.json'} has model_type {kind!r}; expected one of {', '.join(FAMILIES)}.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
-    if dtype == "config":
-        dtype = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    kept = getattr(torch, dtype, None)
-    if not isinstance(kept, torch.dtype) or not kept.is_floating_point:
-        raise ValueError(f"dtype is {dtype!r}; expected float32, bfloat16, float16 or config.")
     options = Options(
         name=str(name),
-        device=device,
-        dtype=kept,
+        family=family,
         connector=connector,
         connector_config=connector_config or {},
         connector_weights=None if connector_weights is None else Path(connector_weights),
         thinking=thinking,
         engine=engine,
+        engine_config=engine_config or {},
+        device=device,
+        dtype=dtype,
     )
-    model = FAMILIES[kind](folder, options)
-    model.revision = folder.name if folder.parent.name == "snapshots" else None  # as the hub's cache lays them out
+    ENGINES.load(engine).prepare()
+    folder = find_model(options.name)
+    model = _family(folder, options).load(folder, options)
+    model.revision = _revision(folder)
     return model
 
 
-def _folder(name: str) -> Path:
-    if name in EMBEDDED:
-        return Path(str(files("videollm") / "assets" / name))
-    if (Path(name) / "config.json").is_file():
-        return Path(name)
-    if Path(name).exists():
-        raise ValueError(f"Model folder {name} has no config.json.")
-    if name.count("/") == 1 and not name.startswith(("/", ".", "~")):
-        return find_folder(name)
-    raise ValueError(f"No model {name!r}; expected {', '.join(EMBEDDED)}, a model folder, or a hub id (org/name).")
+def resolve(options: Options) -> ResolvedModel:
+    """Find a model and check what can be checked without loading it: folder, family, weights, connector, engine.
+
+    Torch is imported only for a connector or an engine that takes the place of the model's own. Of a hub id, the
+    configuration is fetched and the weights are not.
+
+    Raises:
+        UserError: no such model, or one that cannot be loaded; the message says why.
+    """
+    if options.engine != DEFAULT_ENGINE:
+        ENGINES.load(options.engine).check_installed()
+    folder = find_model(options.name, patterns=CONFIGURATION)
+    family = _family(folder, options)
+    info = family.describe(folder, options)
+    if is_local(options.name):
+        family.check_weights(folder)
+    if options.connector is not None:
+        _check_connector(options)
+    return ResolvedModel(folder=folder, info=replace(info, revision=_revision(folder)))
+
+
+def _family(folder: Path, options: Options) -> type[Family]:
+    if options.family is not None:
+        return FAMILIES.load(options.family)
+    file = folder / "config.json"
+    kind = str(read_json(file).get("model_type"))
+    if kind not in FAMILIES:
+        raise UserError(f"{file} has model_type {kind!r}; expected one of {', '.join(FAMILIES)}.")
+    return FAMILIES.load(kind)
+
+
+def _check_connector(options: Options) -> None:
+    assert options.connector is not None
+    try:
+        check_field_names(CONNECTORS.load(options.connector), options.connector_config)
+    except ConnectorError as error:
+        raise UserError(str(error)) from error
+    if (weights := options.connector_weights) is not None and not weights.exists():
+        raise UserError(f"Connector weights {weights} are missing. Give a .safetensors file or a model folder.")
+
+
+def _revision(folder: Path) -> str | None:
+    """Read the commit of a repository from the place of its folder in the hub's cache."""
+    return folder.name if folder.parent.name == "snapshots" else None

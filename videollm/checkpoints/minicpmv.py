@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from videollm.checkpoints.assemble import Options, assemble, language_model, read_json, require
-from videollm.checkpoints.weights import Source, weight_files
-from videollm.models.composed import ModelConfig, VideoLLM
+from videollm.checkpoints.family import ComposedFamily, Options, language_model
+from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
+from videollm.errors import UserError
+from videollm.models.config import ModelConfig
 
 VISION: Final = {
     "hidden_size": 1152,
@@ -62,28 +63,33 @@ VERSIONS: Final = {
 """`version` of config.json (that of preprocessor_config.json says 2.6 in 4.5 too)."""
 
 
-def load(folder: Path, options: Options) -> VideoLLM:
-    """Read a folder of the official layout, without its code.
+class MiniCPMV(ComposedFamily):
+    """Folders of the official layout, read without their code."""
 
-    Raises:
-        ValueError: a file is missing or damaged, weights and configuration do not fit, or the version is not known.
-    """
-    optional = {
-        name: read_json(folder / name) if (folder / name).is_file() else {}
-        for name in ("generation_config.json", "preprocessor_config.json")
-    }
-    config = configure(folder / "config.json", read_json(folder / "config.json"), *optional.values())
-    if options.replaces(config):
-        config = replace(config, transform={**config.transform, "whole_clip": True})
-    if options.thinking:
-        config = replace(config, generation={**config.generation, "repetition_penalty": 1.0})
-    return assemble(folder, config, [Source(files=weight_files(folder), rename=rename)], options)
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read the configuration files, and adapt the model to what is asked for as its makers do."""
+        file = folder / "config.json"
+        generation = read_optional_json(folder / "generation_config.json")
+        preprocessor = read_optional_json(folder / "preprocessor_config.json")
+        config = configure(file, read_json(file), generation, preprocessor)
+        if options.replaces_connector(config):  # others see a clip as a whole: they know no packs and no slices
+            config = replace(config, transform={**config.transform, "whole_clip": True})
+        if options.thinking:
+            config = replace(config, generation={**config.generation, "repetition_penalty": 1.0})
+        return config
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the folder's weights."""
+        cls.check_weights(folder)
+        return [Source(files=weight_files(folder), rename=rename)]
 
 
 def configure(
     file: Path, values: dict[str, Any], generation: dict[str, Any], preprocessor: dict[str, Any]
 ) -> ModelConfig:
-    """The model that a config.json describes.
+    """Translate a config.json.
 
     Args:
         file: that config.json, for messages.
@@ -91,11 +97,11 @@ def configure(
         generation: what generation_config.json holds; its end tokens are used.
         preprocessor: what preprocessor_config.json holds.
     Raises:
-        ValueError: a field is missing or has a value that is not known.
+        UserError: a field is missing or has a value that is not known.
     """
     number = str(require(values, "version", file))
     if number not in VERSIONS:
-        raise ValueError(f"{file} has version {number!r}; expected {' or '.join(VERSIONS)}.")
+        raise UserError(f"{file} has version {number!r}; expected {' or '.join(VERSIONS)}.")
     version = VERSIONS[number]
     llm = language_model(values, NOT_LLM)
     if (ends := generation.get("eos_token_id")) is not None:
@@ -132,7 +138,7 @@ def configure(
 
 
 def rename(name: str) -> str | None:
-    """What the official names become."""
+    """Translate an official name of a weight."""
     if name in ("vpm.embeddings.position_ids", "resampler.pos_embed") or name.endswith("rotary_emb.inv_freq"):
         return None  # buffers that some releases stored
     for official, ours in PREFIXES.items():

@@ -2,62 +2,55 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from connectors import CONNECTORS
-from videollm.checkpoints.assemble import Options, assemble, read_json, tied_names
-from videollm.checkpoints.weights import Source, weight_files
-from videollm.models.composed import ModelConfig, VideoLLM
-
-WEIGHTS = "model.safetensors"
-
-
-def save(model: VideoLLM, folder: str | Path) -> None:
-    """Write a model folder; weights replace older ones in one step."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=2) + "\n")
-    model.tokenizer.save_pretrained(folder)
-    scratch = folder / f"{WEIGHTS}.partial"
-    tied = tied_names(model)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items() if k not in tied}, scratch, {"format": "pt"})
-    scratch.chmod(0o644)  # safetensors writes files that only their owner can read
-    scratch.replace(folder / WEIGHTS)
+from videollm.checkpoints.family import ComposedFamily, Options
+from videollm.checkpoints.folder import Source, read_json, weight_files
+from videollm.errors import UserError
+from videollm.models.config import ModelConfig
+from videollm.video.sampling import POLICIES
+from videollm.vision import TOWERS
 
 
-def load(folder: Path, options: Options) -> VideoLLM:
-    """Read a model folder.
+class Native(ComposedFamily):
+    """What `VideoLLM.save` writes."""
 
-    Args:
-        folder: what `save` wrote.
-        options: how to load it.
-    Raises:
-        ValueError: a file is missing or damaged, or weights and configuration do not fit.
-    """
-    config = _config(folder)
-    if options.connector is None and (saved := config.connector["name"]) not in CONNECTORS.names():
-        raise ValueError(
-            f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
-            f"Give --connector {saved} to import it (this runs its code)."
-        )
-    files = weight_files(folder)
-    if not files:
-        raise ValueError(f"{folder / WEIGHTS} is missing. Fetch or save the model folder again.")
-    return assemble(folder, config, [Source(files=files, rename=str)], options)
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read config.json. Code that a folder names is not imported unless the user named it too."""
+        config = _read(folder / "config.json")
+        if options.connector is None and (saved := config.connector["name"]) not in CONNECTORS:
+            raise UserError(
+                f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
+                f"Give --connector {saved} to import it (this runs its code)."
+            )
+        for table, name in ((TOWERS, config.vision["kind"]), (POLICIES, config.sampling.get("policy"))):
+            if name is not None and name not in table:
+                raise UserError(
+                    f"Model {folder} was saved with {table.noun} {name!r}, which is not one of {', '.join(table)}. "
+                    f"Install a package that names it in its entry points ({table.group})."
+                )
+        return config
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the folder's weights, whose names are those of the model."""
+        cls.check_weights(folder)
+        return [Source(files=weight_files(folder), rename=str)]
 
 
-def _config(folder: Path) -> ModelConfig:
-    file = folder / "config.json"
+def _read(file: Path) -> ModelConfig:
     values: dict[str, Any] = read_json(file)
     known = {f.name for f in fields(ModelConfig)}
-    needed = {"vision", "connector", "llm", "transform", "sampling"}
+    needed = {"vision": "kind", "connector": "name", "llm": "model_type", "transform": None, "sampling": None}
     if unknown := values.keys() - known:
-        raise ValueError(f"{file} has unknown fields {sorted(unknown)}; expected {sorted(known)}.")
-    if missing := needed - values.keys():
-        raise ValueError(f"{file} lacks {sorted(missing)}.")
+        raise UserError(f"{file} has unknown fields {sorted(unknown)}; expected {sorted(known)}.")
+    if missing := needed.keys() - values.keys():
+        raise UserError(f"{file} lacks {sorted(missing)}.")
+    for name, key in needed.items():
+        if not isinstance(values[name], dict) or (key is not None and key not in values[name]):
+            raise UserError(f"{file} has {name} {values[name]!r}; expected a table{f' with {key}' if key else ''}.")
     return ModelConfig(**values)

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from videollm.checkpoints.assemble import Options, assemble, language_model, read_json, require
+from videollm.checkpoints.family import ComposedFamily, Options, language_model
+from videollm.checkpoints.folder import Rename, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.hub import find_folder
-from videollm.checkpoints.weights import Rename, Source, weight_files
-from videollm.models.composed import ModelConfig, VideoLLM
-from videollm.vision.tower import layers_to_keep
+from videollm.errors import UserError
+from videollm.models.config import ModelConfig
 
 LLMS: Final = {"videollama2_mistral": "mistral", "videollama2_mixtral": "mixtral", "videollama2_qwen2": "qwen2"}
 """`model_type` -> that of the LLM alone."""
@@ -56,28 +56,45 @@ SYSTEM: Final = (
 )
 TOWER: Final = "model.vision_tower.vision_tower.vision_model."
 PROJECTOR: Final = "model.mm_projector."
+PROJECTOR_FILE: Final = "mm_projector.bin"
+"""All that "Base" repositories ship."""
 
 
-def load(folder: Path, options: Options) -> VideoLLM:
-    """Read a folder of the official layout.
+class VideoLLaMA2(ComposedFamily):
+    """Folders of the official layout.
 
     The LLM's weights may lie elsewhere, where `_name_or_path` says ("Base" repositories, whose mm_projector.bin is all
     they ship), and those of the vision tower in the folder of `mm_vision_tower`.
-
-    Raises:
-        ValueError: a file is missing or damaged, weights and configuration do not fit, or a part is not known.
     """
-    values = read_json(folder / "config.json")
-    tower_folder, tower = find_tower(folder, values)
-    config = configure(folder / "config.json", values, tower, _preprocessor(tower_folder))
-    rename = renamer(config, tower["num_hidden_layers"])
-    return assemble(folder, config, _sources(folder, values, tower_folder, rename), options)
+
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read config.json and the configuration of the vision tower."""
+        file = folder / "config.json"
+        values = read_json(file)
+        tower_folder, tower = find_tower(folder, values)
+        preprocessor = read_optional_json(tower_folder / "preprocessor_config.json") if tower_folder else {}
+        return configure(file, values, tower, preprocessor)
+
+    @classmethod
+    def check_weights(cls, folder: Path) -> None:
+        """Check that a folder holds weights, those of the connector at least."""
+        if not (folder / PROJECTOR_FILE).is_file():
+            super().check_weights(folder)
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the weights of the folder, and where these are the connector's alone, those of the LLM and the tower."""
+        cls.check_weights(folder)
+        values = read_json(folder / "config.json")
+        tower_folder, tower = find_tower(folder, values)
+        return _sources(folder, values, tower_folder, renamer(config, tower["num_hidden_layers"]))
 
 
 def configure(
     file: Path, values: dict[str, Any], tower: dict[str, Any], preprocessor: dict[str, Any] | None = None
 ) -> ModelConfig:
-    """The model that a config.json describes.
+    """Translate a config.json.
 
     Args:
         file: that config.json, for messages.
@@ -85,11 +102,11 @@ def configure(
         tower: transformers' configuration of the vision tower.
         preprocessor: what preprocessor_config.json beside it holds, if it is there.
     Raises:
-        ValueError: a field is missing or has a value that is not known.
+        UserError: a field is missing or has a value that is not known.
     """
     kind = "clip" if tower["model_type"].startswith("clip") else "siglip"
     if (feature := values.get("mm_vision_select_feature", "patch")) != "patch":
-        raise ValueError(f"{file} has mm_vision_select_feature {feature!r}; expected 'patch'.")
+        raise UserError(f"{file} has mm_vision_select_feature {feature!r}; expected 'patch'.")
     llm_type = LLMS[values["model_type"]]
     llm = language_model(values, FOREIGN | {k for k in values if k.startswith(("mm_", "tune_mm_", "_"))})
     return ModelConfig(
@@ -108,16 +125,18 @@ FOREIGN: Final = {"architectures", "num_frames", "auto_map", "transformers_versi
 
 
 def connector(file: Path, kind: str) -> dict[str, Any]:
-    """The connector of a `mm_projector_type`; nothing but this field tells stc_connector and its v35 apart."""
+    """Look up the connector of a `mm_projector_type`; nothing but this field tells stc_connector and its v35 apart."""
     if kind in CONNECTORS:
         return {"name": CONNECTORS[kind], "config": {}}
     if found := re.fullmatch(r"mlp(\d+)x_gelu", str(kind)):
         return {"name": "mlp2x_gelu", "config": {"depth": int(found[1])}}
-    raise ValueError(f"{file} has mm_projector_type {kind!r}; expected one of {', '.join(CONNECTORS)}, mlp2x_gelu.")
+    raise UserError(f"{file} has mm_projector_type {kind!r}; expected one of {', '.join(CONNECTORS)}, mlp2x_gelu.")
 
 
 def renamer(config: ModelConfig, num_layers: int) -> Rename:
-    """What the official names become; the tower's layers after the selected one are known and not used."""
+    """Make the translation of official names; the tower's layers after the selected one are known and not used."""
+    from videollm.vision.tower import layers_to_keep  # which takes torch
+
     kept = layers_to_keep(num_layers, config.vision["select_layer"])
 
     def rename(name: str) -> str | None:
@@ -139,7 +158,7 @@ def renamer(config: ModelConfig, num_layers: int) -> Rename:
 
 
 def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """Folder (if it needs one) and transformers configuration of `mm_vision_tower`."""
+    """Find the folder (if it needs one) and the transformers configuration of `mm_vision_tower`."""
     named = str(require(values, "mm_vision_tower", folder / "config.json"))
     inside = folder / named
     if not inside.is_dir() and not Path(named).is_dir() and named in TOWERS:
@@ -150,13 +169,8 @@ def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[
         config = {**config["vision_config"], "model_type": config.get("model_type")}
     if not str(config.get("model_type")).startswith(("clip", "siglip")):
         got = config.get("model_type")
-        raise ValueError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
+        raise UserError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
     return found, config
-
-
-def _preprocessor(folder: Path | None) -> dict[str, Any] | None:
-    file = None if folder is None else folder / "preprocessor_config.json"
-    return read_json(file) if file is not None and file.is_file() else None
 
 
 def _transform(kind: str, tower: dict[str, Any], preprocessor: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +187,7 @@ def _transform(kind: str, tower: dict[str, Any], preprocessor: dict[str, Any]) -
 def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, rename: Rename) -> list[Source]:
     files = weight_files(folder)
     sources = [Source(files=files, rename=rename)]
-    projector = folder / "mm_projector.bin"
+    projector = folder / PROJECTOR_FILE
     if not projector.is_file():
         return sources
     if not files:
@@ -186,7 +200,7 @@ def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, re
 
 
 def _tower_name(name: str, rename: Rename) -> str | None:
-    """Name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
+    """Translate the name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
     if name.startswith(("text_model.", "text_projection.", "visual_projection.", "logit_")):
         return None
     return rename(TOWER + name.removeprefix("vision_model."))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,21 +14,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-Rename = Callable[[str], str | None]
-"""Name in a file -> name in the model; None for what a model of this kind is known not to use."""
-FILES: Final = ("model.safetensors", "pytorch_model.bin")
-"""Weights of a folder, the first that is there; `.index.json` beside it names shards."""
+from videollm.checkpoints.folder import Source
+from videollm.errors import UserError
+
 MAPPED_BYTES: Final = 64 * 2**20
 """A file is mapped into memory for about so much of it at a time, so that what was read does not stay resident."""
 MAX_LISTED: Final = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A file of weights, or several, whose names follow one rule."""
-
-    files: tuple[Path, ...]
-    rename: Rename
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,28 +29,6 @@ class Entry:
     file: Path
     name: str
     shape: tuple[int, ...]
-
-
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """Files with a folder's weights; none where it holds no weights.
-
-    Raises:
-        ValueError: the index of the shards is damaged, or a shard is missing.
-    """
-    for name in FILES:
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            try:
-                shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
-                raise ValueError(f"{index} is damaged ({error!r}). Fetch it again.") from error
-            if missing := [s for s in shards if not (folder / s).is_file()]:
-                names = ", ".join(missing)
-                raise ValueError(f"{folder} lacks {names}, which {index.name} lists. Fetch the folder again.")
-            return tuple(folder / s for s in shards)
-        if (folder / name).is_file():
-            return (folder / name,)
-    return ()
 
 
 @contextmanager
@@ -101,7 +69,7 @@ def fill(
         sources: files and what their names become.
         tied: names that share another one's tensor, and that files may hold or not.
     Raises:
-        ValueError: a file is damaged; or names or shapes of files and module differ, and all of these are listed.
+        UserError: a file is damaged; or names or shapes of files and module differ, and all of these are listed.
     """
     wanted = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in tied}
     found: dict[str, list[Entry]] = {}
@@ -147,7 +115,7 @@ def _check(
         listed = "; ".join(problems[:MAX_LISTED])
         more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         where = ", ".join(dict.fromkeys(str(f.parent if len(files) > 1 else f) for f in files)) or "the model folder"
-        raise ValueError(f"Weights in {where} do not fit the configuration: {listed}{more}. Fetch or save them again.")
+        raise UserError(f"Weights in {where} do not fit the configuration: {listed}{more}. Fetch or save them again.")
 
 
 def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
@@ -195,14 +163,14 @@ def _open(file: Path) -> tuple[dict[str, tuple[int, ...]], Callable[[str], Tenso
 
 @contextmanager
 def _blaming(file: Path) -> Iterator[None]:
-    """Turn what readers raise into a ValueError that names the file: it is missing, damaged or incomplete."""
+    """Turn what readers raise into a UserError that names the file: it is missing, damaged or incomplete."""
     try:
         yield
     except FileNotFoundError:
-        raise ValueError(f"{file} is missing. Fetch or save the model folder again.") from None
+        raise UserError(f"{file} is missing. Fetch or save the model folder again.") from None
     except (SafetensorError, RuntimeError, EOFError, UnpicklingError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{file} is damaged or incomplete ({reason}). Fetch or save it again.") from error
+        raise UserError(f"{file} is damaged or incomplete ({reason}). Fetch or save it again.") from error
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:

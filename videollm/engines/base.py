@@ -1,4 +1,4 @@
-"""Completions of prompts: what the engines have in common, which is all but the LLM's forward passes."""
+"""The interface of an engine, and what engines have in common: all but the LLM's forward passes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from videollm.engines import packing as fuse
+from videollm.engines import packing
 from videollm.engines.sampler import check_generation
 from videollm.engines.streaming import Text, decode
+from videollm.errors import UserError
 from videollm.types import Completion, Generation
 
 
@@ -54,21 +55,53 @@ class Prompt:
             self.num_streamed = len(text)
 
 
-class Completer(ABC):
+class Engine(ABC):
     """Generates answers for batches of clips with any number of prompts each.
 
     Args:
         llm: a causal LM of transformers; an engine may run it elsewhere, all but its input embedding.
         tokenizer: turns generated ids into text.
+        config: how it runs; its defaults if not given.
+    Raises:
+        UserError: the engine cannot run this LLM here.
     """
 
-    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.llm, self.tokenizer = llm, tokenizer
-        config = llm.config.get_text_config(decoder=True)
-        self.limit: int | None = getattr(config, "max_position_embeddings", None)
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """How the engine runs; a subclass adds fields."""
+
+    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Config | None = None) -> None:
+        self.llm, self.tokenizer, self.config = llm, tokenizer, config or self.Config()
+        text_config = llm.config.get_text_config(decoder=True)
+        self.limit: int | None = getattr(text_config, "max_position_embeddings", None)
         embedding = llm.get_input_embeddings()
         assert isinstance(embedding, nn.Embedding)
         self.embedding = embedding
+
+    @classmethod  # noqa: B027 (most need nothing more)
+    def check_installed(cls) -> None:
+        """Check, without importing them, that the packages which the engine needs are installed.
+
+        Raises:
+            UserError: one is not; the message says how to install it.
+        """
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import what must be imported before there is a model.
+
+        Raises:
+            UserError: as `check_installed`, or the import fails.
+        """
+        cls.check_installed()
+
+    @classmethod  # noqa: B027 (some take any LLM)
+    def check_backbone(cls, llm: PreTrainedModel) -> None:
+        """Check that the engine can run an LLM, whose weights need not be loaded yet.
+
+        Raises:
+            UserError: it cannot; the message says why.
+        """
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -78,19 +111,20 @@ class Completer(ABC):
         return frozenset(i for i in ids if i is not None)
 
     def check(self, prompt: Sequence[int], max_new_tokens: int) -> None:
-        """Raise ValueError where `generate` would, so that one bad request need not fail a batch."""
+        """Raise UserError where `generate` would, so that one bad request need not fail a batch."""
         if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
-        if not prompt or prompt[-1] == fuse.VISUAL:
-            raise ValueError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
+            raise UserError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
+        if not prompt or prompt[-1] == packing.VISUAL:
+            raise UserError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
         if self.limit is not None and len(prompt) >= self.limit:
-            raise ValueError(
-                f"Prompt has {len(prompt)} tokens ({sum(i == fuse.VISUAL for i in prompt)} of them visual) but the LLM "
+            num_visual = sum(i == packing.VISUAL for i in prompt)
+            raise UserError(
+                f"Prompt has {len(prompt)} tokens ({num_visual} of them visual) but the LLM "
                 f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
             )
         vocabulary = self.embedding.num_embeddings
         if max(prompt) >= vocabulary:
-            raise ValueError(
+            raise UserError(
                 f"Prompt holds token id {max(prompt)} but the LLM embeds {vocabulary}. "
                 "Use the LLM's own tokenizer, or resize its embeddings."
             )
@@ -108,7 +142,7 @@ class Completer(ABC):
         """Complete every prompt of every clip; the same tokens as one prompt at a time.
 
         Args:
-            rows: for each clip its visual tokens (n d) and its prompts' ids, fuse.VISUAL for each visual token.
+            rows: for each clip its visual tokens (n d) and its prompts' ids, packing.VISUAL for each visual token.
             generation: how tokens are chosen, and when an answer ends.
             keys: for each prompt a name that, with generation.seed, fixes its random numbers.
             max_new_tokens: for each prompt, instead of generation.max_new_tokens.
@@ -116,7 +150,7 @@ class Completer(ABC):
         Returns:
             For each clip a completion of each prompt.
         Raises:
-            ValueError: see `check`; a setting out of range; visual tokens and reserved places differ in number;
+            UserError: see `check`; a setting out of range; visual tokens and reserved places differ in number;
                 on_text with other than one prompt.
         """
         if self.llm.training:

@@ -1,8 +1,9 @@
-"""Answers from a causal LM: the questions of a clip share one prefill and one row of the cache.
+"""The built-in engine: a causal LM in which the questions of a clip share one prefill and one row of the cache.
 
-A row of the cache holds the clip's common beginning once and then the tokens of all its questions, mixed; a mask
-over their owners (`fuse.attention_mask`) keeps the questions apart. Every step feeds the newest token of each
-unfinished question, so that finished ones cost nothing.
+A row of the key-value cache holds the beginning that a clip's prompts have in common once (all visual tokens are in
+it), and then the tokens of all its questions, mixed in the order in which they were fed. A mask over their owners
+(`packing.attention_mask`) keeps the questions apart. Every step feeds the newest token of each unfinished question, so
+that finished ones cost nothing.
 
 SHAPES  r rows, s tokens fed, k keys in the cache, n visual tokens, m unfinished prompts, d LLM width, v vocabulary.
 """
@@ -17,9 +18,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from videollm.engines import packing as fuse
-from videollm.engines.base import Completer, Prompt
+from videollm.engines import packing
+from videollm.engines.base import Engine, Prompt
 from videollm.engines.sampler import Sampler
+from videollm.errors import UserError
 from videollm.types import Generation
 
 FULL: Final = "full_attention"
@@ -27,30 +29,34 @@ SLIDING: Final = "sliding_attention"
 NEEDED: Final = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
 
 
-class Engine(Completer):
-    """Generates answers with the model's own LLM.
+class BuiltinEngine(Engine):
+    """Generates answers with the model's own LLM, in eval mode, with `sdpa` or `eager` attention."""
 
-    Args:
-        llm: a causal LM of transformers, in eval mode, with `sdpa` or `eager` attention.
-        tokenizer: turns generated ids into text.
-    Raises:
-        ValueError: the LM cannot be used with prompts that share a row (the message says why).
-    """
+    def __init__(
+        self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Engine.Config | None = None
+    ) -> None:
+        super().__init__(llm, tokenizer, config)
+        self.check_backbone(llm)
+        text_config = llm.config.get_text_config(decoder=True)
+        self.window: int | None = getattr(text_config, "sliding_window", None)
+        self.layer_kinds = _layer_kinds(llm)
 
-    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        super().__init__(llm, tokenizer)
-        config = llm.config.get_text_config(decoder=True)
+    @classmethod
+    def check_backbone(cls, llm: PreTrainedModel) -> None:
+        """Check that prompts of this LLM can share a row.
+
+        Raises:
+            UserError: they cannot; the message says why.
+        """
         attention = llm.config._attn_implementation
         if attention not in ("sdpa", "eager"):
-            raise ValueError(f"LLM uses {attention} attention; expected sdpa or eager. Load it with one of those.")
+            raise UserError(f"LLM uses {attention} attention; expected sdpa or eager. Load it with one of those.")
         if missing := NEEDED - set(signature(llm.forward).parameters):
-            raise ValueError(
+            raise UserError(
                 f"{type(llm).__name__}.forward takes no {sorted(missing)}. Use a decoder-only attention LM."
             )
-        self.window: int | None = getattr(config, "sliding_window", None)
-        self.kinds = set(getattr(config, "layer_types", None) or [SLIDING if self.window else FULL])
-        if self.kinds - {FULL, SLIDING}:
-            raise ValueError(f"LLM has layers of {sorted(self.kinds)}; expected {FULL} or {SLIDING} only.")
+        if _layer_kinds(llm) - {FULL, SLIDING}:
+            raise UserError(f"LLM has layers of {sorted(_layer_kinds(llm))}; expected {FULL} or {SLIDING} only.")
 
     def _run(
         self,
@@ -58,52 +64,48 @@ class Engine(Completer):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        """A row of the cache for each group of prompts that agree up to their last visual token."""
-        sampler = Sampler(generation)
-        groups: list[tuple[Tensor, list[Prompt]]] = []
-        for visual, prompts in clips:
-            by_prefix: dict[tuple[int, ...], list[Prompt]] = {}
-            for prompt in prompts:
-                by_prefix.setdefault(fuse.visual_prefix(prompt.ids), []).append(prompt)
-            groups += [(visual, group) for group in by_prefix.values()]
-        feed = _Feed(self, len(groups))
-        alive = [group for _, group in groups]
-        packed = [fuse.pack([p.ids for p in group]) for group in alive]
-        for group in alive:
-            for i, prompt in enumerate(group):
-                prompt.owner = i + 1
-        feed.shared(packed, [visual for visual, _ in groups])
-        # The first step feeds the questions' own tokens too, their last tokens in the last columns.
-        end_ids, own, newest = self.end_ids, [_own(row) for row in packed], [_last(row) for row in packed]
+        sampler, end_ids = Sampler(generation), self.end_ids
+        groups = [(visual, group) for visual, prompts in clips for group in _group_by_prefix(prompts)]
+        unfinished = [group for _, group in groups]
+        rows = [packing.pack([p.ids for p in group]) for group in unfinished]
+        cache = _SharedRows(self, len(rows))
+        # 1. Prefill what the prompts of a row have in common, once per row.
+        cache.prefill(rows, [visual for visual, _ in groups])
+        # 2. The first step feeds the rest of every question. Last tokens go in the last columns, so that the logits of
+        #    those columns are the ones to sample from, there as in all later steps.
+        pending, newest = [_own_but_last(row) for row in rows], [_last(row) for row in rows]
         while True:
-            width = max(map(len, newest))
-            logits = feed.step(own, newest)[:, -width:]
-            own = [[] for _ in newest]
-            active = [(r, c, p) for r, group in enumerate(alive) for c, p in enumerate(group)]
-            at = torch.tensor([(r, c) for r, c, _ in active], device=logits.device)
-            tokens = sampler(logits[at[:, 0], at[:, 1]], [p.generated for *_, p in active], [p.key for *_, p in active])
-            for (*_, prompt), token in zip(active, tokens, strict=True):
-                prompt.take(token, end_ids)
+            logits = cache.step(pending, newest)
+            # 3. Column c of row r belongs to the c-th unfinished question of that row; other columns are padding.
+            active = [(r, c, prompt) for r, group in enumerate(unfinished) for c, prompt in enumerate(group)]
+            _take_tokens(logits, active, sampler, end_ids)
             if on_text is not None:
                 active[0][2].stream(on_text)
-            alive = [[p for p in group if not p.finish_reason] for group in alive]
-            kept = [r for r, group in enumerate(alive) if group]
+            # 4. Finished questions are fed no more (their keys stay, which nobody attends to); a row whose questions
+            #    are all finished leaves the cache.
+            unfinished = [[p for p in group if not p.finish_reason] for group in unfinished]
+            kept = [r for r, group in enumerate(unfinished) if group]
             if not kept:
                 return
-            if len(kept) < len(alive):
-                feed.keep(kept)
-                alive, own = [alive[r] for r in kept], [own[r] for r in kept]
-            newest = [[(p.generated[-1], p.owner, len(p.ids) + len(p.generated) - 1) for p in g] for g in alive]
+            if len(kept) < len(unfinished):
+                cache.keep(kept)
+                unfinished = [unfinished[r] for r in kept]
+            # 5. From now on a step feeds one token per question. Its position goes on from the question's own tokens,
+            #    wherever in the row the token comes to lie.
+            pending = [[] for _ in unfinished]
+            newest = [
+                [(p.generated[-1], p.owner, len(p.ids) + len(p.generated) - 1) for p in group] for group in unfinished
+            ]
 
 
 _Token = tuple[int, int, int]
 """Id, owner and position."""
 
 
-class _Feed:
-    """The cache, and who owns which of its keys."""
+class _SharedRows:
+    """The key-value cache, with the owner and the position of every key."""
 
-    def __init__(self, engine: Engine, num_rows: int) -> None:
+    def __init__(self, engine: BuiltinEngine, num_rows: int) -> None:
         self.engine, self.llm = engine, engine.llm
         self.device = engine.embedding.weight.device
         # Not made from the config: layers with a sliding window would drop keys by index, not by position.
@@ -111,20 +113,21 @@ class _Feed:
         self.owners = torch.empty(num_rows, 0, dtype=torch.int64, device=self.device)
         self.positions = self.owners.clone()
 
-    def shared(self, rows: Sequence[fuse.Row], visual: Sequence[Tensor]) -> None:
-        """Prefill what the prompts of a row have in common: plain causal attention, no mask to keep in memory."""
-        begin = [[t for t in _tokens(row) if t[1] == fuse.SHARED] for row in rows]
-        if not any(begin):
+    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Tensor]) -> None:
+        """Feed what the prompts of a row have in common: plain causal attention, no mask to keep in memory."""
+        shared = [[t for t in _tokens(row) if t[1] == packing.SHARED] for row in rows]
+        if not any(shared):
             return
-        ids, positions = self._append(begin)
-        embeds = fuse.embed(ids, [v.to(self.device) for v in visual], self.engine.embedding)
+        ids, positions = self._append(shared)
+        embeds = packing.embed(ids, [v.to(self.device) for v in visual], self.engine.embedding)
         self._forward(embeds, positions, None, 1)
 
-    def step(self, own: Sequence[Sequence[_Token]], newest: Sequence[Sequence[_Token]]) -> Tensor:
-        """(r s v) logits of the newest tokens, which follow the questions' other tokens."""
-        pieces = [self._append(tokens) for tokens in (own, newest) if any(tokens)]
+    def step(self, pending: Sequence[Sequence[_Token]], newest: Sequence[Sequence[_Token]]) -> Tensor:
+        """Feed pending tokens and then the newest ones, and return the logits (r s v) of the newest ones."""
+        pieces = [self._append(tokens) for tokens in (pending, newest) if any(tokens)]
         ids, positions = (torch.cat(parts, 1) for parts in zip(*pieces, strict=True))
-        return self._forward(self.engine.embedding(ids), positions, self._mask(ids.shape[1]), pieces[-1][0].shape[1])
+        num_newest = pieces[-1][0].shape[1]
+        return self._forward(self.engine.embedding(ids), positions, self._mask(ids.shape[1]), num_newest)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget the other rows."""
@@ -133,26 +136,28 @@ class _Feed:
         self.cache.batch_select_indices(index)
 
     def _append(self, tokens: Sequence[Sequence[_Token]]) -> tuple[Tensor, Tensor]:
-        """(r s) ids and (r s) positions, padded on the right, their owners noted."""
+        """Note the owners and positions of tokens; return (r s) ids and (r s) positions, padded on the right."""
         ids, owners, positions = (
-            fuse.pad([[t[i] for t in row] for row in tokens], value, self.device)
-            for i, value in enumerate((0, fuse.PADDING, 0))
+            packing.pad([[t[i] for t in row] for row in tokens], value, self.device)
+            for i, value in enumerate((0, packing.PADDING, 0))
         )
         self.owners = torch.cat([self.owners, owners], 1)
         self.positions = torch.cat([self.positions, positions], 1)
         return ids, positions
 
     def _mask(self, s: int) -> Tensor | dict[str, Tensor]:
-        """(r 1 s k) for each kind of layer: bool for sdpa, additive for eager."""
-        full = fuse.attention_mask(self.owners[:, -s:], self.owners)
+        """Build (r 1 s k) for the newest s tokens, per kind of layer: bool for sdpa, additive for eager."""
+        full = packing.attention_mask(self.owners[:, -s:], self.owners)
         masks = {FULL: full, SLIDING: full}
         if self.engine.window is not None:
+            # By position, not by index: the questions of a row lie between each other's tokens.
             distance = self.positions[:, -s:, None] - self.positions[:, None, :]
             masks[SLIDING] = full & (distance < self.engine.window)[:, None]
         if self.llm.config._attn_implementation == "eager":
             lowest = torch.finfo(self.llm.dtype).min
             masks = {k: torch.zeros_like(m, dtype=self.llm.dtype).masked_fill(~m, lowest) for k, m in masks.items()}
-        return masks if len(self.engine.kinds) > 1 else masks[next(iter(self.engine.kinds))]
+        kinds = self.engine.layer_kinds
+        return masks if len(kinds) > 1 else masks[next(iter(kinds))]
 
     def _forward(self, embeds: Tensor, positions: Tensor, mask: Tensor | dict[str, Tensor] | None, keep: int) -> Tensor:
         logits: Tensor = self.llm(
@@ -166,16 +171,43 @@ class _Feed:
         return logits
 
 
-def _tokens(row: fuse.Row) -> list[_Token]:
+def _layer_kinds(llm: PreTrainedModel) -> set[str]:
+    config = llm.config.get_text_config(decoder=True)
+    only = SLIDING if getattr(config, "sliding_window", None) else FULL
+    return set(getattr(config, "layer_types", None) or [only])
+
+
+def _group_by_prefix(prompts: Sequence[Prompt]) -> list[list[Prompt]]:
+    """Group a clip's prompts that agree up to their last visual token, and number the prompts of each group."""
+    groups: dict[tuple[int, ...], list[Prompt]] = {}
+    for prompt in prompts:
+        group = groups.setdefault(packing.visual_prefix(prompt.ids), [])
+        group.append(prompt)
+        prompt.owner = len(group)
+    return list(groups.values())
+
+
+def _take_tokens(
+    logits: Tensor, active: Sequence[tuple[int, int, Prompt]], sampler: Sampler, end_ids: frozenset[int]
+) -> None:
+    """Choose the next token of every unfinished prompt from the logits (r s v) at its row and column."""
+    at = torch.tensor([(r, c) for r, c, _ in active], device=logits.device)
+    prompts = [prompt for *_, prompt in active]
+    chosen = sampler(logits[at[:, 0], at[:, 1]], [p.generated for p in prompts], [p.key for p in prompts])
+    for prompt, token in zip(prompts, chosen, strict=True):
+        prompt.take(token, end_ids)
+
+
+def _tokens(row: packing.Row) -> list[_Token]:
     return list(zip(row.ids, row.owners, row.positions, strict=True))
 
 
-def _own(row: fuse.Row) -> list[_Token]:
-    """The questions' own tokens but the last of each."""
+def _own_but_last(row: packing.Row) -> list[_Token]:
+    """List the questions' own tokens but the last of each."""
     last = set(row.last)
-    return [t for i, t in enumerate(_tokens(row)) if t[1] != fuse.SHARED and i not in last]
+    return [t for i, t in enumerate(_tokens(row)) if t[1] != packing.SHARED and i not in last]
 
 
-def _last(row: fuse.Row) -> list[_Token]:
+def _last(row: packing.Row) -> list[_Token]:
     tokens = _tokens(row)
     return [tokens[i] for i in row.last]

@@ -44,8 +44,10 @@ def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row
     Raises:
         ValueError: the prompts differ before their last visual token; group them by that part first.
     """
+    # Every prompt keeps at least its last token for itself: the logits there are where its answer begins.
     shared = min(len(p) for p in prompts) - 1 if num_shared is None else num_shared
     first = prompts[0]
+    # Shorten the shared part to what all prompts agree in.
     for p in prompts[1:]:
         shared = next((i for i in range(shared) if p[i] != first[i]), shared)
     for p in prompts:
@@ -54,6 +56,8 @@ def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row
                 "Prompts packed into one row differ before their last visual token. "
                 "Group them by visual_prefix() before packing."
             )
+    # The shared part once, then each prompt's own tokens. Positions go on from the shared part for every prompt, as if
+    # it stood alone in the row.
     ids, owners, positions, last = list(first[:shared]), [SHARED] * shared, list(range(shared)), []
     for i, p in enumerate(prompts):
         own = p[shared:]
@@ -65,19 +69,19 @@ def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row
 
 
 def visual_prefix(prompt: Sequence[int]) -> tuple[int, ...]:
-    """The part of a prompt up to its last visual token: prompts of a clip that agree in it can share a row."""
+    """Return a prompt up to its last visual token: prompts of a clip that agree in that part can share a row."""
     end = max((i for i, t in enumerate(prompt) if t == VISUAL), default=-1) + 1
     return tuple(prompt[:end])
 
 
 def pad(rows: Sequence[Sequence[int]], value: int, device: torch.device | str = "cpu") -> Tensor:
-    """(r s) int64, rows filled on the right with `value`."""
+    """Fill rows on the right with `value`: (r s) int64."""
     width = max(len(r) for r in rows)
     return torch.tensor([[*r, *[value] * (width - len(r))] for r in rows], dtype=torch.int64, device=device)
 
 
 def attention_mask(queries: Tensor, keys: Tensor) -> Tensor:
-    """Which key each query may attend to.
+    """Mark the keys that each query may attend to.
 
     Args:
         queries: (r s) owners of the newest s tokens.
@@ -86,6 +90,7 @@ def attention_mask(queries: Tensor, keys: Tensor) -> Tensor:
         (r 1 s k) bool. Padding attends to itself alone, so that no row of the mask is empty.
     """
     s, k = queries.shape[1], keys.shape[1]
+    # The queries are the last s keys. A query sees those keys up to itself that are shared or of its own question.
     index = torch.arange(k, device=keys.device)
     earlier = index[None, :] <= index[k - s :, None]
     itself = index[None, :] == index[k - s :, None]
@@ -95,7 +100,7 @@ def attention_mask(queries: Tensor, keys: Tensor) -> Tensor:
 
 
 def embed(ids: Tensor, visual: Sequence[Tensor], embedding: nn.Module) -> Tensor:
-    """Token embeddings with each row's visual tokens scattered into their places.
+    """Embed tokens, each row's visual tokens scattered into their places.
 
     Args:
         ids: (r s), VISUAL at the visual tokens' places.

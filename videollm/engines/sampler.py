@@ -18,6 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from videollm.errors import UserError
 from videollm.types import Generation
 
 
@@ -27,7 +28,7 @@ class Sampler:
     The penalty and the filters are transformers' own, in its order; the penalty sees generated tokens only.
 
     Raises:
-        ValueError: a setting is out of its range.
+        UserError: a setting is out of its range.
     """
 
     def __init__(self, generation: Generation) -> None:
@@ -45,7 +46,7 @@ class Sampler:
                 self.processors.append(TopPLogitsWarper(generation.top_p))
 
     def __call__(self, logits: Tensor, generated: Sequence[Sequence[int]], keys: Sequence[str]) -> list[int]:
-        """One token a prompt.
+        """Choose one token per prompt.
 
         Args:
             logits: (m v).
@@ -58,8 +59,9 @@ class Sampler:
             scores = self.processors(ids, scores)  # type: ignore[arg-type]  # LongTensor is an alias for documentation
         if self.greedy:
             return [int(i) for i in scores.argmax(-1).tolist()]
-        # In double and in vocabulary order: rounding that differs between batches moves a token's interval by
-        # 1e-7, where sorting by probability could swap two tokens outright.
+        # Every token owns an interval of [0, 1) as long as its probability; the token drawn is the one whose interval
+        # holds a number that the seed, the request and the step fix. In double and in vocabulary order: rounding that
+        # differs between batches moves an interval by 1e-7; sorting by probability could swap two tokens outright.
         cumulative = scores.softmax(-1).double().cumsum(-1)
         drawn = [[uniform(self.seed, key, len(g))] for key, g in zip(keys, generated, strict=True)]
         points = torch.tensor(drawn, dtype=torch.float64, device=logits.device) * cumulative[:, -1:]
@@ -67,13 +69,13 @@ class Sampler:
 
 
 def uniform(seed: int, key: str, step: int) -> float:
-    """A number in [0, 1) that depends on the arguments alone: no generator to keep, the same on every machine."""
+    """Hash the arguments to a number in [0, 1): no generator to keep, and the same on every machine."""
     digest = blake2b(f"{seed}/{step}/{key}".encode(errors="backslashreplace"), digest_size=4).digest()
     return int.from_bytes(digest, "little") / 2**32
 
 
 def check_generation(generation: Generation) -> None:
-    """Raise ValueError where a setting is out of its range."""
+    """Raise UserError where a setting is out of its range."""
     rules = {
         "max_new_tokens": (generation.max_new_tokens >= 1, "at least 1"),
         "temperature": (generation.temperature >= 0, "0 (greedy) or more"),
@@ -84,4 +86,4 @@ def check_generation(generation: Generation) -> None:
     }
     for name, (right, expected) in rules.items():
         if not right:
-            raise ValueError(f"Generation.{name} is {getattr(generation, name)!r}; expected {expected}.")
+            raise UserError(f"Generation.{name} is {getattr(generation, name)!r}; expected {expected}.")

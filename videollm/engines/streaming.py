@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
-    """Text of token ids without special tokens, spaces as the tokenizer wrote them."""
+    """Decode token ids without special tokens, spaces as the tokenizer wrote them."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
@@ -32,8 +32,11 @@ class Text:
     def add(self, token: int) -> None:
         """Take one more token."""
         self._ids.append(token)
+        # Text is taken over only where it ends in a whole character. The window then moves on: what was read becomes
+        # the context that the next tokens are decoded after, and no token is decoded more than a few times.
         new = self._unread()
         if new and not new.endswith("\ufffd"):
+            # A stop string may begin in what was known before, but not further back than its length.
             searched = max(0, len(self.whole) - max(map(len, self._stop), default=1) + 1)
             self.whole += new
             self._context, self._read = self._read, len(self._ids)
@@ -41,14 +44,14 @@ class Text:
             self.end = min(found, default=None)
 
     def ready(self) -> str:
-        """What no later token can take back: nothing of a stop string, nor of what may become one."""
+        """Return what no later token can take back: nothing of a stop string, nor of what may become one."""
         if self.end is not None:
             return self.whole[: self.end]
         held = max((n for s in self._stop for n in range(1, len(s)) if self.whole.endswith(s[:n])), default=0)
         return self.whole[: len(self.whole) - held]
 
     def final(self) -> str:
-        """The whole answer: up to the stop string, or all, an unfinished character as U+FFFD."""
+        """Return the whole answer: up to the stop string, or all, an unfinished character as U+FFFD."""
         return self.whole + self._unread() if self.end is None else self.whole[: self.end]
 
     def _unread(self) -> str:

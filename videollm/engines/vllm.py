@@ -1,4 +1,4 @@
-"""vLLM as the engine: prompts go in as fused embeddings, tokens come out; the LLM's weights are vLLM's own copy.
+"""The engine vLLM: prompts go in as fused embeddings, tokens come out; the LLM's weights are vLLM's own copy.
 
 It runs in this process: no server, no second Ray. Everything that decides where an answer ends, and its text, is that
 of the built-in engine, so that greedy answers are the same.
@@ -14,6 +14,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
@@ -29,16 +30,15 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from videollm.engines import packing as fuse
-from videollm.engines.base import Completer, Prompt
+from videollm.engines import packing
+from videollm.engines.base import Engine, Prompt
+from videollm.errors import UserError
 from videollm.types import Generation
 
 PLAIN: Final = ("llama", "mistral", "mixtral", "qwen2", "qwen3")
 """Decoders whose positions are those of the tokens: vLLM takes embeddings at such positions only."""
 WITH_WINDOW: Final = ("mistral", "mixtral")
 """Those whose sliding windows vLLM computes as transformers does."""
-GPU_SHARE: Final = 0.8
-"""Share of a GPU's memory that vLLM takes for the LLM and its cache; the rest is for tower and connector."""
 ENVIRONMENT: Final = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",  # nobody named that network address
@@ -52,77 +52,98 @@ _LIVING: Final[WeakSet[VLLMEngine]] = WeakSet()
 """vLLM keeps some of its state once a process, and the end of one engine clears it."""
 
 
-def check_installed() -> None:
-    """Import vLLM, before there is a model: a module of it keeps the stack that imports it, with all it refers to.
-
-    Raises:
-        ValueError: there is none, or it does not import.
-    """
-    if find_spec("vllm") is None:
-        raise ValueError(
-            "Engine vllm needs the package vllm, which is not installed. Install the extra (pip install "
-            "'videollm[vllm]'; without a GPU as docs/generation.md says), or use --engine builtin."
-        )
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process
-    getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())  # it speaks before it has read it
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for name in MODULES:
-                import_module(name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"vLLM does not import: {error}. Install the version of the extra vllm again.") from error
-
-
-def check_backbone(llm: PreTrainedModel) -> None:
-    """Raise ValueError where vLLM cannot take the embeddings of an LLM, whose weights need not be loaded yet."""
-    config = llm.config
-    problem = None
-    if config.model_type not in PLAIN:
-        problem = f"this LLM is {config.model_type}"
-    elif "mrope_section" in (getattr(config, "rope_parameters", None) or {}):
-        problem = f"this {config.model_type} has M-RoPE, whose positions are not those of the tokens"
-    elif config.model_type not in WITH_WINDOW and "sliding_attention" in (getattr(config, "layer_types", None) or ()):
-        problem = f"this {config.model_type} has sliding windows, which it takes for {' and '.join(WITH_WINDOW)} only"
-    elif config.model_type == "qwen2" and (taken := config.hidden_size // config.num_attention_heads) != _width(config):
-        problem = f"this qwen2 has heads {_width(config)} wide, which it takes {taken} wide (hidden_size / heads)"
-    if problem:
-        raise ValueError(f"Engine vllm takes plain decoders ({', '.join(PLAIN)}); {problem}. Use --engine builtin.")
-
-
-class VLLMEngine(Completer):
+class VLLMEngine(Engine):
     """Generates answers with vLLM.
 
-    Args:
-        llm: a causal LM of transformers with its weights; all but its input embedding are given up to vLLM, through
-            files in a temporary folder that are gone when this returns.
-        tokenizer: turns generated ids into text.
+    All of the LLM's weights but its input embedding are given up to vLLM, through files in a temporary folder that are
+    gone when the engine is there.
+
     Raises:
-        ValueError: there is no vLLM, it is not for this device, or it cannot run this LLM; no disk space.
+        UserError: there is no vLLM, it is not for this device, or it cannot run this LLM; no disk space.
     """
 
-    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-        check_installed()
-        check_backbone(llm)
-        super().__init__(llm, tokenizer)
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Engine.Config):
+        """How vLLM runs."""
+
+        gpu_share: float = 0.8
+        """Share of a GPU's memory that vLLM takes for the LLM and its cache; the rest is for tower and connector."""
+
+    config: Config
+
+    def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Config | None = None) -> None:
+        self.prepare()
+        self.check_backbone(llm)
+        super().__init__(llm, tokenizer, config)
         _check_device(llm)
         gc.collect()  # an engine that nobody holds any more may lie in a cycle
         if _LIVING:
-            raise ValueError(
+            raise UserError(
                 "A process holds one vLLM engine at a time. Drop the model that has it, or use another process."
             )
         if any(p.is_meta for p in llm.parameters()):
-            raise ValueError("The LLM's weights were given up to an engine that is gone. Load the model again.")
+            raise UserError("The LLM's weights were given up to an engine that is gone. Load the model again.")
         with tempfile.TemporaryDirectory(prefix="videollm-llm-") as folder:
             _write(llm, Path(folder))
             _give_up_weights(llm)
-            self._engine = _start(folder, llm)
+            self._engine = _start(folder, llm, self.config.gpu_share)
         self.limit = min(filter(None, (self.limit, self._engine.model_config.max_model_len)))
         self._names = map(str, count())
         _LIVING.add(self)
         finalize(self, self._engine.engine_core.shutdown)
+
+    @classmethod
+    def check_installed(cls) -> None:
+        """Check that vLLM is installed, without importing it."""
+        if find_spec("vllm") is None:
+            raise UserError(
+                "Engine vllm needs the package vllm, which is not installed. Install the extra (pip install "
+                "'videollm[vllm]'; without a GPU as docs/generation.md says), or use --engine builtin."
+            )
+
+    @classmethod
+    def prepare(cls) -> None:
+        """Import vLLM, before there is a model: a module of it keeps the stack that imports it, with all it refers to.
+
+        Raises:
+            UserError: there is none, or it does not import.
+        """
+        cls.check_installed()
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # in this process
+        getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"].upper())  # it speaks before it has read it
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for name in MODULES:
+                    import_module(name)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"vLLM does not import: {error}. Install the version of the extra vllm again.") from error
+
+    @classmethod
+    def check_backbone(cls, llm: PreTrainedModel) -> None:
+        """Check that vLLM can take the embeddings of an LLM, whose weights need not be loaded yet.
+
+        Raises:
+            UserError: it cannot; the message says why.
+        """
+        config = llm.config
+        layers = getattr(config, "layer_types", None) or ()
+        problem = None
+        if config.model_type not in PLAIN:
+            problem = f"this LLM is {config.model_type}"
+        elif "mrope_section" in (getattr(config, "rope_parameters", None) or {}):
+            problem = f"this {config.model_type} has M-RoPE, whose positions are not those of the tokens"
+        elif config.model_type not in WITH_WINDOW and "sliding_attention" in layers:
+            takes = " and ".join(WITH_WINDOW)
+            problem = f"this {config.model_type} has sliding windows, which it takes for {takes} only"
+        elif config.model_type == "qwen2" and (taken := config.hidden_size // config.num_attention_heads) != _width(
+            config
+        ):
+            problem = f"this qwen2 has heads {_width(config)} wide, which it takes {taken} wide (hidden_size / heads)"
+        if problem:
+            raise UserError(f"Engine vllm takes plain decoders ({', '.join(PLAIN)}); {problem}. Use --engine builtin.")
 
     def _run(
         self,
@@ -130,7 +151,7 @@ class VLLMEngine(Completer):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        """All prompts at once; vLLM decides what runs when, and finds what prompts have in common."""
+        """Hand all prompts to vLLM at once, which decides what runs when and finds what prompts have in common."""
         end_ids = self.end_ids
         waiting: dict[str, Prompt] = {}
         embedded = [(p, self._embed(visual, p)) for visual, prompts in clips for p in prompts]
@@ -161,24 +182,24 @@ class VLLMEngine(Completer):
         """(s d) on the CPU, where vLLM wants it; a wrong shape would end the process, so it is refused here."""
         weight = self.embedding.weight
         if visual.dim() != 2 or visual.shape[1] != weight.shape[1]:
-            raise ValueError(
+            raise UserError(
                 f"Visual tokens are {tuple(visual.shape)}; expected (n, {weight.shape[1]}), the LLM's width."
             )
         ids = torch.tensor([prompt.ids], device=weight.device)
-        embeds = fuse.embed(ids, [visual.to(weight.device)], self.embedding)[0].cpu()
+        embeds = packing.embed(ids, [visual.to(weight.device)], self.embedding)[0].cpu()
         assert embeds.shape == (len(prompt.ids), weight.shape[1])
         assert embeds.dtype == weight.dtype
         return embeds
 
 
 def seed_of(generation: Generation, key: str) -> int:
-    """The seed of one request: depends on the job's seed and the request's key alone."""
+    """Make the seed of one request, which depends on the job's seed and the request's key alone."""
     digest = blake2b(f"{generation.seed}/{key}".encode(errors="backslashreplace"), digest_size=7).digest()
     return int.from_bytes(digest, "little")
 
 
 def _parameters(generation: Generation, prompt: Prompt, end_ids: frozenset[int]) -> Any:
-    """vLLM's sampling parameters. It has no tokenizer here: stop strings are found as the tokens come."""
+    """Make vLLM's sampling parameters. It has no tokenizer here: stop strings are found as the tokens come."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -198,23 +219,23 @@ def _parameters(generation: Generation, prompt: Prompt, end_ids: frozenset[int])
 
 
 def _check_device(llm: PreTrainedModel) -> None:
-    """Raise ValueError where the installed vLLM is not for the LLM's device and heads."""
+    """Raise UserError where the installed vLLM is not for the LLM's device and heads."""
     from vllm.platforms import current_platform
 
     kind, index = llm.device.type, llm.device.index
     if kind != current_platform.device_type:
-        raise ValueError(
+        raise UserError(
             f"This build of vLLM runs on {current_platform.device_type or 'no device of this machine'}, the model is "
             f"on {kind}. Give --device, install the other build, or use --engine builtin."
         )
     if index:
-        raise ValueError(f"Engine vllm runs on cuda:0, not on cuda:{index}. Set CUDA_VISIBLE_DEVICES={index} instead.")
+        raise UserError(f"Engine vllm runs on cuda:0, not on cuda:{index}. Set CUDA_VISIBLE_DEVICES={index} instead.")
     if kind == "cpu":
         from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
         width = _width(llm.config)
         if width not in (known := CPUAttentionBackend.get_supported_head_sizes()):
-            raise ValueError(
+            raise UserError(
                 f"The LLM's heads are {width} wide; vLLM's attention on the CPU takes {', '.join(map(str, known))}. "
                 "Use --engine builtin."
             )
@@ -226,12 +247,12 @@ def _width(config: PretrainedConfig) -> int:
 
 
 def _write(llm: PreTrainedModel, folder: Path) -> None:
-    """The LLM as a folder of its own, which is what vLLM loads."""
+    """Write the LLM as a folder of its own, which is what vLLM loads."""
     needed = sum(p.numel() * p.element_size() for p in llm.parameters())
     free = shutil.disk_usage(folder).free
     where = f"the temporary folder {folder.parent}"
     if needed > free:
-        raise ValueError(
+        raise UserError(
             f"Engine vllm writes the LLM into {where} for a moment: {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
             "free. Set TMPDIR to a folder with more space."
         )
@@ -240,7 +261,7 @@ def _write(llm: PreTrainedModel, folder: Path) -> None:
     try:
         llm.save_pretrained(folder, max_shard_size="2GB")
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"The LLM cannot be written into {where}: {error}. Set TMPDIR to another folder.") from error
+        raise UserError(f"The LLM cannot be written into {where}: {error}. Set TMPDIR to another folder.") from error
     finally:
         if bars:
             logging.enable_progress_bar()
@@ -257,11 +278,11 @@ def _give_up_weights(llm: PreTrainedModel) -> None:
         torch.cuda.empty_cache()
 
 
-def _start(folder: str, llm: PreTrainedModel) -> Any:
-    """vLLM's engine with the weights of a folder.
+def _start(folder: str, llm: PreTrainedModel, gpu_share: float) -> Any:
+    """Start vLLM's engine with the weights of a folder.
 
     Raises:
-        ValueError: it does not start.
+        UserError: it does not start.
     """
     from vllm import EngineArgs, LLMEngine
 
@@ -281,7 +302,7 @@ def _start(folder: str, llm: PreTrainedModel) -> Any:
                     enable_prompt_embeds=True,
                     dtype=dtype,
                     max_model_len=-1,  # the LLM's own limit, or what the cache holds
-                    gpu_memory_utilization=GPU_SHARE,
+                    gpu_memory_utilization=gpu_share,
                     enforce_eager=on_cpu,  # compiling there takes a C++ compiler and minutes
                     distributed_executor_backend="uni",
                     logits_processors=[GeneratedTokensPenalty],
@@ -290,6 +311,6 @@ def _start(folder: str, llm: PreTrainedModel) -> Any:
                 )
             )
         except Exception as error:  # vLLM raises what it likes, and there is nothing to go on with
-            raise ValueError(f"vLLM does not start with this LLM: {error}. Use --engine builtin.") from error
+            raise UserError(f"vLLM does not start with this LLM: {error}. Use --engine builtin.") from error
         finally:
             torch.set_num_threads = set_num_threads

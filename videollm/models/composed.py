@@ -5,115 +5,89 @@ SHAPES  t frames, c channels, H W pixels, h w patch grid, n visual tokens, d_llm
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 from connectors import ClipFeatures, Connector, build_connector
-from videollm.engines.base import Completer
-from videollm.engines.builtin import Engine
+from videollm.engines.base import Engine
+from videollm.engines.builtin import BuiltinEngine
+from videollm.errors import UserError
+from videollm.models.config import ModelConfig, build_part
+from videollm.models.protocol import EncodedClip, ModelInfo, VideoModel, Visual
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.subtitles import with_subtitles
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
-from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.slices import Slices
-from videollm.video.preprocessing.square import Group, Preprocessing, Transform
-from videollm.video.sampling.sample import Sampling
-from videollm.vision import TOWERS, VisionTower
+from videollm.video.preprocessing.square import Group
+from videollm.vision import TOWERS
+from videollm.vision.tower import VisionTower
 
-MAX_FRAMES_PER_FORWARD = 256
+MAX_FRAMES_PER_FORWARD: Final = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
-MAX_FRAMES_PER_CONNECT = 64
+MAX_FRAMES_PER_CONNECT: Final = 64
 """Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
-TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "model.safetensors"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """What config.json of a model folder holds."""
-
-    vision: dict[str, Any]
-    """`kind` (a name in TOWERS), `select_layer`, and `config`, the transformers config of the tower."""
-    connector: dict[str, Any]
-    """`name`, and `config`, the connector's own settings."""
-    llm: dict[str, Any]
-    """The transformers config of the LLM."""
-    transform: dict[str, Any]
-    """Settings of one of TRANSFORMS, which `kind` names (`square` if there is none)."""
-    sampling: dict[str, Any]
-    generation: dict[str, Any] = field(default_factory=dict)
-    prompt: dict[str, Any] = field(default_factory=dict)
-    """Settings of ChatPrompt."""
-    notice: str | None = None
-    """One line that users should see before they trust the answers."""
-    model_type: str = "videollm"
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedClip:
-    """A clip as the tower sees it, of which any connector can make visual tokens."""
-
-    features: tuple[ClipFeatures, ...]
-    """One for each group of pictures that share visual tokens: one in all, unless the model packs or slices."""
-    around: tuple[tuple[str, str], ...]
-    """Text in front of and behind the visual tokens of each group."""
-    frame_indices: tuple[int, ...]
-    frame_seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Visual:
-    """A clip as the LLM sees it."""
-
-    tokens: Tensor
-    """(n d_llm)."""
-    frame_indices: tuple[int, ...]
-    frame_seconds: tuple[float, ...]
-    layout: tuple[int | str, ...] = ()
-    """Spans of the visual tokens, each by its number of them, and the text around the spans; () is one span."""
-
-
-class VideoLLM(nn.Module):
+class VideoLLM(nn.Module, VideoModel):
     """A vision tower, a connector and an LLM.
 
     Args:
         config: what to build.
         tokenizer: the LLM's own, with a chat template.
         name: how answers name the model.
+    Raises:
+        UserError: the config names an unknown part, or settings that a part does not take.
     """
 
     def __init__(self, config: ModelConfig, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
         super().__init__()
         self.config, self.tokenizer, self.name = config, tokenizer, name
         self.connector_name: str = config.connector["name"]
-        self.sampling = Sampling(**config.sampling)
-        settings = {"kind": "square", **config.transform}
-        self.transform = TRANSFORMS[settings.pop("kind")](**settings)
-        self.generation = Generation(**config.generation)
+        self.sampling = config.build_sampling()
+        self.transform = config.build_preprocessing()
+        self.generation = config.build_generation()
         self.notice = config.notice
-        self.revision: str | None = None
-        self.tower: VisionTower = TOWERS[config.vision["kind"]](config.vision["config"], config.vision["select_layer"])
-        llm_config = AutoConfig.for_model(**config.llm)
+        self.revision = None
+        vision = dict(config.vision)
+        tower = TOWERS.load(vision.pop("kind"))
+        self.tower: VisionTower = tower(build_part("vision", tower.Config, vision))
+        llm_config = build_part("llm", AutoConfig.for_model, config.llm)
         self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
-        self.connector: Connector = build_connector(
-            self.connector_name,
-            d_vision=self.tower.width,
-            d_llm=llm_config.get_text_config(decoder=True).hidden_size,
-            **config.connector.get("config", {}),
-        )
-        self.prompt = ChatPrompt(tokenizer=tokenizer, **config.prompt)
+        self.connector = self.build_connector()
+        self.prompt: ChatPrompt = build_part("prompt", ChatPrompt, {"tokenizer": tokenizer, **config.prompt})
+
+    def build_connector(self) -> Connector:
+        """Build the connector that the config names, with new weights.
+
+        Raises:
+            UserError: there is no such connector, or its settings do not suit.
+        """
+        with _connector_errors():
+            return build_connector(
+                self.connector_name,
+                d_vision=self.tower.width,
+                d_llm=self.llm.config.get_text_config(decoder=True).hidden_size,
+                **self.config.connector.get("config", {}),
+            )
 
     @cached_property
-    def engine(self) -> Completer:
+    def engine(self) -> Engine:
         """What completes prompts: the LLM itself, unless another engine was put here."""
-        return Engine(self.llm, self.tokenizer)
+        return BuiltinEngine(self.llm, self.tokenizer)
 
     @property
     def device(self) -> torch.device:
@@ -127,48 +101,83 @@ class VideoLLM(nn.Module):
         dtype: torch.dtype = self.llm.dtype
         return dtype
 
+    @property
+    def tied_names(self) -> frozenset[str]:
+        """Weights that share the tensor of another one."""
+        return frozenset(f"llm.{k}" for k in getattr(self.llm, "all_tied_weights_keys", None) or {})
+
+    def describe(self, *, with_tower_key: bool = False) -> ModelInfo:
+        """Describe the model, see `VideoModel.describe`."""
+        size = self.transform.frame_size()
+        return ModelInfo(
+            name=self.name,
+            connector=self.connector_name,
+            sampling=asdict(self.sampling),
+            frame_size=None if size is None else asdict(size),
+            generation=asdict(self.generation),
+            notice=self.notice,
+            revision=self.revision,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            attention=self.llm.config._attn_implementation,
+            tower_key=self.tower_key() if with_tower_key else None,
+        )
+
+    def tower_key(self) -> str:
+        """Hash what features of given frames depend on: the tower, its weights, and what pictures it is given."""
+        weights = hashlib.sha256()
+        for name, tensor in sorted(self.tower.state_dict().items()):
+            weights.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+            weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        parts = {
+            "tower": self.config.vision,
+            "weights": weights.hexdigest(),
+            "transform": repr(self.transform),
+            "dtype": str(self.dtype),
+            "device": self.device.type,  # a GPU's sums differ from a CPU's
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder; weights replace older ones in one step.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        tied = self.tied_names
+        weights = {k: v.contiguous() for k, v in self.state_dict().items() if k not in tied}
+        scratch = folder / f"{WEIGHTS}.partial"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / CONFIG).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+            self.tokenizer.save_pretrained(folder)
+            save_file(weights, scratch, {"format": "pt"})
+            scratch.chmod(0o644)  # safetensors writes files that only their owner can read
+            scratch.replace(folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"The model cannot be written into {folder}: {error}. Make room, or give another one."
+            ) from error
+
     def num_visual_tokens(
         self, num_frames: int, height: int = 1, width: int = 1, *, packing: int = 1, still: bool = False
     ) -> int:
-        """Visual tokens that a clip of so many frames of height x width pixels costs (some models take any as alike).
+        """Count the visual tokens of a clip of that many frames of height x width pixels (models with a frame size of
+        their own ignore these).
 
         Args:
             packing: frames that share one set of visual tokens, where the sampling packs.
             still: the frame is a still image.
+        Raises:
+            UserError: the connector cannot take such a clip.
         """
         shapes = self.transform.shapes(num_frames, height, width, packing=packing, still=still)
-        return sum(self.connector.num_tokens(t, *self.tower.grid(h, w)) for t, h, w in shapes)
-
-    def features(self, batches: Sequence[FrameBatch]) -> list[ClipFeatures]:
-        """Tower features of clips, one for each group of pictures that share visual tokens."""
-        return [features for clip in self.encode_frames(batches) for features in clip.features]
-
-    def _features(self, groups: Sequence[Group]) -> list[ClipFeatures]:
-        """Pictures of one size go through the tower together, so that none is padded."""
-        alike: dict[tuple[int, ...], list[int]] = {}
-        for i, group in enumerate(groups):
-            alike.setdefault(group.pictures.shape[1:], []).append(i)
-        made: dict[int, ClipFeatures] = {}
-        for members in alike.values():
-            pictures = np.concatenate([groups[i].pictures for i in members])
-            parts = [pictures[i : i + MAX_FRAMES_PER_FORWARD] for i in range(0, len(pictures), MAX_FRAMES_PER_FORWARD)]
-            encoded = torch.cat([self.tower(self.transform.pixels(p, self.device).to(self.dtype)) for p in parts])
-            for i, frames in zip(members, encoded.split([len(groups[i].pictures) for i in members]), strict=True):
-                seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
-                made[i] = ClipFeatures(frames=frames.unbind(), seconds=seconds)
-        return [made[i] for i in range(len(groups))]
-
-    @torch.inference_mode()
-    def encode(self, batches: Sequence[FrameBatch]) -> list[Visual]:
-        """Visual tokens of clips, by the tower and the connector; a batch equals single clips."""
-        return self.visuals(batches)
-
-    def visuals(self, batches: Sequence[FrameBatch]) -> list[Visual]:
-        """What `encode` gives, with gradients for the parameters that want them."""
-        return self.connect(self.encode_frames(batches))
+        with _connector_errors():
+            return sum(self.connector.num_tokens(t, *self.tower.grid(h, w)) for t, h, w in shapes)
 
     def encode_frames(self, batches: Sequence[FrameBatch]) -> list[EncodedClip]:
-        """The tower's half of `visuals`: the frames of all clips in as few forwards as memory allows."""
+        """Run the vision tower on clips: the frames of all of them in as few forwards as memory allows."""
         groups = [self.transform.groups(b) for b in batches]
         with torch.set_grad_enabled(torch.is_grad_enabled() and any(p.requires_grad for p in self.tower.parameters())):
             features = iter(self._features([group for of_clip in groups for group in of_clip]))
@@ -182,10 +191,26 @@ class VideoLLM(nn.Module):
             for b, of_clip in zip(batches, groups, strict=True)
         ]
 
-    def connect(self, clips: Sequence[EncodedClip]) -> list[Visual]:
-        """The connector's half of `visuals`."""
+    def _features(self, groups: Sequence[Group]) -> list[ClipFeatures]:
+        """Run the vision tower on groups of pictures, those of one size together, so that none is padded."""
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, group in enumerate(groups):
+            alike.setdefault(group.pictures.shape[1:], []).append(i)
+        made: dict[int, ClipFeatures] = {}
+        for members in alike.values():
+            pictures = np.concatenate([groups[i].pictures for i in members])
+            parts = [pictures[i : i + MAX_FRAMES_PER_FORWARD] for i in range(0, len(pictures), MAX_FRAMES_PER_FORWARD)]
+            encoded = torch.cat([self.tower(self.transform.pixels(p, self.device).to(self.dtype)) for p in parts])
+            for i, frames in zip(members, encoded.split([len(groups[i].pictures) for i in members]), strict=True):
+                seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
+                made[i] = ClipFeatures(frames=frames.unbind(), seconds=seconds)
+        return [made[i] for i in range(len(groups))]
+
+    def connect(self, clips: Sequence[EncodedClip], questions: Sequence[Sequence[str]] | None = None) -> list[Visual]:
+        """Run the connector on encoded clips, see `VideoModel.connect`; it is not shown the questions."""
         features = [part for clip in clips for part in clip.features]
-        tokens = (made for run in _runs(features) for made in self.connector.connect(run))
+        with _connector_errors():
+            tokens = iter([made for run in _runs(features) for made in self.connector.connect(run)])
         visuals = []
         for clip in clips:
             made = [next(tokens) for _ in clip.features]
@@ -202,49 +227,17 @@ class VideoLLM(nn.Module):
         return visuals
 
     def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
-        """Frames of a clip as this model samples and sizes them; options as for `videollm.video.decoding.decode`."""
+        """Decode the frames of a clip, see `VideoModel.decode`."""
+        from videollm.video.decoding.decode import decode  # takes a decoder, which a machine that only answers may lack
+
         clip = clip if isinstance(clip, Clip) else Clip(video=str(clip))
         return decode(clip, options.pop("sampling", self.sampling), size=self.transform.frame_size(), **options)
 
     def _prompt(self, visual: Visual, request: Request) -> tuple[list[int], str]:
-        """Ids and text of the prompt of a request."""
+        """Make the ids and the text of a request's prompt."""
         question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
         layout = visual.layout or len(visual.tokens)
         return self.prompt(question, layout, options=request.options, system=request.system)
-
-    @overload
-    def answer(
-        self,
-        clip: Any,
-        question: str,
-        *,
-        generation: Generation | None = ...,
-        on_text: Callable[[str], None] | None = ...,
-    ) -> Answer: ...
-    @overload
-    def answer(self, clip: Any, question: Sequence[str], *, generation: Generation | None = ...) -> list[Answer]: ...
-
-    def answer(
-        self,
-        clip: str | Path | Clip | FrameBatch | Visual,
-        question: str | Sequence[str],
-        *,
-        generation: Generation | None = None,
-        on_text: Callable[[str], None] | None = None,
-    ) -> Answer | list[Answer]:
-        """Answer one question, or several on one encoding, about a clip, its frames or its visual tokens.
-
-        Raises:
-            VideoError: the clip cannot be decoded.
-            ValueError: the prompt does not fit the LLM.
-        """
-        if isinstance(clip, (str, Path, Clip)):
-            clip = self.decode(clip)
-        visual = clip if isinstance(clip, Visual) else self.encode([clip])[0]
-        asked = [question] if isinstance(question, str) else question
-        requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
-        answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
-        return answers[0] if isinstance(question, str) else answers
 
     def answer_batch(
         self,
@@ -253,7 +246,7 @@ class VideoLLM(nn.Module):
         *,
         on_text: Callable[[str], None] | None = None,
     ) -> list[list[Answer]]:
-        """Answer the requests of several clips at once; token for token as one by one."""
+        """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
         generation = generation or self.generation
         prompts = [[self._prompt(v, r) for r in requests] for v, requests in items]
         completions = self.engine.generate(
@@ -285,7 +278,7 @@ class VideoLLM(nn.Module):
 
 
 def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:
-    """Features in order, in runs of as many frames as the connector is given at once."""
+    """Split features, in order, into runs of as many frames as the connector is given at once."""
     run: list[ClipFeatures] = []
     for part in features:
         if run and sum(len(f.frames) for f in (*run, part)) > MAX_FRAMES_PER_CONNECT:
@@ -294,3 +287,14 @@ def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:
         run.append(part)
     if run:
         yield run
+
+
+@contextmanager
+def _connector_errors() -> Iterator[None]:
+    """Turn what a connector's contract lets it raise into an error for the user."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(str(error)) from error

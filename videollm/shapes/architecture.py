@@ -9,7 +9,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from videollm.models.composed import ModelConfig, VideoLLM
+from videollm.models.composed import VideoLLM
+from videollm.models.config import ModelConfig
 from videollm.prompts.question import format_question
 from videollm.shapes.stories import CAPTION_PROMPTS, tell
 

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from videollm.shapes.stories import tell
 from videollm.shapes.world import BACKGROUNDS, COLOURS, SHAPES, Image, draw, patch_labels
-from videollm.vision import VisionTower
+from videollm.vision.tower import VisionTower
 
 NUM_CLASSES = (1 + len(SHAPES), 1 + len(COLOURS), len(BACKGROUNDS))
 

@@ -19,7 +19,7 @@ import tyro
 from tqdm import tqdm
 
 from videollm.checkpoints import load
-from videollm.models.composed import VideoLLM
+from videollm.models.protocol import VideoModel
 from videollm.shapes.clips import QUESTIONS
 from videollm.types import Clip, FrameBatch, Request
 
@@ -62,7 +62,7 @@ def main(job: Job) -> None:
     print(report(scored, by_kind=job.by_kind))
 
 
-def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, seed: int = 0) -> list[Scored]:
+def evaluate(model: VideoModel, folder: Path, *, num_frames: int | None = None, seed: int = 0) -> list[Scored]:
     """Ask every question of questions.jsonl on every view of its clip.
 
     Raises:
@@ -75,7 +75,7 @@ def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, se
     for line in (folder / QUESTIONS).read_text().splitlines():
         row = json.loads(line)
         by_video.setdefault(row["video"], []).append(row)
-    sampling = replace(model.sampling, num_frames=num_frames) if num_frames else model.sampling
+    sampling = model.sampling.override(num_frames=num_frames) if num_frames else model.sampling
     videos, scored = list(by_video), []
     for i in tqdm(range(0, len(videos), CLIPS_PER_BATCH), desc="questions", unit="batch", disable=None):
         names = videos[i : i + CLIPS_PER_BATCH]
@@ -100,7 +100,9 @@ def evaluate(model: VideoLLM, folder: Path, *, num_frames: int | None = None, se
     return scored
 
 
-def _answers(model: VideoLLM, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]) -> dict[str, str]:
+def _answers(
+    model: VideoModel, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]
+) -> dict[str, str]:
     items = [
         (visual, [Request(id=r["id"], clip=Clip(video=r["video"]), question=r["question"]) for r in of_clip])
         for visual, of_clip in zip(model.encode(frames), rows, strict=True)

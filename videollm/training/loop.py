@@ -193,13 +193,15 @@ def _model(job: Job) -> VideoLLM:
     if job.model == SCRATCH:
         name = job.connector or "stc"
         return architecture.build(name, job.seed, **read_connector_config(name, job.connector_config))
-    return load(
+    model = load(
         job.model,
         connector=job.connector,
         connector_config=read_connector_config(job.connector, job.connector_config),
         device=job.device,
         dtype="float32",
     )
+    assert isinstance(model, VideoLLM)
+    return model
 
 
 Loss = Callable[[Any], tuple[Tensor, dict[str, float]]]
@@ -240,7 +242,9 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
     if job.objective == "tokens":
         if job.train != ("connector",) or job.connector is None or job.model == SCRATCH:
             raise ValueError("--objective tokens teaches a new connector: give --train connector and --connector.")
-        teacher = load(job.model, device=job.device, dtype="float32").connector
+        taught = load(job.model, device=job.device, dtype="float32")
+        assert isinstance(taught, VideoLLM)
+        teacher = taught.connector
         return model, lambda examples: token_loss(model, teacher, examples), data
     return model, lambda examples: answer_loss(model, examples), data
 

@@ -12,7 +12,7 @@ from videollm.training.data import Example, Lesson
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing.scale import FrameSize
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,9 +29,7 @@ def save_state(
     output: Path, job: Job, step: int, model: VideoLLM, module: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
     """Write the model folder and, beside it, the state of training in one file, which appears whole."""
-    from videollm.checkpoints.native import save
-
-    save(model, output)
+    model.save(output)
     if step == job.steps:
         (output / FINISHED).write_text(json.dumps({"step": step, "job": _settings(job)}, indent=2))
         (output / STATE).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from videollm.video.decoding.container import decode_all, open_video
 from videollm.video.decoding.index import UnplannableError, read_index, rewind
 from videollm.video.decoding.sequential import count_frames
 from videollm.video.preprocessing.scale import quarter_turns
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

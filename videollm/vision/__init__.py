@@ -1,14 +1,24 @@
-"""Vision towers: one file each."""
+"""Vision towers, a file each."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from videollm.vision.clip import ClipTower
-from videollm.vision.navit import NavitTower
-from videollm.vision.siglip import SiglipTower
-from videollm.vision.tower import VisionTower
+from connectors.registry import Table
+from videollm.errors import UserError
 
-TOWERS: Final[dict[str, type[VisionTower]]] = {"clip": ClipTower, "siglip": SiglipTower, "navit": NavitTower}
+if TYPE_CHECKING:
+    from videollm.vision.tower import VisionTower
 
-__all__ = ["TOWERS", "VisionTower"]
+TOWERS: Final[Table[VisionTower]] = Table(
+    noun="vision tower",
+    group="videollm.towers",
+    base="videollm.vision.tower:VisionTower",
+    error=UserError,
+    builtin={
+        "clip": "videollm.vision.clip:ClipTower",
+        "siglip": "videollm.vision.siglip:SiglipTower",
+        "navit": "videollm.vision.navit:NavitTower",
+    },
+)
+"""`kind` in a model's config.json -> class."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from einops import rearrange
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
@@ -14,12 +12,10 @@ from videollm.vision.tower import VisionTower, shortened
 class ClipTower(VisionTower):
     """Patch features of one hidden state, without the class token."""
 
-    kind = "clip"
-
-    def __init__(self, config: dict[str, Any], select_layer: int = -2) -> None:
-        super().__init__()
-        full = CLIPVisionConfig(**config).to_dict()
-        self.model = CLIPVisionModel(CLIPVisionConfig(**shortened(full, select_layer)))
+    def __init__(self, config: VisionTower.Config) -> None:
+        super().__init__(config)
+        full = CLIPVisionConfig(**config.config).to_dict()
+        self.model = CLIPVisionModel(CLIPVisionConfig(**shortened(full, config.select_layer)))
         setattr(self.model, "post_layernorm", nn.Identity())  # noqa: B010
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -16,12 +16,16 @@ from videollm.vision.tower import VisionTower, shortened
 class NavitTower(VisionTower):
     """All patch features after the last norm, for frames of any size that is a multiple of the patch."""
 
-    kind = "navit"
+    @dataclass(frozen=True, kw_only=True)
+    class Config(VisionTower.Config):
+        """VisionTower.Config with another default."""
 
-    def __init__(self, config: dict[str, Any], select_layer: int = -1) -> None:
-        super().__init__()
-        full = SiglipVisionConfig(**config).to_dict()
-        kept = {**shortened(full, select_layer), "vision_use_head": False}
+        select_layer: int = -1
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        full = SiglipVisionConfig(**config.config).to_dict()
+        kept = {**shortened(full, config.select_layer), "vision_use_head": False}
         self.model = SiglipVisionModel(SiglipVisionConfig(**kept))
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]
         self.num_buckets = full["image_size"] // full["patch_size"]
@@ -38,13 +42,13 @@ class NavitTower(VisionTower):
 
 
 def position_ids(h: int, w: int, num_buckets: int) -> Tensor:
-    """(h * w,) rows of the position table for a grid of patches, row-major."""
+    """Look up the rows (h * w,) of the position table for a grid of patches, row-major."""
     return torch.tensor([r * num_buckets + c for r in buckets(h, num_buckets) for c in buckets(w, num_buckets)])
 
 
 @lru_cache(maxsize=512)
 def buckets(n: int, num_buckets: int) -> tuple[int, ...]:
-    """Which of the buckets each of n evenly spaced patches falls into.
+    """Find the bucket that each of n evenly spaced patches falls into.
 
     The step is 1 / n in float32 and the sums are float32, as in the official code: `i / n` falls into other buckets
     for n = 25, 49, 50, 55, 58 and many above 70 (vLLM and transformers use it).

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from einops import rearrange
 from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel
@@ -14,12 +12,10 @@ from videollm.vision.tower import VisionTower, shortened
 class SiglipTower(VisionTower):
     """All patch features of one hidden state; no pooling head, no last norm."""
 
-    kind = "siglip"
-
-    def __init__(self, config: dict[str, Any], select_layer: int = -2) -> None:
-        super().__init__()
-        full = SiglipVisionConfig(**config).to_dict()
-        kept = {**shortened(full, select_layer), "vision_use_head": False}
+    def __init__(self, config: VisionTower.Config) -> None:
+        super().__init__(config)
+        full = SiglipVisionConfig(**config.config).to_dict()
+        kept = {**shortened(full, config.select_layer), "vision_use_head": False}
         self.model = SiglipVisionModel(SiglipVisionConfig(**kept))
         setattr(self.model, "post_layernorm", nn.Identity())  # noqa: B010
         self.width, self.patch_size = full["hidden_size"], full["patch_size"]

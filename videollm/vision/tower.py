@@ -1,23 +1,38 @@
-"""What a vision tower is: pixels of frames in, patch features out.
+"""The interface of a vision tower: pixels of frames in, patch features out.
 
 SHAPES  f frames (of any number of clips), c channels, H W pixels, h w patches, d features.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
+
+from videollm.errors import UserError
 
 
 class VisionTower(nn.Module):
     """A ViT cut off after the layer whose features the connector reads."""
 
-    kind: ClassVar[str]
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """What a model's config.json says of its tower."""
+
+        config: Mapping[str, Any]
+        """Configuration of the whole ViT, as transformers writes it."""
+        select_layer: int = -2
+        """Hidden state whose features the connector reads; -1 is that of the last layer."""
+
     width: int
     """d, width of the features."""
     patch_size: int
     """Pixels a side of a patch."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames, each by itself.
@@ -30,25 +45,25 @@ class VisionTower(nn.Module):
         raise NotImplementedError
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """(h, w) of a frame of that many pixels."""
+        """Count the patches (h, w) of a frame of that many pixels."""
         return height // self.patch_size, width // self.patch_size
 
 
 def layers_to_keep(num_layers: int, select_layer: int) -> int:
-    """Number of encoder layers below hidden state `select_layer`; -2 leaves out the last one.
+    """Count the encoder layers below hidden state `select_layer`; -2 leaves out the last one.
 
     Raises:
-        ValueError: the tower has no such hidden state.
+        UserError: the tower has no such hidden state.
     """
     keep = num_layers + 1 + select_layer if select_layer < 0 else select_layer
     if not 1 <= keep <= num_layers:
-        raise ValueError(
+        raise UserError(
             f"select_layer {select_layer} is outside the tower's {num_layers} layers. "
             f"Give -1 (last) to {-num_layers}, or 1 to {num_layers}."
         )
     return keep
 
 
-def shortened(config: dict[str, Any], select_layer: int) -> dict[str, Any]:
-    """A transformers vision config without the layers after the selected one."""
+def shortened(config: Mapping[str, Any], select_layer: int) -> dict[str, Any]:
+    """Copy a transformers vision config without the layers after the selected one."""
     return {**config, "num_hidden_layers": layers_to_keep(config["num_hidden_layers"], select_layer)}

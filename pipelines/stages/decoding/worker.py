@@ -22,7 +22,7 @@ from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing.scale import FrameSize
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 PR_SET_PDEATHSIG: Final = 1
 
@@ -54,7 +54,7 @@ def _decode(
     start = time.perf_counter()
     batch = decode(
         Clip(**clip),
-        Sampling(**sampling),
+        Sampling.from_dict(sampling),
         size=None if size is None else FrameSize(**size),
         decoder=decoder,
         allow_partial=allow_partial,

@@ -13,7 +13,7 @@ from pipelines.executors.sizing import size_pools
 from pipelines.stages.base import StageSpec
 from pipelines.stages.batching import batch_slices, call_with_fallback
 from pipelines.stages.encode import Encode
-from pipelines.stages.model_info import describe_model, read_model_info
+from pipelines.stages.model_info import read_model_info
 
 
 def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) -> None:
@@ -97,7 +97,7 @@ def test_dry_run_writes_nothing(tmp_path: Path, clips: Path, model: str, capsys:
 
 def test_a_models_folder_says_what_loading_it_says(model: str) -> None:
     frames, spec = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model).spec()
-    loaded, seen = describe_model(spec.load()), read_model_info(spec)
+    loaded, seen = spec.load().describe(), read_model_info(spec)
     assert seen is not None
     assert frames.override(seen.sampling) == frames.override(loaded.sampling)
     assert (seen.name, seen.connector, seen.sampling, seen.frame_size, seen.notice) == (
@@ -111,7 +111,7 @@ def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
     folder, spec = Path(model), ModelOptions(model="/nowhere/model").spec()
     worker = StageWorker(StageSpec(stage=Encode, config=Encode.Config(model=spec), folder=Path(spec.name)))
     files = [np.fromfile(f, np.uint8) for f in folder.iterdir()]
-    found, error = worker.setup([f.name for f in folder.iterdir()], *files)
+    found, error = worker.setup("digest", [f.name for f in folder.iterdir()], *files)
     assert error is None
     assert found.name == "/nowhere/model"
 

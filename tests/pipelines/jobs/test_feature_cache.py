@@ -31,10 +31,11 @@ from pipelines.stages.base import Advance, Finished, Item
 from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder
 from pipelines.stages.generate import EncodeAnswer
-from pipelines.stages.model_info import describe_model
 from tests.support.paths import GOLDEN
-from videollm.features.store import FeatureCache, make_key, pack, read_facts, tower_key, unpack
-from videollm.models.composed import EncodedClip
+from videollm.features.codec import pack, read_metadata, unpack
+from videollm.features.key import make_key
+from videollm.features.store import FeatureCache
+from videollm.models.protocol import EncodedClip
 from videollm.video.content import content_digest
 
 MINICPMV = str(GOLDEN / "minicpmv45_tiny")
@@ -70,7 +71,7 @@ class Stages:
         self.last._model = load_once(model, **options)
         self.num_forwards = self.num_decoded = 0
         self.warnings: tuple[str, ...] = ()
-        self.info = info = describe_model(self.last.model, with_tower_key=cache is not None)
+        self.info = info = self.last.model.describe(with_tower_key=cache is not None)
         self.first = Decode(
             Decode.Config(
                 sampling=frames.override(info.sampling),
@@ -232,9 +233,7 @@ def test_what_differs_is_another_entry(stages: Callable[..., Stages], tmp_path: 
     changed = videollm.load(model, device="cpu")
     with torch.no_grad():
         next(iter(changed.tower.parameters())).flatten()[0] += 1e-3
-    from videollm.checkpoints.native import save
-
-    save(changed, tmp_path / "changed")
+    changed.save(tmp_path / "changed")
     assert not is_hit(stages(str(tmp_path / "changed")), video)
     assert not is_hit(stages(dtype="bfloat16"), video)
     assert is_hit(stages(dtype="bfloat16"), video)
@@ -246,10 +245,10 @@ def test_what_differs_is_another_entry(stages: Callable[..., Stages], tmp_path: 
 
 def test_the_key_of_a_tower_is_that_of_its_numbers(model: str) -> None:
     here = ModelOptions(model=model, device="cpu").spec().load()
-    key = tower_key(here)
-    assert tower_key(ModelOptions(model=model, device="cpu", connector="mlp").spec().load()) == key
+    key = here.tower_key()
+    assert ModelOptions(model=model, device="cpu", connector="mlp").spec().load().tower_key() == key
     here.transform = replace(here.transform, exact=True)  # type: ignore[type-var]
-    assert tower_key(here) != key
+    assert here.tower_key() != key
 
 
 def test_broken_videos_are_the_same_rows(stages: Callable[..., Stages], tmp_path: Path, clips: Path) -> None:
@@ -291,7 +290,7 @@ def test_packs_and_slices_come_back_bit_for_bit(
             for a, b in zip(made.features, kept.features, strict=True):
                 assert torch.equal(a.seconds, b.seconds)
                 assert all(torch.equal(x, y) for x, y in zip(a.frames, b.frames, strict=True))
-        for a, b in zip(here.visuals(batches), here.connect(back), strict=True):
+        for a, b in zip(here.connect(here.encode_frames(batches)), here.connect(back), strict=True):
             assert torch.equal(a.tokens, b.tokens)
             assert a.layout == b.layout
     frames = FrameOptions(choose_fps=4.0, packing=3)
@@ -308,7 +307,7 @@ def test_bfloat16_and_facts_come_back() -> None:
     entry = pack(halved, {"frame_height": 3, "missing_frames": [1]})
     back = unpack(entry, torch.device("cpu"))
     assert all(torch.equal(a, b) for a, b in zip(halved.features[0].frames, back.features[0].frames, strict=True))
-    assert read_facts(entry) == {"frame_height": 3, "missing_frames": [1]}
+    assert read_metadata(entry) == {"frame_height": 3, "missing_frames": [1]}
 
 
 def test_the_bound_holds_and_what_was_unused_for_longest_goes(tmp_path: Path) -> None:
@@ -341,7 +340,9 @@ import random, sys
 from pathlib import Path
 import torch
 from tests.pipelines.jobs.test_feature_cache import clip
-from videollm.features.store import FeatureCache, make_key, unpack
+from videollm.features.codec import unpack
+from videollm.features.key import make_key
+from videollm.features.store import FeatureCache
 cache, draw = FeatureCache(Path({folder!r}), {bound}), random.Random(sys.argv[1])
 found = 0
 for _ in range(300):

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ import pytest
 from pipelines.cli import answer, caption
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.results.journal import read_rows
+from tests.support.cluster import Cluster
 from videollm.errors import UserError
 
 SHORT = GenerationOptions(max_new_tokens=4)
@@ -234,30 +236,33 @@ class Bomb(MeanMLP):
 
 
 def test_clips_that_kill_or_fail_the_model_fail_alone(
-    tmp_path: Path, clips: Path, model: str, environment: dict[str, str], write_clip: Callable[..., Path]
+    tmp_path: Path, clips: Path, model: str, write_clip: Callable[..., Path]
 ) -> None:
     """With a connector from outside the tree, on a cluster that is joined."""
     (tmp_path / "bomb.py").write_text(BOMB)
     write_clip(clips / "kills.mp4", num_frames=48)
     write_clip(clips / "raises.mp4", num_frames=30)
-    ray = Path(sys.executable).with_name("ray")
     try:
-        subprocess.run([ray, "start", "--head", "--port=6399", "--num-cpus=4", "--include-dashboard=false",
-                        "--disable-usage-stats"], check=True, capture_output=True, cwd="/")  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli.main", "caption", str(clips), "-o", "out", "--model", model,
-             "--connector", "bomb:Bomb", "--max-new-tokens", "4", "--address", "127.0.0.1:6399"],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        with Cluster(1, num_cpus=4) as cluster:
+            running = cluster.popen(
+                sys.executable, "-m", "pipelines.cli.main", "caption", clips, "-o", "out", "--model", model,
+                "--connector", "bomb:Bomb", "--max-new-tokens", 4, "--address", cluster.address,
+                cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+            printed = running.communicate(timeout=600)[0]
+            assert running.returncode == 0, printed
     finally:
         (clips / "kills.mp4").unlink()
         (clips / "raises.mp4").unlink()
-        subprocess.run([ray, "stop", "--force"], capture_output=True)
     by_name = {Path(r["video"]).name: r for r in rows_of(tmp_path / "out").values()}
     assert by_name.pop("kills.mp4")["status"] == "worker_died"
     assert by_name.pop("raises.mp4")["error"] == "RuntimeError: out of memory"
     assert [r["status"] for r in by_name.values()] == ["ok"] * 8
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def start(environment: dict[str, str], *arguments: object) -> subprocess.Popen[str]:

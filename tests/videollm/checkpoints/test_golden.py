@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,15 +13,18 @@ from torch import Tensor
 import videollm
 from pipelines.cli import main as cli
 from tests.support.official import Golden, clip
-from videollm.checkpoints.native import save
 from videollm.engines import packing as fuse
-from videollm.models.composed import Visual
+from videollm.models.protocol import Visual
 from videollm.types import Clip, Generation, Request
+from videollm.video.sampling import Sampling
 
 OTHERS = ("sample_demo_9.mp4", "video_90.mov", "sample_demo_1.mp4")
 GREEDY = Generation(max_new_tokens=24)
 GREEDY_FLAGS = ("--max-new-tokens", "24", "--temperature", "0", "--repetition-penalty", "1")
 """Instead of the checkpoint's own settings, which sample."""
+OFFICIAL = 2.5e-5
+"""Nearest to the golden visual tokens that every CPU gets: they are float32 of one machine, and exact arithmetic
+(float64) is 2.3e-5 from them; float32 is 1.1e-5 from them on some CPUs and less on others."""
 
 
 def near(made: Tensor, expected: Tensor, tolerance: float) -> bool:
@@ -70,7 +73,7 @@ def test_temporal_ids_and_grids_are_exact(minicpmv: Golden) -> None:
 
 def test_visual_tokens_ids_and_logits(golden: Golden) -> None:
     visual = golden.model.encode([golden.decode()])[0]
-    assert near(visual.tokens, golden.tensors["visual_tokens"].flatten(0, 1), 1e-5)
+    assert near(visual.tokens, golden.tensors["visual_tokens"].flatten(0, 1), OFFICIAL)
     assert official_ids(golden, visual) == golden.tensors["input_ids"][0].tolist()
     if "prompt" in golden.facts:
         assert golden.model.prompt(golden.facts["question"], visual.layout)[1] == golden.facts["prompt"]
@@ -86,7 +89,8 @@ def test_greedy_answer(golden: Golden) -> None:
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_batches_of_different_clips_equal_single_clips(golden: Golden, size: int) -> None:
-    sampling = replace(golden.model.sampling, choose_fps=0.5, force_packing=size)
+    own = asdict(golden.model.sampling)
+    sampling = Sampling.from_dict({**own, "choose_fps": 0.5, "force_packing": size})
     batches = [golden.decode(), *(golden.decode(name, sampling=sampling) for name in OTHERS[: size - 1])]
     single = [golden.model.encode([b])[0] for b in batches]
     batched = golden.model.encode(batches)
@@ -96,14 +100,14 @@ def test_batches_of_different_clips_equal_single_clips(golden: Golden, size: int
         assert alone.layout == together.layout
         assert near(together.tokens, alone.tokens, 1e-5)
         assert answer == golden.model.answer_batch([(alone, requests)], GREEDY)[0]
-    assert near(batched[0].tokens, golden.tensors["visual_tokens"].flatten(0, 1), 1e-5)
+    assert near(batched[0].tokens, golden.tensors["visual_tokens"].flatten(0, 1), OFFICIAL)
     assert answers[0][0].text == golden.facts["answer"].strip()
 
 
 def test_a_saved_model_is_the_same_model(golden: Golden, tmp_path: Path) -> None:
-    save(golden.model, tmp_path)
+    golden.model.save(tmp_path)
     again = videollm.load(tmp_path, device="cpu")
-    batch = golden.decode(sampling=replace(golden.model.sampling, choose_fps=0.5))
+    batch = golden.decode(sampling=Sampling.from_dict({**asdict(golden.model.sampling), "choose_fps": 0.5}))
     assert torch.equal(again.encode([batch])[0].tokens, golden.model.encode([batch])[0].tokens)
     assert (again.prompt.system, again.generation) == (golden.model.prompt.system, golden.model.generation)
 

@@ -131,11 +131,9 @@ def test_another_connector(tmp_path: Path, name: str) -> None:
 
 
 def test_a_connectors_own_weights(videollama2: Golden, tmp_path: Path) -> None:
-    from videollm.checkpoints.native import save
-
     first = videollm.load(videollama2.folder, device="cpu", connector="group_mean")
     save_file(first.connector.state_dict(), tmp_path / "connector.safetensors")
-    save(first, tmp_path / "model")
+    first.save(tmp_path / "model")
     for weights in (tmp_path / "connector.safetensors", tmp_path / "model"):
         again = videollm.load(videollama2.folder, device="cpu", connector="group_mean", connector_weights=weights)
         assert again.notice is None

@@ -29,7 +29,7 @@ def test_position_ids_are_row_major() -> None:
 def test_any_resolution_and_patch_order() -> None:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    tower = NavitTower({**sizes, "image_size": 980, "patch_size": 14}).eval()
+    tower = NavitTower(NavitTower.Config(config={**sizes, "image_size": 980, "patch_size": 14})).eval()
     for h, w in ((1, 1), (3, 5), (5, 3), (24, 43)):
         with torch.no_grad():
             frames = torch.randn(2, 3, h * 14, w * 14)
@@ -41,5 +41,5 @@ def test_any_resolution_and_patch_order() -> None:
 def test_the_last_layer_is_dropped_only_where_the_config_says_so() -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
     config = {**sizes, "image_size": 980, "patch_size": 14}
-    assert len(NavitTower(config).model.encoder.layers) == 3
-    assert len(NavitTower(config, -2).model.encoder.layers) == 2
+    assert len(NavitTower(NavitTower.Config(config=config)).model.encoder.layers) == 3
+    assert len(NavitTower(NavitTower.Config(config=config, select_layer=-2)).model.encoder.layers) == 2

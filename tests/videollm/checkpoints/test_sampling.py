@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from videollm.checkpoints.minicpmv import VERSIONS
-from videollm.video.sampling.sample import Sampling, Timeline, sample
+from videollm.video.sampling import Sampling, Timeline, sample
 
 RATES = (8.0, 12.5, 23.976, 24.0, 25.0, 29.97, 30.0, 50.0, 60.0, 7.3)
 DURATIONS = (0.04, 0.5, 1.0, 3.7, 6.0, 29.9, 30.0, 59.94, 60.0, 61.3, 107.9, 120.0, 180.0, 601.2, 3600.0)

@@ -13,7 +13,8 @@ from transformers import AutoTokenizer
 from tests.support.official import GOLDEN, copy
 from videollm.checkpoints import minicpmv, videollama2
 from videollm.checkpoints.weights import without_weights
-from videollm.models.composed import ModelConfig, VideoLLM
+from videollm.models.composed import VideoLLM
+from videollm.models.config import ModelConfig
 
 CONFIGS = GOLDEN / "configs"
 """What config.json of the published models says of their structure; benchmarks/full_size.py reads it too."""

@@ -9,7 +9,7 @@ from transformers import MambaConfig, MambaForCausalLM
 from tests.support.tiny_llms import LLMS, llm, tokenizer
 from tests.support.tiny_llms import clips as tiny_clips
 from videollm.engines import packing as fuse
-from videollm.engines.builtin import Engine
+from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
 from videollm.types import Generation
 
@@ -46,7 +46,7 @@ def shapes_fed(model):
 @pytest.mark.parametrize("name", LLMS)
 def test_shared_prefix_equals_separate_prompts(name, attention):
     model = llm(name, attention)
-    answers = Engine(model, tokenizer()).generate(clips(), GREEDY)
+    answers = BuiltinEngine(model, tokenizer()).generate(clips(), GREEDY)
     for (visual, prompts), completions in zip(clips(), answers, strict=True):
         for prompt, completion in zip(prompts, completions, strict=True):
             assert list(completion.ids) == alone(model, visual, prompt)
@@ -57,7 +57,7 @@ def test_visual_prefix_is_computed_once():
     model = llm()
     fed = shapes_fed(model)
     visual, prompts = clips()[3]
-    Engine(model, tokenizer()).generate([(visual, prompts)], replace(GREEDY, max_new_tokens=3))
+    BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], replace(GREEDY, max_new_tokens=3))
     own = sum(len(p) - 24 for p in prompts)
     assert fed == [(1, 24), (1, own), (1, 4), (1, 4)]
 
@@ -66,7 +66,7 @@ def test_finished_questions_and_clips_are_not_fed():
     model = llm()
     fed = shapes_fed(model)
     budgets = [[1, 4, 2], [2], [1, 1], [1, 1, 1, 5]]
-    answers = Engine(model, tokenizer()).generate(clips(), GREEDY, max_new_tokens=budgets)
+    answers = BuiltinEngine(model, tokenizer()).generate(clips(), GREEDY, max_new_tokens=budgets)
     assert [[len(c.ids) for c in of_clip] for of_clip in answers] == budgets
     assert fed[2:] == [(3, 2), (2, 1), (2, 1), (1, 1)]
     for (visual, prompts), completions in zip(clips(), answers, strict=True):
@@ -77,13 +77,13 @@ def test_finished_questions_and_clips_are_not_fed():
 @pytest.mark.parametrize("where", ["llm", "llm list", "tokenizer"])
 def test_end_tokens_end_one_answer_only(where):
     model, tok = llm(), tokenizer()
-    free = Engine(model, tok).generate(clips(), GREEDY)
+    free = BuiltinEngine(model, tok).generate(clips(), GREEDY)
     end = free[0][1].ids[4]
     if where == "tokenizer":
         tok.eos_token = tok.convert_ids_to_tokens(end)
     else:
         model.generation_config.eos_token_id = [end, 262] if where == "llm list" else end
-    for of_clip, before in zip(Engine(model, tok).generate(clips(), GREEDY), free, strict=True):
+    for of_clip, before in zip(BuiltinEngine(model, tok).generate(clips(), GREEDY), free, strict=True):
         for completion, whole in zip(of_clip, before, strict=True):
             expected = whole.ids[: whole.ids.index(end)] if end in whole.ids else whole.ids
             assert completion.ids == expected
@@ -93,7 +93,9 @@ def test_end_tokens_end_one_answer_only(where):
 def test_token_zero_is_ordinary():
     model = llm()
     rows = [(torch.randn(2, 32), [[0, VISUAL, VISUAL, 0], [0, VISUAL, VISUAL, 0, 0, 5]]), (torch.randn(0, 32), [[0]])]
-    for (visual, prompts), completions in zip(rows, Engine(model, tokenizer()).generate(rows, GREEDY), strict=True):
+    for (visual, prompts), completions in zip(
+        rows, BuiltinEngine(model, tokenizer()).generate(rows, GREEDY), strict=True
+    ):
         for prompt, completion in zip(prompts, completions, strict=True):
             assert list(completion.ids) == alone(model, visual, prompt)
 
@@ -103,14 +105,14 @@ def test_prompts_that_differ_before_the_video_use_rows_of_their_own():
     visual = torch.randn(3, 32)
     prompts = [[system, VISUAL, VISUAL, VISUAL, 9, q] for system in (1, 2) for q in (3, 4)]
     fed = shapes_fed(model)
-    completions = Engine(model, tokenizer()).generate([(visual, prompts)], GREEDY)[0]
+    completions = BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], GREEDY)[0]
     assert fed[0] == (2, 5)
     for prompt, completion in zip(prompts, completions, strict=True):
         assert list(completion.ids) == alone(model, visual, prompt)
 
 
 def test_nothing_to_do():
-    engine = Engine(llm(), tokenizer())
+    engine = BuiltinEngine(llm(), tokenizer())
     assert engine.generate([], GREEDY) == []
     visual, prompts = clips()[0]
     answers = engine.generate([(visual, []), (visual, prompts), (visual, [])], GREEDY)
@@ -119,7 +121,7 @@ def test_nothing_to_do():
 
 def test_lower_precision_stays_finite():
     model = llm().to(torch.bfloat16)
-    answers = Engine(model, tokenizer()).generate(clips(), GREEDY)
+    answers = BuiltinEngine(model, tokenizer()).generate(clips(), GREEDY)
     assert all(c.finish_reason == "length" for of_clip in answers for c in of_clip)
     assert len({c.ids for of_clip in answers for c in of_clip}) > 5
 
@@ -127,7 +129,7 @@ def test_lower_precision_stays_finite():
 @pytest.mark.filterwarnings("ignore:Passing `repetition_penalty` with `inputs_embeds`")
 def test_repetition_penalty_equals_transformers():
     model = llm()
-    answers = Engine(model, tokenizer()).generate(clips(), replace(GREEDY, repetition_penalty=1.3))
+    answers = BuiltinEngine(model, tokenizer()).generate(clips(), replace(GREEDY, repetition_penalty=1.3))
     for (visual, prompts), completions in zip(clips(), answers, strict=True):
         for prompt, completion in zip(prompts, completions, strict=True):
             assert list(completion.ids) == alone(model, visual, prompt, repetition_penalty=1.3)
@@ -137,7 +139,7 @@ SAMPLED = replace(GREEDY, temperature=1.0, top_p=0.95, top_k=50, repetition_pena
 
 
 def test_sampled_answers_do_not_depend_on_the_batch():
-    engine = Engine(llm(), tokenizer())
+    engine = BuiltinEngine(llm(), tokenizer())
     rows = clips()
     keys = [[f"{r}.{q}" for q in range(len(prompts))] for r, (_, prompts) in enumerate(rows)]
     together = engine.generate(rows, SAMPLED, keys=keys)
@@ -149,7 +151,7 @@ def test_sampled_answers_do_not_depend_on_the_batch():
 
 
 def test_seed_and_key_choose_the_answer():
-    engine = Engine(llm(), tokenizer())
+    engine = BuiltinEngine(llm(), tokenizer())
     visual, prompts = clips()[1]
     made = {
         engine.generate([(visual, prompts)], replace(SAMPLED, seed=seed), keys=[[key]])[0][0].ids
@@ -160,7 +162,7 @@ def test_seed_and_key_choose_the_answer():
 
 
 def test_stop_string_ends_an_answer_and_is_cut():
-    engine, long = Engine(llm(), tokenizer()), replace(GREEDY, max_new_tokens=60)
+    engine, long = BuiltinEngine(llm(), tokenizer()), replace(GREEDY, max_new_tokens=60)
     free = engine.generate(clips(), long)
     stop = next(m[0] for of_clip in free for c in of_clip if (m := re.search("[ -~]{2}", c.text)))
     stopped = engine.generate(clips(), replace(long, stop=("absent", stop)))
@@ -176,7 +178,7 @@ def test_stop_string_ends_an_answer_and_is_cut():
 @pytest.mark.parametrize("clip", range(4))
 @pytest.mark.parametrize("stop", [(), ("~~",)])
 def test_streamed_pieces_make_the_text(clip, stop):
-    engine = Engine(llm(), tokenizer())
+    engine = BuiltinEngine(llm(), tokenizer())
     visual, prompts = clips()[clip]
     generation = replace(GREEDY, max_new_tokens=40, stop=stop)
     pieces = []
@@ -188,7 +190,7 @@ def test_streamed_pieces_make_the_text(clip, stop):
 
 def test_streaming_takes_one_prompt():
     with pytest.raises(ValueError, match="one prompt; got 3"):
-        Engine(llm(), tokenizer()).generate(clips()[:1], GREEDY, on_text=print)
+        BuiltinEngine(llm(), tokenizer()).generate(clips()[:1], GREEDY, on_text=print)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_streaming_takes_one_prompt():
     ],
 )
 def test_bad_prompts_are_refused_clearly(prompt, budget, message):
-    engine = Engine(llm(), tokenizer())
+    engine = BuiltinEngine(llm(), tokenizer())
     with pytest.raises(ValueError, match=message):
         engine.generate([(torch.zeros(2, 32), [prompt])], GREEDY, max_new_tokens=[[budget]])
 
@@ -213,15 +215,15 @@ def test_bad_prompts_are_refused_clearly(prompt, budget, message):
 def test_answers_end_at_the_last_position():
     model = llm()
     prompt = [1, VISUAL, VISUAL, *[7] * 250]
-    answer = Engine(model, tokenizer()).generate([(torch.zeros(2, 32), [prompt])], GREEDY)[0][0]
+    answer = BuiltinEngine(model, tokenizer()).generate([(torch.zeros(2, 32), [prompt])], GREEDY)[0][0]
     assert (len(answer.ids), answer.finish_reason) == (3, "length")
 
 
 def test_llms_that_cannot_share_a_row_are_refused():
     mamba = MambaForCausalLM(MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=300))
     with pytest.raises(ValueError, match="decoder-only"):
-        Engine(mamba, tokenizer())
+        BuiltinEngine(mamba, tokenizer())
     with pytest.raises(ValueError, match="expected sdpa or eager"):
-        Engine(llm(attention="flex_attention"), tokenizer())
+        BuiltinEngine(llm(attention="flex_attention"), tokenizer())
     with pytest.raises(ValueError, match=r"\.eval\(\)"):
-        Engine(llm().train(), tokenizer()).generate(clips(), GREEDY)
+        BuiltinEngine(llm().train(), tokenizer()).generate(clips(), GREEDY)

@@ -16,9 +16,9 @@ import videollm
 from tests.support.tiny_llms import LLMS, tokenizer
 from tests.support.tiny_llms import clips as tiny_clips
 from tests.support.tiny_llms import llm as tiny
-from videollm.engines.builtin import Engine
+from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
-from videollm.engines.vllm import VLLMEngine, check_backbone, check_installed, seed_of
+from videollm.engines.vllm import VLLMEngine, seed_of
 from videollm.types import Generation
 
 GREEDY = Generation(max_new_tokens=30)
@@ -26,7 +26,7 @@ SAMPLED = replace(GREEDY, temperature=1.0, top_p=0.95, top_k=50, repetition_pena
 needs_vllm = pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (the extra `vllm`)")
 if find_spec("vllm") is not None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
-    check_installed()
+    VLLMEngine.prepare()
 PLAIN = [name for name in LLMS if name != "qwen2-sliding"]
 
 
@@ -42,7 +42,7 @@ def clips():
 @pytest.fixture(scope="module", params=PLAIN)
 def engines(request):
     """The built-in engine and vLLM, on the same weights."""
-    built_in = Engine(llm(request.param), tokenizer())
+    built_in = BuiltinEngine(llm(request.param), tokenizer())
     return built_in, VLLMEngine(llm(request.param), tokenizer())
 
 
@@ -62,13 +62,13 @@ def test_missing_package_is_one_line_of_the_command():
 
 
 def test_unknown_engine_is_refused():
-    with pytest.raises(ValueError, match="engine is 'vlm'; expected builtin or vllm"):
+    with pytest.raises(ValueError, match=r"Unknown engine 'vlm'. Expected one of builtin, vllm, or pkg.mod:Class"):
         videollm.load("tiny-stc", engine="vlm")
 
 
 def test_plain_decoders_are_taken():
     for name in PLAIN:
-        check_backbone(llm(name))
+        VLLMEngine.check_backbone(llm(name))
 
 
 def test_other_decoders_are_refused_by_their_configuration():
@@ -77,13 +77,13 @@ def test_other_decoders_are_refused_by_their_configuration():
         mamba = MambaForCausalLM(MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=300))
         mrope = Qwen2ForCausalLM(Qwen2Config(hidden_size=32, num_hidden_layers=1, vocab_size=300, rope_parameters=rope))
     with pytest.raises(ValueError, match=r"plain decoders \(llama, .*\); this LLM is mamba. Use --engine builtin"):
-        check_backbone(mamba)
+        VLLMEngine.check_backbone(mamba)
     with pytest.raises(ValueError, match="this qwen2 has M-RoPE"):
-        check_backbone(mrope)
+        VLLMEngine.check_backbone(mrope)
     with pytest.raises(ValueError, match="this qwen2 has sliding windows"):
-        check_backbone(llm("qwen2-sliding"))
+        VLLMEngine.check_backbone(llm("qwen2-sliding"))
     with pytest.raises(ValueError, match="this qwen2 has heads 32 wide, which it takes 8 wide"):
-        check_backbone(tiny("qwen2", hidden_size=32, head_dim=32))
+        VLLMEngine.check_backbone(tiny("qwen2", hidden_size=32, head_dim=32))
 
 
 def test_seeds_depend_on_job_and_request():

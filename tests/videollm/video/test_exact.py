@@ -14,7 +14,7 @@ from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing.scale import FrameSize
 from videollm.video.probe import probe
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 Maker = Callable[[Path, Path], Path]
 X265 = {"preset": "ultrafast"}

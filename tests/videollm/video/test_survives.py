@@ -25,7 +25,7 @@ from videollm.io import check_file
 from videollm.types import Clip
 from videollm.video.decoding.decode import DECODERS, decode
 from videollm.video.probe import probe
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 SPREAD = Sampling(policy="linspace", num_frames=16)
 

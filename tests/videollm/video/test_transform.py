@@ -10,7 +10,7 @@ from PIL import Image
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing.scale import FrameSize, target_size
 from videollm.video.preprocessing.square import Transform
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 @pytest.mark.parametrize("mode", ["squash", "crop"])

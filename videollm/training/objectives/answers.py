@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
 
 from connectors import Connector
-from videollm.engines import packing as fuse
-from videollm.models.composed import VideoLLM, Visual
+from videollm.engines import packing
+from videollm.models.composed import VideoLLM
+from videollm.models.protocol import Visual
 from videollm.training.data import Example
 
 IGNORED = -100
@@ -23,18 +24,18 @@ IGNORED = -100
 
 def answer_loss(model: VideoLLM, examples: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy of the answers' tokens, and the share of answers of each kind that are wholly right."""
-    visual = model.visuals([e.frames for e in examples])
+    visual = model.connect(model.encode_frames([e.frames for e in examples]))
     rows, labels = zip(*(_row(model, e, v) for e, v in zip(examples, visual, strict=True)), strict=True)
     device = model.device
-    ids = fuse.pad([r.ids for r in rows], 0, device)
-    owners = fuse.pad([r.owners for r in rows], fuse.PADDING, device)
+    ids = packing.pad([r.ids for r in rows], 0, device)
+    owners = packing.pad([r.owners for r in rows], packing.PADDING, device)
     hidden = model.llm.base_model(
-        inputs_embeds=fuse.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings()),
-        attention_mask=_additive(fuse.attention_mask(owners, owners)),
-        position_ids=fuse.pad([r.positions for r in rows], 0, device),
+        inputs_embeds=packing.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings()),
+        attention_mask=_additive(packing.attention_mask(owners, owners)),
+        position_ids=packing.pad([r.positions for r in rows], 0, device),
         use_cache=False,
     ).last_hidden_state
-    targets = fuse.pad(labels, IGNORED, device)
+    targets = packing.pad(labels, IGNORED, device)
     learned = targets != IGNORED
     logits = model.llm.get_output_embeddings()(hidden[learned])
     loss = cross_entropy(logits.float(), targets[learned])
@@ -48,7 +49,7 @@ def token_loss(model: VideoLLM, teacher: Connector, examples: Sequence[Example])
         ValueError: the connectors make different numbers of tokens.
     """
     with torch.no_grad():
-        features = model.features([e.frames for e in examples])
+        features = [part for clip in model.encode_frames([e.frames for e in examples]) for part in clip.features]
         wanted = torch.cat(teacher.connect(features)).float()
     made = torch.cat(model.connector.connect(features)).float()
     if made.shape != wanted.shape:
@@ -64,7 +65,7 @@ def _additive(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
-def _row(model: VideoLLM, example: Example, visual: Visual) -> tuple[fuse.Row, list[int]]:
+def _row(model: VideoLLM, example: Example, visual: Visual) -> tuple[packing.Row, list[int]]:
     """A clip's prompts with their answers, and for every token the one that it should be followed by."""
     prompts, answers = [], []
     for lesson in example.lessons:
@@ -73,8 +74,8 @@ def _row(model: VideoLLM, example: Example, visual: Visual) -> tuple[fuse.Row, l
         prompts.append(ids)
         answers.append([*answer, model.tokenizer.eos_token_id])
     whole = [p + a[:-1] for p, a in zip(prompts, answers, strict=True)]
-    shared = len(fuse.visual_prefix(prompts[0]))
-    row = fuse.pack(whole, shared)
+    shared = len(packing.visual_prefix(prompts[0]))
+    row = packing.pack(whole, shared)
     labels = [IGNORED] * shared
     for prompt, answer in zip(prompts, answers, strict=True):
         labels += [IGNORED] * (len(prompt) - 1 - shared) + answer

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from videollm.errors import VideoError
 from videollm.types import Clip, FrameBatch
 from videollm.video.preprocessing.scale import FrameSize
-from videollm.video.sampling.sample import Sampled, Sampling
+from videollm.video.sampling import Sampled, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from videollm.video.decoding.index import UnplannableError
 from videollm.video.decoding.planned import decode_planned
 from videollm.video.decoding.sequential import decode_sequential
 from videollm.video.preprocessing.scale import FrameSize
-from videollm.video.sampling.sample import Sampling, check_range
+from videollm.video.sampling import Sampling, check_range
 
 
 def decode(

@@ -12,7 +12,7 @@ from videollm.io import check_file
 from videollm.types import FrameBatch
 from videollm.video.decoding.backend import Job, collect
 from videollm.video.preprocessing.scale import resize_frame, target_size
-from videollm.video.sampling.sample import Timeline, sample
+from videollm.video.sampling import Timeline, sample
 
 PREFIX: Final = re.compile(r"^(\[\d\d:\d\d:\d\d\] \S+:\d+: )+")
 """Clock and line of code with which decord's messages begin: the same failure must read the same in two runs."""

@@ -20,7 +20,7 @@ from videollm.io import check_file
 from videollm.types import FrameBatch
 from videollm.video.decoding.backend import Job, collect
 from videollm.video.preprocessing.scale import resize_frame, target_size
-from videollm.video.sampling.sample import Sampled, Timeline, sample
+from videollm.video.sampling import Sampled, Timeline, sample
 
 FOLDER_FPS: Final = 1.0
 """Images of a folder count as one second each, unless the clip says how far apart they were taken."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from videollm.errors import VideoError
 from videollm.video.decoding.container import demux, is_shown, reason, tick
-from videollm.video.sampling.sample import Timeline
+from videollm.video.sampling import Timeline
 
 ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
 """Codecs whose pictures are drawn over one another, whatever their packets' flags say."""

@@ -25,7 +25,7 @@ from videollm.video.decoding.container import open_video, set_threads
 from videollm.video.decoding.index import Index, demux_index, read_index
 from videollm.video.decoding.run import Decoder, Run
 from videollm.video.preprocessing.scale import Scaler, quarter_turns, target_size
-from videollm.video.sampling.sample import sample
+from videollm.video.sampling import sample
 
 LEADING_WINDOW: Final = 16
 """Frames after a keyframe that may be leading pictures (displayed before it)."""

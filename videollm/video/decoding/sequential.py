@@ -16,7 +16,7 @@ from videollm.video.decoding.backend import Job, collect
 from videollm.video.decoding.container import decode_all, open_video, reason, set_threads
 from videollm.video.decoding.index import UnplannableError, read_index
 from videollm.video.preprocessing.scale import Scaler, quarter_turns, target_size
-from videollm.video.sampling.sample import Timeline, sample
+from videollm.video.sampling import Timeline, sample
 
 MAX_REORDER: Final = 16
 """Frames that a picture may be decoded ahead of its display, in any codec."""

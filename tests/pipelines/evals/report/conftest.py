@@ -19,7 +19,7 @@ from videollm.errors import Status
 from videollm.shapes import clips as make_clips
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 HOSTILE_NAME = "<img src=x onerror=hacked=1>"
 HOSTILE = f"</script><script>hacked=1</script>{HOSTILE_NAME}&lt;b&gt; \u2028 \"'"

@@ -22,7 +22,7 @@ from pipelines.evals.scores import ScoredRun, score_run
 from videollm.errors import UserError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.sampling.sample import Sampling
+from videollm.video.sampling import Sampling
 
 
 def strip(video: Path, num_frames: int = 8, **changes: object) -> Strip:

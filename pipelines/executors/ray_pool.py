@@ -1,0 +1,264 @@
+"""A pool of Ray actors that run one stage, with the items that wait for it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice, takewhile
+from typing import Any, Final
+
+import numpy as np
+import ray
+from ray.exceptions import RayError
+
+from pipelines.executors.ray_cluster import first_line
+from pipelines.executors.ray_worker import StageWorker
+from pipelines.stages.base import Item, StageSpec
+from videollm.errors import UserError
+from videollm.io import quick_hash
+
+CALLS_PER_ACTOR: Final = 2
+"""One that runs and one that waits, so that no worker waits for the driver."""
+MAX_INCIDENTS_IN_A_ROW: Final = 20
+"""Incidents with nothing finished between them, after which the job stops."""
+MAX_LOADING_DEATHS: Final = 2
+"""Workers that may die while they load the model, on nodes that live on, before any was set up."""
+INCIDENT_SECONDS: Final = 30.0
+"""Time after the first death of an incident in which its other deaths become known."""
+MAX_PASSED_OVER: Final = 8
+"""Times that the oldest item may wait for a worker of the node on which its payload lies."""
+
+
+@dataclass(kw_only=True)
+class Incident:
+    """Something that killed workers: a bad clip kills one, a lost node all that ran there."""
+
+    began: float
+    num_workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspicion:
+    """An item was there when a worker died."""
+
+    incident: Incident
+    node: str | None
+    alone: bool
+    """Whether nothing else was in the worker."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Held:
+    """An item on the driver: its payload is a reference."""
+
+    item: Item
+    payload: Any = None
+    node: str | None = None
+    """Where the payload lies."""
+    suspicions: list[Suspicion] = field(default_factory=list)
+    num_errors: int = 0
+    """Times that our own code failed on it."""
+    passed_over: int = 0
+
+
+@dataclass(eq=False, kw_only=True)
+class Worker:
+    """An actor: first `placing`, until the cluster has room for it, then `loading`, then up."""
+
+    actor: Any
+    placing: Any
+    """Reference to what `place` returns; None once the worker runs somewhere."""
+    loading: Any = None
+    """Reference to what `setup` returns; None before and after."""
+    node: str | None = None
+    spawned: float = field(default_factory=time.monotonic)
+    calls: dict[Any, tuple[list[Held], list[Any]]] = field(default_factory=dict)
+    """Reference to the results -> items of the call, and references to their new payloads."""
+    isolated: bool = False
+    """Runs an item that was there when a worker died; nothing else shares that risk."""
+    retiring: bool = False
+    """Takes no more calls: its CPU goes to another pool."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it can be given items. No other worker is: an actor that Ray cannot place may never run."""
+        return self.placing is None and self.loading is None
+
+
+Reserve = Callable[[Worker, Held], bool]
+"""Takes room for an item's payloads on a worker's node, if there is any."""
+
+
+class WorkerPool:
+    """The workers of one stage and what waits for them."""
+
+    def __init__(self, spec: StageSpec) -> None:
+        self.spec = spec
+        self.num_wanted = spec.num_workers
+        self.num_lent = 0
+        """Workers given up for a pool that had none."""
+        self.queue: deque[Held] = deque()
+        self.quarantine: deque[Held] = deque()
+        """Items that were there when a worker died: each runs alone in a worker."""
+        self.incident: Incident | None = None
+        self.incidents_in_a_row = 0
+        self.loading_deaths = 0
+        self.description: tuple[Any] | None = None
+        """What the first worker that was set up said of itself."""
+        self.without_worker_since = time.monotonic()
+        self._files: tuple[str, dict[str, Any]] | None = None
+        actor_class = type(spec.name, (StageWorker,), {})  # the name by which processes and dashboards show workers
+        self._actor_class: Any = ray.remote(actor_class).options(
+            num_cpus=spec.num_cpus, num_gpus=spec.num_gpus, max_restarts=0, max_task_retries=0
+        )
+        self.workers: list[Worker] = []
+        self.fill()
+
+    def fill(self) -> None:
+        """Spawn workers that are wanted and missing; give up those that are wanted no more, unplaced ones first."""
+        missing = max(1, self.num_wanted - self.num_lent) - sum(not w.retiring for w in self.workers)
+        for _ in range(missing):
+            actor = self._actor_class.remote(self.spec)
+            self.workers.append(Worker(actor=actor, placing=actor.place.remote()))
+        idle = [w for w in self.workers if w.placing is not None] + [w for w in self.workers if w.is_up and not w.calls]
+        for worker in [w for w in idle if not w.retiring][: max(0, -missing)]:
+            self.drop(worker)
+
+    def drop(self, worker: Worker) -> None:
+        """End a worker and forget it."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+        with suppress(RayError):
+            ray.kill(worker.actor)
+
+    def retire_one(self) -> bool:
+        """Give up one worker for another pool, after its calls; never the last one."""
+        able = [w for w in self.workers if w.is_up and not w.retiring]
+        if len(able) < 2:
+            return False
+        worker = min(able, key=lambda w: len(w.calls))
+        worker.retiring = True
+        self.num_lent += 1
+        return True
+
+    def sweep(self) -> None:
+        """Drop retired workers that have finished, and note whether any worker is there."""
+        for worker in [w for w in self.workers if w.retiring and not w.calls]:
+            self.drop(worker)
+        if any(w.placing is None for w in self.workers):
+            self.without_worker_since = time.monotonic()
+
+    def launch(self, reserve: Reserve) -> None:
+        """Give waiting items to workers that are up and free."""
+        for worker in sorted(self.workers, key=lambda w: len(w.calls)):
+            while (held := self._take(worker, reserve)) is not None:
+                run = worker.actor.run.options(num_returns=1 + len(held))
+                results, *payloads = run.remote([h.item for h in held], *[h.payload for h in held])
+                worker.calls[results] = (held, payloads)
+
+    def free_calls(self) -> int:
+        """Calls that could be made before all workers are busy."""
+        able = [w for w in self.workers if w.is_up and not w.isolated and not w.retiring]
+        return sum(CALLS_PER_ACTOR - len(w.calls) for w in able)
+
+    def underway(self) -> list[Held]:
+        """Items that wait or run."""
+        running = (h for w in self.workers for held, _ in w.calls.values() for h in held)
+        return [*self.queue, *self.quarantine, *running]
+
+    def on_placed(self, worker: Worker) -> None:
+        """Set up a worker that the cluster has found room for.
+
+        Raises:
+            RayError: it is gone again.
+        """
+        worker.node, sees_folder = ray.get(worker.placing)
+        worker.placing = None
+        digest, files = ("", {}) if sees_folder else self._shipped()
+        worker.loading = worker.actor.setup.remote(digest, list(files), *files.values())
+
+    def on_loaded(self, worker: Worker) -> None:
+        """Take what a worker says once it is set up.
+
+        Raises:
+            UserError: it cannot be set up.
+            RayError: it is gone.
+        """
+        description, error = ray.get(worker.loading)
+        if error is not None:
+            raise error
+        worker.loading = None
+        self.description = self.description or (description,)
+
+    def on_death(self, worker: Worker, error: RayError, *, node_lost: bool) -> Incident:
+        """Replace a worker that died.
+
+        Deaths of workers that were all there when the first of them died are one incident: a machine that goes takes
+        dozens with it.
+
+        Raises:
+            UserError: none can be set up, or incidents follow one another with nothing finished between them.
+        """
+        now = time.monotonic()
+        if worker in self.workers:
+            self.drop(worker)
+        known = self.incident
+        if known is None or worker.spawned > known.began or now - known.began > INCIDENT_SECONDS:
+            known = self.incident = Incident(began=now)
+            self.incidents_in_a_row += 1
+        known.num_workers += 1
+        if worker.loading is not None and self.description is None and not node_lost:
+            self.loading_deaths += 1
+            if self.loading_deaths >= MAX_LOADING_DEATHS:
+                raise UserError(f"Workers die while they load the model: {first_line(error)}") from error
+        if self.incidents_in_a_row > MAX_INCIDENTS_IN_A_ROW:
+            raise UserError(f"Workers keep dying, and nothing gets done: {first_line(error)}") from error
+        self.fill()
+        return known
+
+    def _take(self, worker: Worker, reserve: Reserve) -> list[Held] | None:
+        """Choose what a worker runs next: an idle one whatever there is, a busy one full calls only."""
+        if not worker.is_up or worker.retiring or worker.isolated or len(worker.calls) >= CALLS_PER_ACTOR:
+            return None
+        if self.quarantine:  # wait for a worker that is idle, and do not keep it busy
+            if worker.calls or not self._may_isolate():
+                return None
+            worker.isolated = True
+            return [self.quarantine.popleft()]
+        enough = 1 if not worker.calls else self.spec.batch_size
+        if len(self.queue) < enough:
+            return None
+        return self._pick(worker, reserve)
+
+    def _may_isolate(self) -> bool:
+        """Whether the next suspect can run: one that died alone beside other deaths waits until it runs by itself."""
+        again = any(s.alone and s.incident.num_workers > 1 for s in self.quarantine[0].suspicions)
+        return not (again and any(w.isolated for w in self.workers))
+
+    def _pick(self, worker: Worker, reserve: Reserve) -> list[Held] | None:
+        """Take a batch off the queue: payloads on the worker's node first, but the oldest waits only so long."""
+        size = self.spec.batch_size
+        window = list(islice(self.queue, 4 * size))
+        if window[0].passed_over < MAX_PASSED_OVER:
+            window.sort(key=lambda h: h.node not in (None, worker.node))  # stable: else in order
+        chosen = list(takewhile(lambda held: reserve(worker, held), window[:size]))
+        if not chosen:
+            return None
+        if self.queue[0] not in chosen:
+            self.queue[0].passed_over += 1
+        for held in chosen:
+            self.queue.remove(held)
+        return chosen
+
+    def _shipped(self) -> tuple[str, dict[str, Any]]:
+        """Digest and files, in the object store, of the folder that the stage needs; for nodes that do not see it."""
+        if self._files is None:
+            folder = self.spec.folder
+            paths = sorted(f for f in folder.iterdir() if f.is_file()) if folder is not None else []
+            digest = sha256("".join(f"{path.name}/{quick_hash(path)}/" for path in paths).encode()).hexdigest()
+            self._files = digest, {path.name: ray.put(np.fromfile(path, np.uint8)) for path in paths}
+        return self._files

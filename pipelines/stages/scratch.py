@@ -1,0 +1,95 @@
+"""Scratch folders that cannot be left behind for good: each is locked by the processes that use it.
+
+A process that is killed clears nothing, but the kernel lets its lock go, and the next process that wants a scratch
+folder removes all that nobody holds. A model folder that was copied to a machine, named by its content, is shared by
+the machine's workers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+class Scratch:
+    """A folder that this process holds until `release`, or its end.
+
+    Args:
+        path: of the folder; its lock is the file beside it.
+        lock: descriptor of that file, locked.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path, self._lock = path, lock
+
+    def release(self) -> None:
+        """Let the folder go; it is removed unless another process holds it too."""
+        os.close(self._lock)
+        clear(self.path.parent)
+
+
+def private_folder() -> Scratch:
+    """An empty folder that no other process uses."""
+    return shared_folder(uuid.uuid4().hex, lambda path: None)
+
+
+def shared_folder(name: str, fill: Callable[[Path], None]) -> Scratch:
+    """A folder shared by all processes of this user on this machine that ask for the same name.
+
+    Args:
+        name: of its content: the same name, the same files.
+        fill: writes the files into the empty folder that it is given; one process does.
+    """
+    root = _root()
+    clear(root)
+    path = root / name
+    while True:
+        lock = os.open(root / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_current(lock, root / f"{name}.lock"):  # it was cleared while we waited for it
+            os.close(lock)
+            continue
+        if not path.is_dir():
+            partial = root / f"{name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            fill(partial)
+            partial.rename(path)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # not one step: the folder may be cleared in between
+        if path.is_dir() and _is_current(lock, root / f"{name}.lock"):
+            return Scratch(path, lock)
+        os.close(lock)
+
+
+def clear(root: Path) -> None:
+    """Remove the folders that no process holds."""
+    for file in root.glob("*.lock"):
+        with suppress(OSError):
+            lock = os.open(file, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for folder in (file.with_suffix(""), file.with_suffix(".partial")):
+                    shutil.rmtree(folder, ignore_errors=True)
+                file.unlink()
+            finally:
+                os.close(lock)
+
+
+def _root() -> Path:
+    root = Path(tempfile.gettempdir()) / f"videollm-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    return root
+
+
+def _is_current(lock: int, file: Path) -> bool:
+    """Whether a locked descriptor is still that of the file by its name."""
+    try:
+        return os.fstat(lock).st_ino == file.stat().st_ino
+    except FileNotFoundError:
+        return False

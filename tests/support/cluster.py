@@ -1,0 +1,189 @@
+"""Ray clusters of several nodes on this machine, whose nodes can be lost.
+
+Nodes live in namespaces (tests.support.namespaces), each with an IP address and all ports of its own; where there are
+none they are groups of processes side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from tests.support import namespaces
+from tests.support.paths import ROOT
+
+STORE_BYTES: Final = 150 * 2**20
+"""Object store of a node."""
+HEALTH: Final = {
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "4",
+}
+"""A node that is silent for 16 s is lost; by Ray's defaults it is 65 s (both measured)."""
+_MARK: Final = "VIDEOLLM_TEST_NODE"
+"""Environment variable that tells whose process it is."""
+
+
+class Group:
+    """A machine that is but a group of processes among those of this one."""
+
+    ip = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.mark = secrets.token_hex(8)
+
+    def command(self, arguments: Sequence[str], folder: Path | None = None) -> list[str]:
+        """The command that runs `arguments` as one of the group, in a folder (by default this process's)."""
+        return ["env", f"--chdir={folder or Path.cwd()}", f"{_MARK}={self.mark}", *arguments]
+
+    def processes(self) -> list[psutil.Process]:
+        """Processes of the group and what they have started."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(_MARK) == self.mark:
+                    found.append(process)
+        return found
+
+    def kill(self) -> None:
+        """End all processes (SIGKILL), also those that start meanwhile, and wait until they are gone."""
+        while left := self.processes():
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=30)
+
+
+class Neighbours:
+    """Groups that share an address."""
+
+    def __init__(self) -> None:
+        self._groups: list[Group] = []
+
+    def add(self) -> Group:
+        """Make a machine."""
+        self._groups.append(Group())
+        return self._groups[-1]
+
+    def lose(self, group: Group) -> None:
+        """Lose a machine; the others hear that its connections are closed."""
+        group.kill()
+
+    def close(self) -> None:
+        """End all machines."""
+        for group in self._groups:
+            group.kill()
+
+
+Node = namespaces.Box | Group
+
+
+class Cluster:
+    """A head and other nodes; use it as a context manager.
+
+    Args:
+        num_nodes: the head included; 0 starts machines without Ray (`add_machine`).
+        num_cpus: of each node, logical ones.
+        environment: of all nodes and drivers, besides that of this process.
+        in_namespaces: None is where they work.
+    """
+
+    address: str
+    """For `--address`."""
+
+    def __init__(
+        self,
+        num_nodes: int = 3,
+        num_cpus: int = 2,
+        *,
+        environment: Mapping[str, str] | None = None,
+        in_namespaces: bool | None = None,
+    ) -> None:
+        self.in_namespaces = namespaces.why_not() is None if in_namespaces is None else in_namespaces
+        self.nodes: list[Node] = []
+        """The head is the first."""
+        self._num_nodes, self._num_cpus = num_nodes, num_cpus
+        self._environment = {
+            **os.environ,
+            **HEALTH,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            **(environment or {}),
+        }
+
+    def __enter__(self) -> Cluster:
+        self._folder = Path(tempfile.mkdtemp(prefix="rc-"))  # short: the path of a socket may have 107 bytes
+        self._network = namespaces.Network() if self.in_namespaces else Neighbours()
+        try:
+            if self._num_nodes > 0:
+                self.add_nodes(1, self._num_cpus)
+                self.add_nodes(self._num_nodes - 1, self._num_cpus)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._network.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add_nodes(self, number: int, num_cpus: int = 2) -> list[Node]:
+        """Have machines join, and wait until they have."""
+        added = [self._network.add() for _ in range(number)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda node: self._start_ray(node, num_cpus), added))
+        self.nodes += added
+        return added
+
+    def kill_node(self, node: Node) -> None:
+        """Lose a machine: nothing on it ends in order, and in namespaces nothing says that it is gone."""
+        self.nodes.remove(node)
+        self._network.lose(node)
+
+    def popen(
+        self, *arguments: object, node: Node | None = None, cwd: Path | None = None, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start a process on a node, by default the head."""
+        node = node or self.nodes[0]
+        folder = self._folder / f"tmp-{self._label(node)}"
+        folder.mkdir(exist_ok=True)
+        environment = {**self._environment, "TMPDIR": str(folder)}
+        return subprocess.Popen(node.command([str(a) for a in arguments], cwd), env=environment, text=True, **options)
+
+    def _start_ray(self, node: Node, num_cpus: int) -> None:
+        if self.nodes:
+            role = ["--address", self.address]
+        else:
+            port = 6379 if self.in_namespaces else _free_port()
+            self.address = f"{node.ip}:{port}"
+            role = ["--head", "--port", port, "--include-dashboard", "false"]
+        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *role, "--node-ip-address", node.ip,
+               "--num-cpus", num_cpus, "--num-gpus", 0, "--object-store-memory", STORE_BYTES, "--min-worker-port", 0,
+               "--max-worker-port", 0, "--temp-dir", self._folder / self._label(node)]  # fmt: skip
+        started = self.popen(*ray, node=node, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path("/"))
+        printed = started.communicate()[0]
+        if started.returncode != 0:
+            raise RuntimeError(printed)
+
+    def _label(self, node: Node) -> str:
+        return node.ip.rpartition(".")[2] if self.in_namespaces else node.mark
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port

@@ -1,0 +1,200 @@
+"""The interface of a model that answers questions on clips, and the values that pass through it.
+
+    decode        Clip -> FrameBatch                 frames, as the model samples and sizes them
+    encode_frames FrameBatch -> EncodedClip          the vision tower's half: what the feature cache keeps
+    connect       EncodedClip (, questions) -> Visual   the connector's half: may depend on the questions
+    answer_batch  Visual, Request -> Answer          the LLM
+
+Importing this takes no torch, so that processes which only hand these values on stay light.
+
+SHAPES  n visual tokens, d_llm LLM width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from videollm.types import Answer, Clip, FrameBatch, Generation, Request
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from connectors import ClipFeatures
+    from videollm.video.sampling import Sampling
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedClip:
+    """A clip as the tower sees it, of which any connector can make visual tokens."""
+
+    features: tuple[ClipFeatures, ...]
+    """One for each group of pictures that share visual tokens: one in all, unless the model packs or slices."""
+    around: tuple[tuple[str, str], ...]
+    """Text in front of and behind the visual tokens of each group."""
+    frame_indices: tuple[int, ...]
+    frame_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visual:
+    """A clip as the LLM sees it."""
+
+    tokens: Tensor
+    """(n d_llm)."""
+    frame_indices: tuple[int, ...]
+    frame_seconds: tuple[float, ...]
+    layout: tuple[int | str, ...] = ()
+    """Spans of the visual tokens, each by its number of them, and the text around the spans; () is one span."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What stages, rows and run.json need to know of a model; the last fields are known of a loaded model only."""
+
+    name: str
+    connector: str
+    sampling: dict[str, Any]
+    """The model's own choice of frames, for Sampling.from_dict."""
+    frame_size: dict[str, Any] | None
+    """Size of frames that is asked of the decoder: fields of FrameSize; None is full size."""
+    generation: dict[str, Any]
+    """Generation settings of the model's makers: fields of Generation."""
+    notice: str | None = None
+    """One line that users should see before they trust the answers."""
+    revision: str | None = None
+    """Commit of the hub's repository, where the model comes from one."""
+    device: str | None = None
+    dtype: str | None = None
+    attention: str | None = None
+    """Implementation of the LLM's attention."""
+    tower_key: str | None = None
+    """Hash of all that the features of given frames depend on, where it was asked for."""
+
+    @property
+    def loaded(self) -> dict[str, Any] | None:
+        """What only a loaded model knows, for run.json; None of one that is not loaded."""
+        names = ("revision", "device", "dtype", "attention", "generation")
+        return None if self.device is None else {name: getattr(self, name) for name in names}
+
+
+class VideoModel(ABC):
+    """A model that answers questions on clips; batches equal single clips, token for token."""
+
+    name: str
+    """How answers name the model."""
+    connector_name: str
+    sampling: Sampling
+    """The model's own choice of frames."""
+    generation: Generation
+    """Generation settings of the model's makers."""
+    notice: str | None
+    revision: str | None
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+
+    @abstractmethod
+    def describe(self, *, with_tower_key: bool = False) -> ModelInfo:
+        """Describe the model.
+
+        Args:
+            with_tower_key: hash the tower's weights too, which takes a second per GB of them.
+        """
+
+    @abstractmethod
+    def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
+        """Decode the frames of a clip as this model samples and sizes them.
+
+        Args:
+            options: as for `videollm.video.decoding.decode.decode`; `sampling` in the place of the model's own.
+        Raises:
+            VideoError: the clip cannot be decoded.
+        """
+
+    @abstractmethod
+    def encode_frames(self, batches: Sequence[FrameBatch]) -> list[EncodedClip]:
+        """Run the vision tower on clips, with gradients for the parameters that want them."""
+
+    @abstractmethod
+    def connect(self, clips: Sequence[EncodedClip], questions: Sequence[Sequence[str]] | None = None) -> list[Visual]:
+        """Run the connector on encoded clips, with gradients for the parameters that want them.
+
+        Args:
+            questions: those of each clip, for connectors that look at them; None where they are not known (captions).
+        Raises:
+            UserError: the connector cannot take a clip (too few frames, for instance).
+        """
+
+    @abstractmethod
+    def answer_batch(
+        self,
+        items: Sequence[tuple[Visual, Sequence[Request]]],
+        generation: Generation | None = None,
+        *,
+        on_text: Callable[[str], None] | None = None,
+    ) -> list[list[Answer]]:
+        """Answer the requests of several clips at once.
+
+        Args:
+            items: visual tokens of each clip, and the requests on it.
+            generation: how; the model's own settings if not given.
+            on_text: is given the text of the only request, piece by piece.
+        Raises:
+            UserError: a prompt does not fit the LLM, or a setting is out of its range.
+        """
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder that `videollm.load` reads.
+
+        Raises:
+            UserError: this kind of model cannot be written, or the folder cannot.
+        """
+
+    def encode(self, batches: Sequence[FrameBatch]) -> list[Visual]:
+        """Make visual tokens of clips, by the tower and the connector, without gradients."""
+        import torch
+
+        with torch.inference_mode():
+            return self.connect(self.encode_frames(batches))
+
+    @overload
+    def answer(
+        self,
+        clip: Any,
+        question: str,
+        *,
+        generation: Generation | None = ...,
+        on_text: Callable[[str], None] | None = ...,
+    ) -> Answer: ...
+    @overload
+    def answer(self, clip: Any, question: Sequence[str], *, generation: Generation | None = ...) -> list[Answer]: ...
+
+    def answer(
+        self,
+        clip: str | Path | Clip | FrameBatch | Visual,
+        question: str | Sequence[str],
+        *,
+        generation: Generation | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer | list[Answer]:
+        """Answer one question, or several on one encoding, about a clip, its frames or its visual tokens.
+
+        Raises:
+            VideoError: the clip cannot be decoded.
+            UserError: the prompt does not fit the LLM.
+        """
+        if isinstance(clip, (str, Path, Clip)):
+            clip = self.decode(clip)
+        visual = clip if isinstance(clip, Visual) else self.encode([clip])[0]
+        asked = [question] if isinstance(question, str) else question
+        requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
+        answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
+        return answers[0] if isinstance(question, str) else answers
