@@ -1,7 +1,7 @@
-"""Damaged copies of videos, and what decoding them raises: `python -m tests.support.damage FILE ... --count 3000`.
+"""Damaged copies of videos, and what becomes of reading them.
 
-Every copy meets probe() and every decoder, in a child process: a crash or a hang ends the child, is counted, and the
-next copy gets another one. Copy and questions follow from the file's name, the seed and the number alone.
+`python -m tests.support.damage FILE ... --count 3000` counts it for files of one's own. A copy, and how it is read,
+follow from its file, the seed and its number. Reading happens in a child process, which a crash or a hang may end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,44 +20,88 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from tests.support.clips import edit_list, picture, remux, write
 from tests.support.paths import ROOT
 from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import DECODERS, decode
 from videollm.video.preprocessing.scale import FrameSize
 from videollm.video.probe import probe
-from videollm.video.sampling import POLICIES, Sampling
+from videollm.video.sampling import Sampling
 
+READERS = ("probe", *DECODERS)
 MEMORY_BYTES = 8 << 30
-"""Address space of a child: a header that promises pictures of gigabytes must not take the machine's memory."""
+"""Address space of a child: a header that promises huge pictures must not take the machine's memory."""
+COPIES_PER_CHILD = 100
 NUMBERS = (b"\0\0\0\0", b"\0\0\0\1", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0")
+SAMPLINGS: tuple[dict[str, Any], ...] = (
+    {"policy": "segment_centers", "num_frames": 1},
+    {"policy": "segment_centers", "num_frames": 9},
+    {"policy": "linspace", "num_frames": 5},
+    {"policy": "every", "every_seconds": 0.2},
+    {"policy": "fps_stride", "every_seconds": 0.2},
+    {"policy": "fps_pack"},
+)
+RANGES = ((None, None), (None, None), (0.1, None), (0.2, 0.5), (None, 0.3))
+SIZES = (
+    None,
+    FrameSize(height=32, width=48),
+    FrameSize(height=31, width=31, mode="shortest_edge"),
+    FrameSize(height=32, width=32, exact=True),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one decoder (or probe) made of one copy."""
+    """What became of reading one copy in one way."""
 
     copy: str
     """FILE#SEED.NUMBER."""
     reader: str
-    """`probe` or a name in DECODERS."""
+    """One of READERS."""
     result: str
-    """`ok`, a status, `died`, `hung`, or the type of an exception that is no VideoError."""
+    """`ok`, the status of a VideoError, `died`, `hung`, or the type of any other exception."""
     message: str = ""
 
 
+def sources(folder: Path) -> list[Path]:
+    """Write healthy files to damage: every container, the common codecs, images."""
+    count, size, x264 = 24, (48, 96), {"g": "8", "bf": "2"}
+    base = write(folder / "h264.mp4", count, size=size, options=x264)
+    pictures = [Image.fromarray(picture(number, *size)) for number in range(4)]
+    for suffix in ("png", "jpg", "tif", "webp"):
+        several = {} if suffix == "jpg" else {"save_all": True, "append_images": pictures[1:]}
+        pictures[0].save(folder / f"pictures.{suffix}", **several)
+    return [
+        base,
+        remux(base, folder / "fragments.mp4", mux={"movflags": "frag_keyframe+empty_moov"}),
+        edit_list(base, folder / "edit.mp4", [(0, 10), (14, 24)]),
+        remux(base, folder / "h264.mov"),
+        remux(base, folder / "h264.mkv"),
+        remux(base, folder / "h264.ts", offset_seconds=5),
+        remux(base, folder / "h264.flv"),
+        write(folder / "h264.avi", count, size=size, options=x264),
+        write(folder / "h264.h264", count, size=size, options=x264),
+        write(folder / "vp8.webm", count, size=size, codec="libvpx", options={"cpu-used": "5", "g": "8"}),
+        write(folder / "mpeg4.avi", count, size=size, codec="mpeg4", options={"g": "8"}),
+        write(folder / "mpeg2.mpg", count, size=size, codec="mpeg2video", options={"g": "8", "bf": "2"}),
+        write(folder / "gif.gif", 12, size=size, codec="gif", pixels="rgb8", fps=10),
+        *sorted(folder.glob("pictures.*")),
+    ]
+
+
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Return the bytes of a file with one to three kinds of damage."""
+    """Return a file's bytes with one to three kinds of damage, half of it in the first or the last 2 kB: the headers."""
     copy = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3))):
         if not copy:
             break
-        # headers are a small part of a file, at its start or its end, and half of the damage goes there
-        stop = chance.choice((min(len(copy), 2048), len(copy)))
-        start = 0 if chance.random() < 0.7 else max(0, len(copy) - stop)
-        at = chance.randrange(start, start + stop)
-        length = chance.choice((1, 4, 16, 188, 1024))
-        DAMAGE[chance.randrange(len(DAMAGE))](copy, at, length, chance)
+        reach = chance.choice((min(len(copy), 2048), len(copy)))
+        at = chance.randrange(reach)
+        at = at if chance.random() < 0.7 else len(copy) - 1 - at
+        chance.choice(DAMAGE)(copy, at, chance.choice((1, 4, 16, 188, 1024)), chance)
     return bytes(copy)
 
 
@@ -91,13 +134,6 @@ def _repeat(copy: bytearray, at: int, length: int, chance: random.Random) -> Non
     copy[at:at] = copy[at : at + length]
 
 
-def _move(copy: bytearray, at: int, length: int, chance: random.Random) -> None:
-    part = copy[at : at + length]
-    del copy[at : at + length]
-    to = chance.randrange(len(copy) + 1)
-    copy[to:to] = part
-
-
 DAMAGE: tuple[Callable[[bytearray, int, int, random.Random], None], ...] = (
     _flip,
     _noise,
@@ -106,119 +142,90 @@ DAMAGE: tuple[Callable[[bytearray, int, int, random.Random], None], ...] = (
     _cut_out,
     _cut_off,
     _repeat,
-    _move,
 )
 
 
-def ask(reader: str, path: Path, chance: random.Random) -> tuple[str, str]:
-    """Probe or decode a copy with options drawn by chance; returns (result, message)."""
-    start, end = chance.choice(((None, None), (None, None), (0.1, None), (0.2, 0.5), (None, 0.3)))
-    clip = Clip(video=str(path), start=start, end=end, cut_end=chance.random() < 0.5)
-    sampling = Sampling(policy=chance.choice(list(POLICIES)), num_frames=chance.choice((1, 4, 9)))  # type: ignore[arg-type]
-    size = chance.choice((None, FrameSize(height=32, width=48), FrameSize(height=31, width=31, mode="shortest_edge")))
-    exact = FrameSize(height=32, width=32, exact=True)
-    options: dict[str, Any] = {"threads": chance.choice((1, 1, 3)), "allow_partial": chance.random() < 0.5}
-    try:
-        if reader == "probe":
-            probe(str(path))
-        else:
-            decode(clip, sampling, size=chance.choice((size, size, exact)), decoder=reader, **options)
-    except VideoError as error:
-        return str(error.status), str(error)
-    except Exception:
-        lines = traceback.format_exc().strip().splitlines()
-        where = [line.strip() for line in lines if line.startswith('  File "')]
-        return lines[-1].partition(":")[0], f"{lines[-1]} | {' | '.join(where[-3:])}"
-    return "ok", ""
-
-
 def outcomes(
-    files: Sequence[Path],
-    *,
-    count: int,
-    seed: int = 0,
-    first: int = 0,
-    readers: Sequence[str] = ("probe", *DECODERS),
-    seconds: float = 60.0,
+    files: Sequence[Path], *, count: int, seed: int = 0, readers: Sequence[str] = READERS, seconds: float = 300.0
 ) -> Iterator[Outcome]:
-    """Damage copies of files in turn and yield what every reader made of each.
+    """Damage copies of files in turn, and yield what every reader makes of every copy.
 
     Args:
         files: healthy videos.
         count: copies in all.
         seed: other seeds make other copies.
-        first: number of the first copy.
-        readers: `probe` and names in DECODERS.
-        seconds: after which a copy counts as hung.
+        readers: some of READERS.
+        seconds: that a child may take for its copies; what it reads then has hung.
     """
-    position = [first, 0]  # the next copy, and its next reader
-    while position[0] < first + count:
-        task = {"files": [str(f) for f in files], "seed": seed, "readers": list(readers), "until": first + count}
-        with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.damage", "--child", json.dumps({**task, "position": position})],
-                cwd=folder,
-                env={"PYTHONPATH": str(ROOT), "PATH": "", "TMPDIR": folder},
-                stdout=log,
-                stderr=subprocess.DEVNULL,
-            )
-            hung, read = _watch(child, Path(folder) / "log", seconds)
-            for line in read:
-                yield Outcome(**line["outcome"])
-                position = line["next"]
-            if position[0] >= first + count:
-                return
-            result = "hung" if hung else "died"
-            yield Outcome(
-                copy=_name(files, seed, position[0]),
-                reader=readers[position[1]],
-                result=result,
-                message=f"exit code {child.returncode}",
-            )
-            position = _after(position, len(readers))
+    questions = [(number, reader) for number in range(count) for reader in readers]
+    per_child = COPIES_PER_CHILD * len(readers)
+    while questions:
+        asked = questions[:per_child]
+        with tempfile.TemporaryDirectory() as folder:
+            answers, end = _run_child(Path(folder), {"files": [str(f) for f in files], "seed": seed}, asked, seconds)
+        yield from answers
+        if len(answers) < len(asked):  # the child ended over the next question
+            number, reader = asked[len(answers)]
+            yield Outcome(copy=_name(files, seed, number), reader=reader, result=end)
+            answers.append(None)
+        questions = questions[len(answers) :]
 
 
-def _watch(child: subprocess.Popen[bytes], log: Path, seconds: float) -> tuple[bool, list[Any]]:
-    """Wait for a child; returns whether it had to be killed, and the lines it wrote."""
-    size, changed = -1, time.monotonic()
-    while child.poll() is None:
-        time.sleep(0.05)
-        now = log.stat().st_size
-        if now != size:
-            size, changed = now, time.monotonic()
-        elif time.monotonic() - changed > seconds:
+def _run_child(
+    folder: Path, task: dict[str, Any], asked: Sequence[tuple[int, str]], seconds: float
+) -> tuple[list[Any], str]:
+    """Ask a child; returns its answers, and how it ended if it did not answer all."""
+    (folder / "task.json").write_text(json.dumps({**task, "asked": asked}))
+    command = [sys.executable, "-m", "tests.support.damage", "--child", str(folder)]
+    with (folder / "answers").open("w") as out:
+        child = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.DEVNULL)
+        try:
+            child.wait(seconds)
+            end = "died"
+        except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-            return True, [json.loads(line) for line in log.read_text().splitlines()]
-    return False, [json.loads(line) for line in log.read_text().splitlines()]
+            end = "hung"
+    return [Outcome(**json.loads(line)) for line in (folder / "answers").read_text().splitlines()], end
 
 
-def _child(task: dict[str, Any]) -> None:
+def _answer(folder: Path) -> None:
+    """Be the child: read the copies in a folder of its own."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    files = [Path(f) for f in task["files"]]
-    position = task["position"]
-    while position[0] < task["until"]:
-        number, reader = position[0], task["readers"][position[1]]
-        path = make(files, task["seed"], number, Path())
-        result, message = ask(reader, path, random.Random(f"{task['seed']}.{number}.{reader}"))
+    task = json.loads((folder / "task.json").read_text())
+    files, seed = [Path(f) for f in task["files"]], task["seed"]
+    for number, reader in task["asked"]:
+        path = make_copy(files, seed, number, folder)
+        result, message = _read(reader, path, random.Random(f"{seed}.{number}.{reader}"))
         path.unlink()
-        position = _after(position, len(task["readers"]))
-        copy = _name(files, task["seed"], number)
-        outcome = {"copy": copy, "reader": reader, "result": result, "message": message}
-        print(json.dumps({"outcome": outcome, "next": position}), flush=True)
+        answer = {"copy": _name(files, seed, number), "reader": reader, "result": result, "message": message}
+        print(json.dumps(answer), flush=True)
 
 
-def make(files: Sequence[Path], seed: int, number: int, folder: Path) -> Path:
+def make_copy(files: Sequence[Path], seed: int, number: int, folder: Path) -> Path:
     """Write a damaged copy."""
     source = files[number % len(files)]
-    path = folder.absolute() / f"{number}{source.suffix}"
+    path = folder / f"{number}{source.suffix}"
     path.write_bytes(damaged(source.read_bytes(), random.Random(f"{source.name}.{seed}.{number}")))
     return path
 
 
-def _after(position: list[int], num_readers: int) -> list[int]:
-    number, reader = position
-    return [number, reader + 1] if reader + 1 < num_readers else [number + 1, 0]
+def _read(reader: str, path: Path, chance: random.Random) -> tuple[str, str]:
+    """Read a copy with options drawn by chance; returns (result, message)."""
+    start, end = chance.choice(RANGES)
+    clip = Clip(video=str(path), start=start, end=end, cut_end=chance.random() < 0.5)
+    sampling, size = Sampling(**chance.choice(SAMPLINGS)), chance.choice(SIZES)
+    threads, allow_partial = chance.choice((1, 1, 3)), chance.random() < 0.5
+    try:
+        if reader == "probe":
+            probe(str(path))
+        else:
+            decode(clip, sampling, size=size, decoder=reader, threads=threads, allow_partial=allow_partial)
+    except VideoError as error:
+        return str(error.status), str(error)
+    except Exception as error:
+        return type(error).__name__, traceback.format_exc()
+    return "ok", ""
 
 
 def _name(files: Sequence[Path], seed: int, number: int) -> str:
@@ -226,28 +233,27 @@ def _name(files: Sequence[Path], seed: int, number: int) -> str:
 
 
 def main() -> None:
-    """Damage copies by hand and count what comes of them."""
+    """Damage copies of files and count what becomes of them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("files", type=Path, nargs="*", help="healthy videos; small ones of every kind if not given")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--readers", nargs="+", default=["probe", *DECODERS])
-    parser.add_argument("--show", nargs="*", default=[], help="results whose messages are printed besides escapes")
-    parser.add_argument("--child", type=json.loads)
+    parser.add_argument("--readers", nargs="+", default=READERS)
+    parser.add_argument("--show", nargs="*", default=(), help="results to print; those that are no status always are")
+    parser.add_argument("--child", type=Path)
     options = parser.parse_args()
     if options.child:
-        _child(options.child)
+        _answer(options.child)
         return
     counts: Counter[tuple[str, str]] = Counter()
-    for outcome in outcomes(
-        options.files, count=options.count, seed=options.seed, first=options.first, readers=options.readers
-    ):
-        counts[outcome.reader, outcome.result] += 1
-        if not outcome.result.islower() or outcome.result in ("died", "hung", *options.show):
-            print(outcome.copy, outcome.reader, outcome.result, outcome.message, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        files = options.files or sources(Path(folder))
+        for outcome in outcomes(files, count=options.count, seed=options.seed, readers=options.readers):
+            counts[outcome.reader, outcome.result] += 1
+            if not outcome.result.islower() or outcome.result in ("died", "hung", *options.show):
+                print(outcome.copy, outcome.reader, outcome.result, outcome.message, flush=True)
     for (reader, result), number in sorted(counts.items()):
-        print(f"{reader:8} {result:20} {number:6}")
+        print(f"{reader:8} {result:24} {number:6}")
 
 
 if __name__ == "__main__":
