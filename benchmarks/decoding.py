@@ -166,7 +166,7 @@ def _copy(case: Case, segment: Path, target: Path) -> None:
 
 def ours(threads: int) -> Decode:
     from videollm.video.decoding.decode import decode
-    from videollm.video.preprocessing.scale import FrameSize
+    from videollm.video.preprocessing import FrameSize
     from videollm.video.sampling import Sampling
 
     def run(path: str, indices: list[int]) -> NDArray[np.uint8]:

@@ -44,12 +44,17 @@ class Table(Generic[T]):
             name: one of `names()`, `pkg.mod:Class` or `path/to/file.py:Class`; the latter two run that module's code.
         Raises:
             ValueError: (of the type `error`) there is no such class, importing it fails, or it is of another kind.
+            ImportError: a built-in class needs a package that is not installed.
         """
         known = self.builtin.get(name)
         if isinstance(known, type):
             return known
+        if known is not None:
+            module, _, attribute = known.partition(":")
+            ours: type[T] = getattr(import_module(module), attribute)  # errors here are ours, not the user's
+            return ours
         installed = next(iter(entry_points(group=self.group).select(name=name)), None)
-        target = known or (installed.value if installed is not None else name)
+        target = name if installed is None else installed.value
         module, _, attribute = target.rpartition(":")
         if not (module and attribute):
             raise self.error(
@@ -57,8 +62,7 @@ class Table(Generic[T]):
                 "or path/to/file.py:Class."
             )
         loaded = self._import(target, module, attribute)
-        if known is None:
-            self._check(target, loaded)
+        self._check(target, loaded)
         assert isinstance(loaded, type)
         return loaded
 

@@ -12,14 +12,14 @@ from typing import Final, Literal
 
 from tyro.conf import Positional
 
-from pipelines.cli import options as job
+from pipelines.cli import options
+from pipelines.cli.options import run_batch
 from pipelines.cli.score import show
 from pipelines.evals.annotations import checked
 from pipelines.evals.benchmark import Sample
 from pipelines.evals.benchmarks import Benchmark, load_benchmark
 from pipelines.evals.scores import check_judge, score_run
 from pipelines.evals.variants import requests, save
-from pipelines.jobs import run as batch
 from pipelines.results.run_record import file_hashes
 from videollm.errors import UserError
 from videollm.io import is_remote
@@ -30,7 +30,7 @@ SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(job.Batch):
+class Job(options.Batch):
     """Ask a benchmark's questions, each video decoded and encoded once, and score the answers. Greedy unless told."""
 
     benchmark: Positional[str]
@@ -84,7 +84,7 @@ def main(job: Job) -> None:
         "prompt": job.prompt,
         "annotations": {name.removeprefix(f"{folder}/"): digest for name, digest in file_hashes(files).items()},
     }
-    batch.run(job, asked, described=described, files=files, begun=lambda: save(samples, job.output))
+    run_batch(job, asked, described=described, files=files, on_claimed=lambda: save(samples, job.output))
     if not job.dry_run:
         show(score_run(job.output, job.judge))
 

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayError
 
 from pipelines.executors.base import Executor, Resources
-from pipelines.executors.ray_cluster import Cluster, Node, connect, first_line
+from pipelines.executors.ray_cluster import Cluster, Node, connect, first_line, waiting_text
 from pipelines.executors.ray_pool import Held, Incident, Suspicion, Worker, WorkerPool
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
 from videollm.errors import Status
@@ -56,6 +56,13 @@ class RayActors(Executor):
     def __exit__(self, *_: object) -> None:
         self._pools = []
         ray.shutdown()
+
+    def drop_workers(self) -> None:
+        """End all workers, and let their places go."""
+        for pool in self._pools:
+            for worker in [*pool.workers]:
+                pool.drop(worker)
+        self._pools = []
 
     def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
@@ -206,13 +213,9 @@ class RayActors(Executor):
 
     def _tell_what_is_waited_for(self) -> None:
         """Name the stages that have no worker, because the cluster has no room for one."""
-        waiting = []
-        for pool in self._pools:
-            if time.monotonic() - pool.without_worker_since > TELL_SECONDS:
-                gpus = f" and {pool.spec.num_gpus:g} GPUs" if pool.spec.num_gpus else ""
-                waiting.append(f"{pool.spec.num_cpus:g} CPUs{gpus} for {pool.spec.name}")
-        there = self.resources()
-        told = f"Waiting for {', '.join(waiting)}: the cluster has {there.num_cpus} CPUs and {there.num_gpus:g} GPUs."
+        now = time.monotonic()
+        waiting = [p.spec for p in self._pools if now - p.without_worker_since > TELL_SECONDS]
+        told = waiting_text(waiting, self.resources())
         if waiting and told != self._told:
             self.notify(told)
         self._told = told if waiting else ""

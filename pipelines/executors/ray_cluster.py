@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody named that network address
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # threads of Ray Data that outlive a job join no other cluster
 
 import ray
 
 from pipelines.executors.base import Executor, Resources, num_cpus_here
 from pipelines.executors.code_shipping import code_paths
+from pipelines.stages.base import StageSpec
 from videollm.errors import UserError
 
 LOCAL_CPUS: Final = 10_000
@@ -99,6 +102,15 @@ class Cluster:
         """CPUs and GPUs that no worker holds."""
         there: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         return Resources(num_cpus=int(there.get("CPU", 0)), num_gpus=there.get("GPU", 0.0))
+
+
+def waiting_text(stages: Iterable[StageSpec], there: Resources) -> str:
+    """Say what a job waits for, because the cluster has no room for a worker of these stages."""
+    wanted = []
+    for spec in stages:
+        gpus = f" and {spec.num_gpus:g} GPUs" if spec.num_gpus else ""
+        wanted.append(f"{spec.num_cpus:g} CPUs{gpus} for {spec.name}")
+    return f"Waiting for {', '.join(wanted)}: the cluster has {there.num_cpus} CPUs and {there.num_gpus:g} GPUs."
 
 
 def first_line(error: Exception) -> str:

@@ -7,19 +7,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import islice, takewhile
 from typing import Any, Final
 
-import numpy as np
 import ray
 from ray.exceptions import RayError
 
 from pipelines.executors.ray_cluster import first_line
-from pipelines.executors.ray_worker import StageWorker
+from pipelines.executors.ray_worker import StageWorker, put_folder
 from pipelines.stages.base import Item, StageSpec
 from videollm.errors import UserError
-from videollm.io import quick_hash
 
 CALLS_PER_ACTOR: Final = 2
 """One that runs and one that waits, so that no worker waits for the driver."""
@@ -178,7 +175,7 @@ class WorkerPool:
         """
         worker.node, sees_folder = ray.get(worker.placing)
         worker.placing = None
-        digest, files = ("", {}) if sees_folder else self._shipped()
+        digest, files = ("", {}) if sees_folder else self._folder()
         worker.loading = worker.actor.setup.remote(digest, list(files), *files.values())
 
     def on_loaded(self, worker: Worker) -> None:
@@ -254,11 +251,7 @@ class WorkerPool:
             self.queue.remove(held)
         return chosen
 
-    def _shipped(self) -> tuple[str, dict[str, Any]]:
-        """Digest and files, in the object store, of the folder that the stage needs; for nodes that do not see it."""
-        if self._files is None:
-            folder = self.spec.folder
-            paths = sorted(f for f in folder.iterdir() if f.is_file()) if folder is not None else []
-            digest = sha256("".join(f"{path.name}/{quick_hash(path)}/" for path in paths).encode()).hexdigest()
-            self._files = digest, {path.name: ray.put(np.fromfile(path, np.uint8)) for path in paths}
+    def _folder(self) -> tuple[str, dict[str, Any]]:
+        """The folder that the stage needs, for nodes that do not see it."""
+        self._files = self._files or put_folder(self.spec.folder)
         return self._files

@@ -1,18 +1,21 @@
-"""What runs in a worker process on Ray: one stage, whose payloads travel beside their items."""
+"""What runs in a worker process on Ray: one stage, whose payloads travel beside their items; and its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from numpy.typing import NDArray
 
 from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec, run_stage
 from pipelines.stages.scratch import Scratch, shared_folder
 from videollm.errors import UserError
+from videollm.io import quick_hash
 
 
 class StageWorker:
@@ -24,8 +27,6 @@ class StageWorker:
 
     def place(self) -> tuple[str, bool]:
         """Say on which node the worker runs, and whether it sees the folder that the stage needs."""
-        import ray
-
         return ray.get_runtime_context().get_node_id(), self.spec.folder is None or self.spec.folder.is_dir()
 
     def setup(self, digest: str, names: Sequence[str], *files: NDArray[np.uint8]) -> tuple[Any, UserError | None]:
@@ -38,14 +39,9 @@ class StageWorker:
         Returns:
             What the stage says of itself, or why it cannot be set up.
         """
-
-        def fill(folder: Path) -> None:
-            for name, data in zip(names, files, strict=True):
-                (folder / name).write_bytes(data.data)
-
         try:
             if names:
-                self._copy = shared_folder(f"model-{digest}", fill)
+                self._copy = copy_folder(digest, zip(names, files, strict=True))
             return self.stage.setup(None if self._copy is None else self._copy.path), None
         except UserError as error:
             return None, error
@@ -60,6 +56,31 @@ class StageWorker:
         results, call = run_stage(self.stage, whole)
         heads: tuple[list[StageResult], StageCall] = ([_without_payload(r) for r in results], call)
         return [heads, *[r.item.payload if isinstance(r, Advance) else None for r in results]]
+
+
+def put_folder(folder: Path | None) -> tuple[str, dict[str, Any]]:
+    """Put the files of a folder into the object store.
+
+    Returns:
+        Digest of the content, and name -> reference to the file's content.
+    """
+    paths = sorted(f for f in folder.iterdir() if f.is_file()) if folder is not None else []
+    digest = sha256("".join(f"{path.name}/{quick_hash(path)}/" for path in paths).encode()).hexdigest()
+    return digest, {path.name: ray.put(np.fromfile(path, np.uint8)) for path in paths}
+
+
+def copy_folder(digest: str, files: Iterable[tuple[str, NDArray[np.uint8]]]) -> Scratch:
+    """Write a folder that was put into the object store, once per machine.
+
+    Args:
+        files: names and contents; taken only where no other worker has written them.
+    """
+
+    def fill(folder: Path) -> None:
+        for name, data in files:
+            (folder / name).write_bytes(data.data)
+
+    return shared_folder(f"model-{digest}", fill)
 
 
 def _without_payload(result: StageResult) -> StageResult:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,6 +159,9 @@ class Stage(ABC):
     One thread makes a stage and calls it.
     """
 
+    guards_itself: ClassVar[bool] = False
+    """Whether no item can kill its process or hang its calls, for it runs them in a child process of its own."""
+
     @abstractmethod
     def run(self, items: Sequence[Item]) -> list[StageResult]:
         """Process items; a result for each, in order. What is wrong with an item is its rows, never an exception."""
@@ -192,6 +195,8 @@ class StageSpec:
     """Whether the number may follow the cluster as it grows and shrinks (the user named none)."""
     batch_size: int = 1
     """Items of a call, at most; a worker that has nothing to do takes fewer."""
+    timeout_seconds: float = 3600.0
+    """Of a call: an executor that runs the stage in a child process takes a longer one for hung."""
     num_cpus: float = 1
     num_gpus: float = 0
     folder: Path | None = None

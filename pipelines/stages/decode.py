@@ -21,6 +21,8 @@ from videollm.types import Clip
 class Decode(Stage):
     """Clips, one after the other."""
 
+    guards_itself = True
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """What is decoded, and how."""
@@ -28,7 +30,7 @@ class Decode(Stage):
         sampling: Mapping[str, Any]
         """Fields of videollm.Sampling."""
         frame_size: Mapping[str, Any] | None
-        """Fields of videollm.video.preprocessing.scale.FrameSize; None is full size."""
+        """Fields of videollm.FrameSize; None is full size."""
         decoder: str = "auto"
         """A name in DECODERS."""
         allow_partial: bool = False

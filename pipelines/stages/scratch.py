@@ -48,23 +48,30 @@ def shared_folder(name: str, fill: Callable[[Path], None]) -> Scratch:
     """
     root = _root()
     clear(root)
-    path = root / name
     while True:
         lock = os.open(root / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not _is_current(lock, root / f"{name}.lock"):  # it was cleared while we waited for it
+        try:
+            if _take(lock, root / name, fill):
+                return Scratch(root / name, lock)
+        except BaseException:
             os.close(lock)
-            continue
-        if not path.is_dir():
-            partial = root / f"{name}.partial"
+            raise
+        os.close(lock)
+
+
+def _take(lock: int, path: Path, fill: Callable[[Path], None]) -> bool:
+    """Lock a folder for reading, after filling it if nobody has; False where it was cleared before it was locked."""
+    file, partial = path.with_name(f"{path.name}.lock"), path.with_name(f"{path.name}.partial")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    if not path.is_dir() and _is_current(lock, file):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_current(lock, file) and not path.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
             fill(partial)
             partial.rename(path)
-        fcntl.flock(lock, fcntl.LOCK_SH)  # not one step: the folder may be cleared in between
-        if path.is_dir() and _is_current(lock, root / f"{name}.lock"):
-            return Scratch(path, lock)
-        os.close(lock)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # neither change of the lock is one step: the folder may be cleared in between
+    return path.is_dir() and _is_current(lock, file)
 
 
 def clear(root: Path) -> None:

@@ -26,8 +26,9 @@ from tests.support.clips import edit_list, picture, remux, write
 from tests.support.paths import ROOT
 from videollm.errors import VideoError
 from videollm.types import Clip
-from videollm.video.decoding.decode import DECODERS, decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.decoding.base import DECODERS
+from videollm.video.decoding.decode import decode
+from videollm.video.preprocessing import FrameSize
 from videollm.video.probe import probe
 from videollm.video.sampling import Sampling
 
@@ -93,7 +94,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Return a file's bytes with one to three kinds of damage, half of it in the first or the last 2 kB: the headers."""
+    """Return a file's bytes with one to three kinds of damage; half of it lies in the first or last 2 kB, the headers."""
     copy = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3))):
         if not copy:

@@ -30,7 +30,8 @@ from videollm.models.protocol import EncodedClip, ModelInfo, VideoModel, Visual
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.subtitles import with_subtitles
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
-from videollm.video.preprocessing.square import Group
+from videollm.video.decoding.decode import decode
+from videollm.video.preprocessing import Group
 from videollm.vision import TOWERS
 from videollm.vision.tower import VisionTower
 
@@ -228,8 +229,6 @@ class VideoLLM(nn.Module, VideoModel):
 
     def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
         """Decode the frames of a clip, see `VideoModel.decode`."""
-        from videollm.video.decoding.decode import decode  # takes a decoder, which a machine that only answers may lack
-
         clip = clip if isinstance(clip, Clip) else Clip(video=str(clip))
         return decode(clip, options.pop("sampling", self.sampling), size=self.transform.frame_size(), **options)
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 from videollm.errors import UserError
 from videollm.types import Generation
-from videollm.video.preprocessing.slices import Slices
-from videollm.video.preprocessing.square import Preprocessing, Transform
+from videollm.video.preprocessing import Preprocessing
 from videollm.video.sampling import Sampling
-
-TRANSFORMS: Final[dict[str, type[Preprocessing]]] = {"square": Transform, "slices": Slices}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +23,7 @@ class ModelConfig:
     llm: dict[str, Any]
     """The transformers config of the LLM."""
     transform: dict[str, Any]
-    """`kind` (a name in TRANSFORMS; `square` if there is none) and the fields of that class."""
+    """`kind` (a name in PREPROCESSINGS; `square` if there is none) and the fields of that class."""
     sampling: dict[str, Any]
     """`policy` (a name in POLICIES) and the fields of that policy."""
     generation: dict[str, Any] = field(default_factory=dict)
@@ -48,12 +45,7 @@ class ModelConfig:
         Raises:
             UserError: the settings are not those of a known kind.
         """
-        settings = {"kind": "square", **self.transform}
-        kind = settings.pop("kind")
-        if kind not in TRANSFORMS:
-            raise UserError(f"transform has kind {kind!r}; expected one of {', '.join(TRANSFORMS)}.")
-        made: Preprocessing = build_part("transform", TRANSFORMS[kind], settings)
-        return made
+        return Preprocessing.from_dict(self.transform)
 
     def build_sampling(self) -> Sampling:
         """Build the model's own choice of frames.

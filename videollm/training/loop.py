@@ -29,7 +29,7 @@ from videollm.training.manifest import ManifestData
 from videollm.training.objectives.answers import answer_loss, token_loss
 from videollm.training.state import load_state, save_state
 from videollm.types import FrameBatch
-from videollm.video.preprocessing.square import Transform
+from videollm.video.preprocessing.square import Square
 
 Part = Literal["connector", "llm", "vision"]
 PARTS: Final = {"connector": "connector", "llm": "llm", "vision": "tower"}
@@ -249,8 +249,8 @@ def _objective(job: Job, model: VideoLLM) -> tuple[nn.Module, Loss, Callable[[in
     return model, lambda examples: answer_loss(model, examples), data
 
 
-def _square(model: VideoLLM) -> Transform:
+def _square(model: VideoLLM) -> Square:
     """The transform of a model that takes squares, as shapes are drawn."""
-    if not isinstance(model.transform, Transform):
+    if not isinstance(model.transform, Square):
         raise ValueError(f"Shapes are drawn as squares, which {model.name} does not take. Give --data a manifest.")
     return model.transform

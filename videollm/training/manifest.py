@@ -11,7 +11,7 @@ from videollm.models.composed import VideoLLM
 from videollm.training.data import Example, Lesson
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
 
 

@@ -10,11 +10,11 @@ from av.video.stream import VideoStream
 
 from videollm.io import check_file, local_path
 from videollm.types import Clip
-from videollm.video.decoding.backend import Job
+from videollm.video.decoding.base import DecodeRequest
 from videollm.video.decoding.container import decode_all, open_video
 from videollm.video.decoding.index import UnplannableError, read_index, rewind
+from videollm.video.decoding.scaler import quarter_turns
 from videollm.video.decoding.sequential import count_frames
-from videollm.video.preprocessing.scale import quarter_turns
 from videollm.video.sampling import Sampling
 
 
@@ -25,7 +25,7 @@ class VideoInfo:
     num_frames: int
     """Frames displayed."""
     fps: float
-    """Average frames a second."""
+    """Average frames per second."""
     duration_seconds: float
     """From the first displayed frame to the end of the last."""
     width: int
@@ -61,7 +61,8 @@ def probe(video: str) -> VideoInfo:
                     start = float(int(index.ticks[0]) * (stream.time_base or 1))
                     codec, rotation, height, width = _picture(container, stream)
             except UnplannableError:
-                timeline, start = count_frames(_whole(video, path)), 0.0
+                whole = DecodeRequest(path=path, clip=Clip(video=video), sampling=Sampling(), allow_partial=True)
+                timeline, start = count_frames(whole), 0.0
                 with open_video(path) as (container, stream):
                     codec, rotation, height, width = _picture(container, stream)
     return VideoInfo(
@@ -89,8 +90,3 @@ def _picture(container: InputContainer, stream: VideoStream) -> tuple[str, int, 
     if turns % 2:
         height, width = width, height
     return stream.codec.canonical_name, turns * 90, height, width
-
-
-def _whole(video: str, path: str) -> Job:
-    clip = Clip(video=video)
-    return Job(path=path, clip=clip, sampling=Sampling(), size=None, threads=1, allow_partial=True)

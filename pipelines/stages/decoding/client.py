@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.stages.decoding import wire
+from pipelines.stages.scratch import Scratch, private_folder
 from videollm.errors import Status
 from videollm.types import Clip, FrameBatch
 
@@ -45,7 +44,8 @@ class Decoder:
     def __init__(self, *, timeout_seconds: float) -> None:
         self.timeout_seconds = timeout_seconds
         self._child: subprocess.Popen[bytes] | None = None
-        self._scratch = ""
+        self._scratch: Scratch | None = None
+        """Temporary folder of the child: what a killed one leaves is cleared with it."""
         self._num_asked = 0
 
     @property
@@ -119,7 +119,8 @@ class Decoder:
                     pipe.close()
             self._wait()
             self._child, self._num_asked = None, 0
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            if self._scratch is not None:
+                self._scratch.release()
 
     def _ask(self, request: wire.Header) -> tuple[wire.Header, bytearray]:
         """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
@@ -145,7 +146,7 @@ class Decoder:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:
-            self._scratch = tempfile.mkdtemp(prefix="videollm-")  # what a killed child leaves is cleared with it
+            self._scratch = private_folder()
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.stages.decoding.worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
@@ -155,7 +156,7 @@ class Decoder:
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)]),
-                    "TMPDIR": self._scratch,
+                    "TMPDIR": str(self._scratch.path),
                 },
                 bufsize=0,
             )

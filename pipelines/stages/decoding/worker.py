@@ -6,9 +6,7 @@ stdin and writes answers to what was stdout (see pipelines.stages.decoding.wire)
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,18 +16,17 @@ from typing import Any, Final
 import numpy as np
 
 from pipelines.stages.decoding import wire
+from pipelines.stages.lifeline import die_with
 from videollm.errors import VideoError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
-
-PR_SET_PDEATHSIG: Final = 1
 
 
 def main(parent: int) -> None:
     """Serve until the parent is gone."""
-    _die_with(parent)
+    die_with(parent)
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the answers
     wire.write(answers, {"status": "ready"})
@@ -90,15 +87,6 @@ _OPERATIONS: Final[dict[str, Callable[..., tuple[wire.Header, memoryview]]]] = {
     "probe": _probe,
     "digest": _digest,
 }
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when the one that started it ends, however it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit("The parent ended before this process began.")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
 if __name__ == "__main__":

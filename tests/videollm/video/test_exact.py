@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from tests.support.clips import edit_list, numbers, picture, remux, rotate, write
+from videollm.errors import UserError
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize
+from videollm.video.preprocessing import FrameSize
 from videollm.video.probe import probe
 from videollm.video.sampling import Sampling
 
@@ -198,3 +199,25 @@ def test_real_rotations_are_applied(angle: int, real: Path) -> None:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
     upright = np.rot90(stored, info.rotation // 90)
     assert np.abs(upright.astype(int) - batch.frames[0]).mean() < 4  # two ways to scale the chroma planes
+
+
+OUTSIDE = """
+from videollm.video.decoding.auto import AutoDecoder
+
+class Mirrored(AutoDecoder):
+    def decode(self, request):
+        from dataclasses import replace
+        batch = super().decode(request)
+        return replace(batch, frames=batch.frames[:, :, ::-1])
+"""
+
+
+def test_a_decoder_from_outside(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_decoders.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sampling = Sampling(num_frames=2)
+    plain = decode(base, sampling)
+    for name in ("their_decoders:Mirrored", f"{tmp_path}/their_decoders.py:Mirrored"):
+        assert np.array_equal(decode(base, sampling, decoder=name).frames[:, :, ::-1], plain.frames)
+    with pytest.raises(UserError, match=r"expected a subclass of videollm.video.decoding.base.Decoder"):
+        decode(base, sampling, decoder="pathlib:Path")

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from videollm.errors import VideoError
+from videollm.errors import Status, VideoError
 from videollm.io import check_file
 from videollm.types import FrameBatch
-from videollm.video.decoding.backend import Job, collect
-from videollm.video.preprocessing.scale import resize_frame, target_size
+from videollm.video.decoding.base import DecodeRequest, lay_out
+from videollm.video.preprocessing.frame_size import resize_frame, target_size
 from videollm.video.sampling import Sampled, Timeline, sample
 
 FOLDER_FPS: Final = 1.0
@@ -39,7 +39,7 @@ def is_image(path: str) -> bool:
 
 
 def folder_images(path: str) -> list[Path]:
-    """Images of a folder in natural order (img2 before img10); hidden files are left out.
+    """List the images of a folder in natural order (img2 before img10); hidden files are left out.
 
     Raises:
         VideoError: `permission_denied`, or `no_video`: it holds no image.
@@ -47,19 +47,19 @@ def folder_images(path: str) -> list[Path]:
     try:
         files = [p for p in Path(path).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     except PermissionError:
-        raise VideoError("permission_denied", f"{path}: permission denied; make the folder readable.") from None
+        raise VideoError(Status.PERMISSION_DENIED, f"{path}: permission denied; make the folder readable.") from None
     if not files:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise VideoError("no_video", f"{path}: a folder without images; expected {kinds} files, or a video file.")
+        raise VideoError(Status.NO_VIDEO, f"{path}: a folder without images; expected {kinds} files, or a video file.")
     parts = {file: re.split(r"(\d+)", file.name) for file in files}  # every second one is a number
     return sorted(files, key=lambda p: ([int(n) if i % 2 else n for i, n in enumerate(parts[p])], p.name))
 
 
 def image_timeline(path: str, fps: float | None = None) -> Timeline:
-    """Times of a folder's images, or of the frames of an image file.
+    """Return the times of a folder's images, or of the frames of an image file.
 
     Args:
-        fps: images a second of a folder, above 0.
+        fps: images per second of a folder, above 0.
     Raises:
         VideoError: `no_video`: not a readable image.
     """
@@ -67,7 +67,7 @@ def image_timeline(path: str, fps: float | None = None) -> Timeline:
         num_frames, fps = len(folder_images(path)), FOLDER_FPS if fps is None else fps
         return Timeline(num_frames=num_frames, fps=fps, duration_seconds=num_frames / fps)
     num_frames, duration = 1, 1 / FOLDER_FPS
-    with _opened(path, "no_video") as image:
+    with _opened(path, Status.NO_VIDEO) as image:
         num_frames = getattr(image, "n_frames", 1)
         milliseconds = float(image.info.get("duration", 0) or 0)
     if num_frames > 1:
@@ -76,24 +76,24 @@ def image_timeline(path: str, fps: float | None = None) -> Timeline:
 
 
 def image_size(path: str) -> tuple[int, int]:
-    """(h, w) of the first image, upright."""
+    """Return the (h, w) of the first image, upright."""
     height, width = read_image(str(folder_images(path)[0]) if Path(path).is_dir() else path, 0).shape[:2]
     return height, width
 
 
 def read_image(path: str, index: int) -> NDArray[np.uint8]:
-    """Frame `index` of an image file, (h w c), turned as its EXIF data says.
+    """Read frame `index` of an image file, (h w c), turned as its EXIF data says.
 
     Raises:
         VideoError: `decode_error`: it cannot be decoded.
     """
-    with _opened(path, "decode_error") as image:
+    with _opened(path, Status.DECODE_ERROR) as image:
         image.seek(index)
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 @contextmanager
-def _opened(path: str, status: str) -> Iterator[Image.Image]:
+def _opened(path: str, status: Status) -> Iterator[Image.Image]:
     """Open an image file; what Pillow raises inside the block becomes a VideoError of a status."""
     try:
         with Image.open(path) as image:
@@ -103,20 +103,21 @@ def _opened(path: str, status: str) -> Iterator[Image.Image]:
         raise VideoError(status, f"{path}: the image cannot be read ({reason}); expected a healthy image.") from error
 
 
-def decode_images(job: Job) -> FrameBatch:
+def decode_images(request: DecodeRequest) -> FrameBatch:
     """Decode a folder of images or an image file; the first image sets the size of all.
 
     Raises:
         VideoError: as `decode.decode`.
     """
-    timeline = image_timeline(job.path, job.clip.fps)
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
-    still = timeline.num_frames == 1 and not Path(job.path).is_dir()
+    clip = request.clip
+    timeline = image_timeline(request.path, clip.fps)
+    asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
+    still = timeline.num_frames == 1 and not Path(request.path).is_dir()
     if still:
         asked = Sampled(asked.indices, snapped_seconds=(-1.0,) * len(asked.indices))
-    size = None if still and job.size is not None and job.size.keep_stills else job.size
+    size = None if still and request.size is not None and request.size.keep_stills else request.size
     distinct = sorted(set(asked.indices))
-    folder = folder_images(job.path) if Path(job.path).is_dir() else None
+    folder = folder_images(request.path) if Path(request.path).is_dir() else None
     frames: NDArray[np.uint8] | None = None
     seconds: dict[int, float] = {}
     damage: str | None = None
@@ -126,7 +127,7 @@ def decode_images(job: Job) -> FrameBatch:
                 check_file(str(folder[index]))
                 image = read_image(str(folder[index]), 0)
             else:
-                image = read_image(job.path, index)
+                image = read_image(request.path, index)
         except VideoError as error:
             damage = str(error).rstrip(".")
             continue
@@ -137,4 +138,4 @@ def decode_images(job: Job) -> FrameBatch:
         seconds[index] = timeline.seconds_of(index)
     if frames is None:
         frames = np.empty((len(distinct), 0, 0, 3), np.uint8)
-    return collect(job, asked, frames, seconds, damage)
+    return lay_out(request, asked, frames, seconds, damage)

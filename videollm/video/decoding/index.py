@@ -81,15 +81,6 @@ class UnplannableError(VideoError):
     """The container does not say which frame is where: frames must be counted as they are decoded."""
 
 
-def _unplannable(container: InputContainer) -> UnplannableError:
-    message = f"{_name(container)}: the container does not say which frame is where; use the decoder auto or pyav."
-    return UnplannableError("decode_error", message)
-
-
-def _name(container: InputContainer) -> str:
-    return container.name.removeprefix("file:")
-
-
 def read_index(container: InputContainer, stream: VideoStream, *, exact_times: bool) -> Index:
     """Index of a freshly opened video: from the header where that is exact, otherwise by demuxing.
 
@@ -224,3 +215,12 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
         except av.FFmpegError:
             continue
     container.seek(0, unsupported_byte_offset=True)
+
+
+def _unplannable(container: InputContainer) -> UnplannableError:
+    message = f"{_name(container)}: the container does not say which frame is where; use the decoder auto or pyav."
+    return UnplannableError("decode_error", message)
+
+
+def _name(container: InputContainer) -> str:
+    return container.name.removeprefix("file:")

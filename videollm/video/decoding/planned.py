@@ -1,8 +1,13 @@
-"""The default backend: plan from the index, decode only what the wanted frames need.
+"""The planned decoder: plan from the index, decode only what the wanted frames need.
 
-Frames are grouped by the keyframe they hang on; each group is one run (`run.py`), and runs go to independent
-one-thread decoders, which beats frame threads. A run whose frames do not come out healthy is tried once more from the
-keyframe before, without skipping: some encoders mark pictures as keyframes that only become right some frames later.
+1. The index says where the frames are: how many, at which times, and on which keyframes they hang (`index.py`).
+2. The frames wanted are grouped by keyframe; each group is one run (`run.py`).
+3. Runs go to independent one-thread decoders, which beats frame threads.
+4. A run hands back the frames that it could not decode: those that hang on the keyframe before, and those that did not
+   come out healthy, which are tried once more from the keyframe before without skipping (some encoders mark pictures
+   as keyframes that only become right some frames later).
+5. Where times decide and the header only predicted them, the times of the decoded frames are compared with the
+   prediction; a wrong one means that the file is demuxed and decoded again.
 """
 
 from __future__ import annotations
@@ -18,13 +23,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from videollm.errors import VideoError
+from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
-from videollm.video.decoding.backend import Job, collect
+from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
 from videollm.video.decoding.container import open_video, set_threads
 from videollm.video.decoding.index import Index, demux_index, read_index
-from videollm.video.decoding.run import Decoder, Run
-from videollm.video.preprocessing.scale import Scaler, quarter_turns, target_size
+from videollm.video.decoding.run import Run, RunDecoder
+from videollm.video.decoding.scaler import Scaler
 from videollm.video.sampling import sample
 
 LEADING_WINDOW: Final = 16
@@ -35,66 +40,48 @@ class WrongPredictionError(Exception):
     """A decoded frame's time is not the one predicted from the header."""
 
 
-def decode_planned(job: Job) -> FrameBatch:
-    """Decode exactly the frames asked for.
+class PlannedDecoder(Decoder):
+    """Decodes what the wanted frames need, as the container's index says."""
 
-    Raises:
-        VideoError: as `decode.decode`; an UnplannableError where the container does not say which frame is where.
-    """
-    exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
-    try:
-        with open_video(job.path) as (container, stream):
-            index = read_index(container, stream, exact_times=exact_times)
-            return _decode_indexed(job, container, stream, index, check_times=exact_times)
-    except WrongPredictionError:
-        with open_video(job.path) as (container, stream):
-            return _decode_indexed(job, container, stream, demux_index(container, stream), check_times=False)
+    def decode(self, request: DecodeRequest) -> FrameBatch:
+        """Decode exactly the frames asked for.
+
+        Raises:
+            VideoError: as `decode.decode`; an UnplannableError where the container does not say which frame is where.
+        """
+        try:
+            with open_video(request.path) as (container, stream):
+                index = read_index(container, stream, exact_times=request.needs_times)
+                return _decode_indexed(request, container, stream, index, check_times=request.needs_times)
+        except WrongPredictionError:
+            with open_video(request.path) as (container, stream):
+                return _decode_indexed(request, container, stream, demux_index(container, stream), check_times=False)
 
 
 def _decode_indexed(
-    job: Job, container: InputContainer, stream: VideoStream, index: Index, *, check_times: bool
+    request: DecodeRequest, container: InputContainer, stream: VideoStream, index: Index, *, check_times: bool
 ) -> FrameBatch:
-    if index.damage and not job.allow_partial:
+    clip = request.clip
+    if index.damage and not request.allow_partial:
         raise VideoError(
-            "decode_error", f"{job.clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those."
+            Status.DECODE_ERROR,
+            f"{clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those.",
         )
-    asked = sample(job.sampling, index.timeline(stream), job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
-    picked = _Picked(job, stream, sorted(set(asked.indices)))
-    runs = _plan(Decoder(container, stream, index), index, picked.distinct)
-    num_workers = min(job.threads, len(runs))
-    frame_threads = job.threads // num_workers
-    queue = deque(sorted(runs, key=lambda run: index.keyframes[run.keyframe].base - run.indices[-1]))  # longest first
-
-    def work(container: InputContainer, stream: VideoStream) -> None:
-        set_threads(stream, frame_threads)
-        decoder, scaler = Decoder(container, stream, index), Scaler(job.size)
-        while queue:
-            try:
-                run = queue.popleft()
-            except IndexError:  # another worker was faster
-                return
-            queue.extend(picked.decode(decoder, scaler, run))
-
-    def work_apart() -> None:
-        with open_video(job.path) as opened:
-            work(*opened)
-
-    with ThreadPoolExecutor(max(1, num_workers - 1)) as pool:  # starts no thread before it is given work
-        others = [pool.submit(work_apart) for _ in range(num_workers - 1)]
-        work(container, stream)
-        for other in others:
-            other.result()
-    if check_times and not index.exact_ticks:
-        predicted = {i: int(index.ticks[i]) for i in picked.ticks}
-        if any(abs(predicted[i] - time) > 1 for i, time in picked.ticks.items()):
-            raise WrongPredictionError
+    asked = sample(request.sampling, index.timeline(stream), clip.start, clip.end, cut_end=clip.cut_end)
+    distinct = sorted(set(asked.indices))
+    runs = _plan(RunDecoder(container, stream, index), index, distinct)
+    found = _FoundFrames(distinct)
+    _decode_runs(request, container, stream, index, runs, found)
+    predicted = check_times and not index.exact_ticks
+    if predicted and any(abs(int(index.ticks[i]) - tick) > 1 for i, tick in found.ticks.items()):
+        raise WrongPredictionError
     assert stream.time_base is not None
     scale, first = float(stream.time_base), int(index.ticks[0])
-    seconds = {i: (time - first) * scale for i, time in picked.ticks.items()}
-    return collect(job, asked, picked.frames, seconds, picked.damage or index.damage)
+    seconds = {i: (tick - first) * scale for i, tick in found.ticks.items()}
+    return lay_out(request, asked, found.frames, seconds, found.damage or index.damage)
 
 
-def _plan(decoder: Decoder, index: Index, distinct: list[int]) -> list[Run]:
+def _plan(decoder: RunDecoder, index: Index, distinct: list[int]) -> list[Run]:
     """Group indices by keyframe.
 
     A header does not tell which frames are leading pictures, so the frames just after a keyframe may hang on the one
@@ -113,48 +100,79 @@ def _plan(decoder: Decoder, index: Index, distinct: list[int]) -> list[Run]:
     return [Run(key, tuple(indices)) for key, indices in groups.items()]
 
 
-class _Picked:
-    """Frames of a job as they arrive, from any thread; every index has a row of its own."""
+def _decode_runs(
+    request: DecodeRequest,
+    container: InputContainer,
+    stream: VideoStream,
+    index: Index,
+    runs: list[Run],
+    found: _FoundFrames,
+) -> None:
+    """Decode runs, longest first, in this thread and in as many others as the request allows."""
+    num_workers = min(request.threads, len(runs))
+    frame_threads = request.threads // num_workers
+    queue = deque(sorted(runs, key=lambda run: index.keyframes[run.keyframe].base - run.indices[-1]))
 
-    def __init__(self, job: Job, stream: VideoStream, distinct: list[int]) -> None:
-        self.distinct = distinct
+    def work(container: InputContainer, stream: VideoStream) -> None:
+        set_threads(stream, frame_threads)
+        decoder = RunDecoder(container, stream, index)
+        scaler = Scaler(request.size, stream.codec_context.height, stream.codec_context.width)
+        while queue:
+            try:
+                run = queue.popleft()
+            except IndexError:  # another worker was faster
+                return
+            queue.extend(found.decode(decoder, scaler, run))
+
+    def work_apart() -> None:
+        with open_video(request.path) as opened:
+            work(*opened)
+
+    with ThreadPoolExecutor(max(1, num_workers - 1)) as pool:  # starts no thread before it is given work
+        others = [pool.submit(work_apart) for _ in range(num_workers - 1)]
+        work(container, stream)
+        for other in others:
+            other.result()
+
+
+class _FoundFrames:
+    """Wanted frames as they arrive, from any thread; every index has a row of its own."""
+
+    def __init__(self, distinct: list[int]) -> None:
         self.ticks: dict[int, int] = {}
+        """Tick of every healthy frame, by index."""
         self.damage: str | None = None
-        self._job = job
         self._rows = {i: row for row, i in enumerate(distinct)}
-        self._coded = (stream.codec_context.height, stream.codec_context.width)
         self._frames: NDArray[np.uint8] | None = None
         self._lock = Lock()
 
     @property
     def frames(self) -> NDArray[np.uint8]:
-        """(u h w c), in the order of `distinct`; rows of missing frames are undefined."""
-        return np.empty((len(self.distinct), 0, 0, 3), np.uint8) if self._frames is None else self._frames
+        """(u h w c), by ascending index; rows of missing frames are undefined."""
+        return np.empty((len(self._rows), 0, 0, 3), np.uint8) if self._frames is None else self._frames
 
-    def decode(self, decoder: Decoder, scaler: Scaler, run: Run) -> list[Run]:
+    def decode(self, decoder: RunDecoder, scaler: Scaler, run: Run) -> list[Run]:
         """Decode a run into the rows; returns what to try again from the keyframe before."""
-        times: dict[int, int] = {}
+        ticks: dict[int, int] = {}
 
         def put(index: int, frame: VideoFrame) -> None:
-            scaler.write(frame, self._array(frame)[self._rows[index]])
+            scaler.write(frame, self._array(scaler, frame)[self._rows[index]])
             assert frame.pts is not None
-            times[index] = frame.pts
+            ticks[index] = frame.pts
 
-        outcome = decoder.decode(run, put)
-        self.ticks.update((i, times[i]) for i in outcome.decoded)
-        lost = tuple(i for i in run.indices if i not in outcome.decoded and i not in outcome.leading)
-        retry = [Run(run.keyframe - 1, outcome.leading)] if outcome.leading else []
+        result = decoder.decode(run, put)
+        self.ticks.update((i, ticks[i]) for i in result.decoded)
+        lost = tuple(i for i in run.indices if i not in result.decoded and i not in result.leading)
+        retry = [Run(run.keyframe - 1, result.leading)] if result.leading else []
         if lost and run.skip:
             retry.append(Run(max(0, run.keyframe - 1), lost, skip=False))
         elif lost:
-            self.damage = outcome.damage
+            self.damage = result.damage
         return retry
 
-    def _array(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """The rows, made when the first frame tells the rotation."""
+    def _array(self, scaler: Scaler, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return the rows, made when the first frame tells the rotation."""
         with self._lock:
             if self._frames is None:
-                height, width = self._coded if quarter_turns(frame) % 2 == 0 else self._coded[::-1]
-                height, width = target_size(self._job.size, height, width)
-                self._frames = np.empty((len(self.distinct), height, width, 3), np.uint8)
+                self._frames = np.empty((len(self._rows), *scaler.target(frame), 3), np.uint8)
             return self._frames

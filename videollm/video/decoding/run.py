@@ -1,5 +1,14 @@
 """Decoding one run: seek to a keyframe, feed packets up to the last frame wanted, keep only frames wanted.
 
+A packet holds one picture. Packets come in the order of the file, frames in the order of the screen, and ticks tell
+which frame a packet became. Of every packet is decided
+
+- which index it has: the one of its tick where the index is exact, else its rank among the ticks that follow the
+  keyframe, of which the index says how many frames are displayed before it;
+- whether it is a leading picture: it follows the keyframe in the file and precedes it on the screen, so that it refers
+  to pictures before the keyframe, and is handed back to be decoded from the keyframe before;
+- whether the decoder may skip it: no index is wanted of it and no other picture refers to it (the decoder knows).
+
 UNITS  a tick is a presentation time in the stream's time base; an index is a display index.
 """
 
@@ -8,12 +17,13 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -22,6 +32,16 @@ from videollm.video.decoding.index import Index, rewind
 
 SKIPPABLE: Final = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
 """Codecs whose decoders drop a picture that no other refers to before doing any work on it."""
+SEEK_BACK_SECONDS: Final = (0, 2, 20, None)
+"""How far before a keyframe to seek, one after the other (None: the start): containers without an index land near it,
+often after it."""
+MAX_LEADING: Final = 32
+"""Packets after a keyframe that are looked at for leading pictures."""
+_END: Final = 1 << 62
+"""A tick later than any."""
+
+LabelledPacket: TypeAlias = "tuple[Packet[VideoStream], int, int | None]"
+"""A packet, its tick, and its index where that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -29,105 +49,75 @@ class Run:
     """Frames that hang on one keyframe."""
 
     keyframe: int
+    """Its number in the index."""
     indices: tuple[int, ...]
     skip: bool = True
     """Whether pictures that nothing refers to may be skipped."""
 
 
-@dataclass
-class Outcome:
+@dataclass(frozen=True)
+class RunResult:
     """What came of a run."""
 
-    decoded: set[int] = field(default_factory=set)
-    leading: tuple[int, ...] = ()
-    """Frames that need the keyframe before."""
-    damage: str | None = None
+    decoded: frozenset[int]
+    """Indices of healthy frames."""
+    leading: tuple[int, ...]
+    """Indices of frames that need the keyframe before."""
+    damage: str | None
 
 
-class Decoder:
-    """Runs over one open video; belongs to one thread."""
+class RunDecoder:
+    """Decodes runs of one open video; belongs to one thread."""
 
     def __init__(self, container: InputContainer, stream: VideoStream, index: Index) -> None:
         self._container, self._stream, self._index = container, stream, index
         self._context = stream.codec_context
-        self._delay = self._context.thread_count if self._context.thread_count > 1 else 0
 
-    def decode(self, run: Run, put: Callable[[int, VideoFrame], None]) -> Outcome:
+    def decode(self, run: Run, put: Callable[[int, VideoFrame], None]) -> RunResult:
         """Decode a run and give every frame wanted to `put`, in display order.
 
-        A frame that was decoded after damage in the same run is withheld from `Outcome.decoded`: it may refer to what
-        was lost, though `put` has seen it.
+        A frame that was decoded after damage in the same run is withheld from `RunResult.decoded`: it may refer to
+        what was lost, though `put` has seen it.
         """
-        outcome = Outcome()
-        watch = _Watch(self._delay)
-        wanted: dict[int, int] = {}  # tick -> index of the frames wanted that are in the decoder
-        numbers: dict[int, int] = {}  # index -> packet number
-        leading: list[int] = []
-        skip = run.skip and self._context.name in SKIPPABLE
-
-        def feed(packet: Packet[VideoStream] | None) -> None:
-            try:
-                frames = self._context.decode(packet)
-            except av.FFmpegError as error:
-                watch.error(reason(error))
-                return
-            for frame in frames:
-                watch.frame(frame)
-                index = wanted.pop(frame.pts, None) if frame.pts is not None else None
-                if index is not None:
-                    put(index, frame)
-                    outcome.decoded.add(index)
-
-        self._context.flush_buffers()
+        feeder = _Feeder(self._context, put)
+        may_skip = run.skip and self._context.name in SKIPPABLE
         remaining = len(run.indices)
+        leading: list[int] = []
+        damage: str | None = None
         key_tick: int | None = None
         opening = run.keyframe > 0  # leading pictures come before any other that follows the keyframe
         try:
             for packet, time, index in self._labelled(run):
                 key_tick = time if key_tick is None else key_tick
                 opening = opening and time <= key_tick
-                if opening and time < key_tick:  # a leading picture: its references come before the keyframe
-                    if index is not None:
-                        leading.append(index)
-                        remaining -= 1
+                remaining -= index is not None
+                if opening and time < key_tick:
+                    leading += [] if index is None else [index]
                 else:
-                    watch.packet(time)
-                    if index is not None:
-                        wanted[time] = index
-                        numbers[index] = watch.number
-                        remaining -= 1
-                    if skip:
-                        self._context.skip_frame = "NONREF" if index is None else "DEFAULT"
-                    feed(packet)
-                if not remaining:
+                    feeder.feed(packet, time, index, skip=may_skip and index is None)
+                if not remaining:  # every packet that holds a frame wanted was fed, and so was all it refers to
                     break
         except av.FFmpegError as error:
-            outcome.damage = f"reading stopped ({reason(error)})"
-        if wanted:
-            feed(None)
-        self._context.skip_frame = "DEFAULT"
-        if watch.broken_from is not None:
-            outcome.decoded = {i for i in outcome.decoded if numbers[i] < watch.broken_from}
-            outcome.damage = outcome.damage or watch.message
-        if remaining and outcome.damage is None:
-            outcome.damage = "the file ends before its last frames"
-        outcome.leading = tuple(leading)
-        return outcome
+            damage = f"reading stopped ({reason(error)})"
+        feeder.drain()
+        healthy, what_broke = feeder.healthy()
+        damage = damage or what_broke or ("the file ends before its last frames" if remaining else None)
+        return RunResult(healthy, tuple(leading), damage)
 
     def count_leading(self, keyframe: int) -> int:
-        """Pictures shown before a keyframe though they follow it in the file."""
+        """Count the pictures that are shown before a keyframe though they follow it in the file."""
         ticks: list[int] = []
         for packet in self._packets(keyframe):
             time = tick(packet)
             if time is not None:
                 ticks.append(time)
             # decoding times never go back: once they pass the keyframe, nothing later is shown before it
-            if len(ticks) > 32 or (packet.dts is not None and packet.dts >= ticks[0]):
+            if len(ticks) > MAX_LEADING or (packet.dts is not None and packet.dts >= ticks[0]):
                 break
         return sum(time < ticks[0] for time in ticks)
 
-    def _labelled(self, run: Run) -> Iterator[tuple[Packet[VideoStream], int, int | None]]:
-        """Packets from the run's keyframe on, in file order, with tick and index (None: not wanted)."""
+    def _labelled(self, run: Run) -> Iterator[LabelledPacket]:
+        """Label the packets from the run's keyframe on, in file order."""
         packets = self._packets(run.keyframe)
         if self._index.exact_ticks:
             indices = {int(self._index.ticks[i]): i for i in run.indices}
@@ -136,44 +126,14 @@ class Decoder:
                 if time is not None:
                     yield packet, time, indices.get(time) if not packet.is_discard else None
         else:
-            yield from self._counted(packets, set(run.indices), self._index.keyframes[run.keyframe].base)
-
-    def _counted(
-        self, packets: Iterator[Packet[VideoStream]], wanted: set[int], rank: int
-    ) -> Iterator[tuple[Packet[VideoStream], int, int | None]]:
-        """Label packets by rank of their ticks: a rank is final once a packet with a later decoding time is seen."""
-        held: deque[tuple[Packet[VideoStream], int]] = deque()
-        unranked: list[int] = []
-        indices: dict[int, int] = {}
-        ranked_up_to = -(1 << 62)
-
-        def release(limit: int) -> Iterator[tuple[Packet[VideoStream], int, int | None]]:
-            nonlocal rank, ranked_up_to
-            while unranked and unranked[0] < limit:
-                ranked_up_to = heapq.heappop(unranked)
-                if rank in wanted:
-                    indices[ranked_up_to] = rank
-                rank += 1
-            while held and (held[0][1] <= ranked_up_to or limit == _END):
-                packet, time = held.popleft()
-                yield packet, time, indices.pop(time, None)
-
-        for packet in packets:
-            time = tick(packet)
-            if time is None:
-                continue
-            held.append((packet, time))
-            if not packet.is_discard:
-                heapq.heappush(unranked, time)
-            yield from release(packet.dts if packet.dts is not None else -_END)
-        yield from release(_END)
+            yield from _ranked(packets, set(run.indices), self._index.keyframes[run.keyframe].base)
 
     def _packets(self, keyframe: int) -> Iterator[Packet[VideoStream]]:
-        """Packets with data, from exactly this keyframe on; damage in a container shows as an early end."""
+        """Read the packets with data, from exactly this keyframe on; damage in a container shows as an early end."""
         key = self._index.keyframes[keyframe]
         time_base = self._stream.time_base
         assert time_base is not None
-        for back_seconds in (0, 2, 20, None):  # containers without an index land near, often after
+        for back_seconds in SEEK_BACK_SECONDS:
             if back_seconds is None or keyframe == 0:
                 rewind(self._container, self._stream)
             else:
@@ -190,36 +150,96 @@ class Decoder:
                     yield from (p for p in packets if p.size)
                     return
                 if keyframe > 0 and packet.dts is not None and packet.dts > key.seek_tick:
-                    break
+                    break  # the seek landed after the keyframe: try from further back
             if keyframe == 0:
                 return
 
 
-_END: Final = 1 << 62
+def _ranked(packets: Iterator[Packet[VideoStream]], wanted: set[int], rank: int) -> Iterator[LabelledPacket]:
+    """Label packets by the rank of their ticks, which starts at `rank`.
+
+    No later packet is shown before its own decoding time, and decoding times ascend. So once a packet is read, the
+    ranks of all smaller ticks than its decoding time are final: packets are held back until theirs is.
+    """
+    held: deque[tuple[Packet[VideoStream], int]] = deque()
+    unranked: list[int] = []  # a heap of the ticks of displayed pictures
+    indices: dict[int, int] = {}  # tick -> index of the frames wanted
+    ranked_up_to = -_END
+
+    def release(limit: int) -> Iterator[LabelledPacket]:
+        nonlocal rank, ranked_up_to
+        while unranked and unranked[0] < limit:
+            ranked_up_to = heapq.heappop(unranked)
+            if rank in wanted:
+                indices[ranked_up_to] = rank
+            rank += 1
+        while held and (held[0][1] <= ranked_up_to or limit == _END):
+            packet, time = held.popleft()
+            yield packet, time, indices.pop(time, None)
+
+    for packet in packets:
+        time = tick(packet)
+        if time is None:
+            continue
+        held.append((packet, time))
+        if not packet.is_discard:
+            heapq.heappush(unranked, time)
+        yield from release(packet.dts if packet.dts is not None else -_END)
+    yield from release(_END)
 
 
-class _Watch:
-    """Numbers packets and remembers the first one that was damaged."""
+class _Feeder:
+    """Feeds packets to a codec, catches the frames wanted, and remembers which packets came before any damage."""
 
-    def __init__(self, delay: int) -> None:
-        self.number = 0
-        self.broken_from: int | None = None
-        self.message: str | None = None
-        self._delay = delay  # frame threads report damage this many packets late
-        self._numbers: dict[int, int] = {}
+    def __init__(self, context: VideoCodecContext, put: Callable[[int, VideoFrame], None]) -> None:
+        self._context, self._put = context, put
+        self._delay = context.thread_count if context.thread_count > 1 else 0
+        self._wanted: dict[int, int] = {}  # tick -> index of the frames wanted that are in the decoder
+        self._number_by_tick: dict[int, int] = {}  # tick -> number of the packet
+        self._number_by_index: dict[int, int] = {}  # index -> number of the packet
+        self._number = 0
+        self._decoded: set[int] = set()
+        self._broken_from = _END
+        self._damage: str | None = None
+        context.flush_buffers()
 
-    def packet(self, time: int) -> None:
-        self.number += 1
-        self._numbers[time] = self.number
+    def feed(self, packet: Packet[VideoStream], time: int, index: int | None, *, skip: bool) -> None:
+        """Feed a packet; `skip` lets the decoder drop it if no other picture refers to it."""
+        self._number += 1
+        self._number_by_tick[time] = self._number
+        if index is not None:
+            self._wanted[time] = index
+            self._number_by_index[index] = self._number
+        self._context.skip_frame = "NONREF" if skip else "DEFAULT"
+        self._decode(packet)
 
-    def frame(self, frame: VideoFrame) -> None:
-        number = self._numbers.pop(frame.pts, self.number) if frame.pts is not None else self.number
-        if frame.is_corrupt:
-            self._broken(number, "a frame is damaged")
+    def drain(self) -> None:
+        """Take the frames wanted that are still in the decoder."""
+        if self._wanted:
+            self._decode(None)
+        self._context.skip_frame = "DEFAULT"
 
-    def error(self, message: str) -> None:
-        self._broken(self.number - self._delay, message)
+    def healthy(self) -> tuple[frozenset[int], str | None]:
+        """Return the indices that were decoded before any damage, and what the damage was."""
+        return frozenset(i for i in self._decoded if self._number_by_index[i] < self._broken_from), self._damage
 
-    def _broken(self, number: int, message: str) -> None:
-        if self.broken_from is None or number < self.broken_from:
-            self.broken_from, self.message = number, message
+    def _decode(self, packet: Packet[VideoStream] | None) -> None:
+        try:
+            frames = self._context.decode(packet)
+        except av.FFmpegError as error:
+            self._break(self._number - self._delay, reason(error))  # frame threads tell this many packets late
+            return
+        for frame in frames:
+            number, index = self._number, None
+            if frame.pts is not None:
+                number = self._number_by_tick.pop(frame.pts, self._number)
+                index = self._wanted.pop(frame.pts, None)
+            if frame.is_corrupt:
+                self._break(number, "a frame is damaged")
+            if index is not None:
+                self._put(index, frame)
+                self._decoded.add(index)
+
+    def _break(self, number: int, damage: str) -> None:
+        if number < self._broken_from:
+            self._broken_from, self._damage = number, damage

@@ -1,4 +1,4 @@
-"""The plain backend: decode from the first frame and count. Slow on long videos, right on all FFmpeg decodes."""
+"""The sequential decoder: decode from the first frame and count. Slow on long videos, right on all FFmpeg decodes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from videollm.errors import VideoError
+from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
-from videollm.video.decoding.backend import Job, collect
+from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
 from videollm.video.decoding.container import decode_all, open_video, reason, set_threads
 from videollm.video.decoding.index import UnplannableError, read_index
-from videollm.video.preprocessing.scale import Scaler, quarter_turns, target_size
+from videollm.video.decoding.scaler import Scaler
 from videollm.video.sampling import Timeline, sample
 
 MAX_REORDER: Final = 16
@@ -36,77 +36,90 @@ class _Pass:
     damage: str | None
 
     def timeline(self) -> Timeline:
-        """Times of all frames, once the end was reached."""
+        """Return the times of all frames, once the end was reached."""
         duration = self.seconds[-1] + 1 / self.fps
         return Timeline(
             num_frames=len(self.seconds), fps=self.fps, duration_seconds=duration, seconds=np.array(self.seconds)
         )
 
 
-def decode_sequential(job: Job) -> FrameBatch:
-    """Decode exactly the frames asked for, by counting frames from the start.
+class SequentialDecoder(Decoder):
+    """Decodes from the start up to the last frame wanted."""
+
+    def decode(self, request: DecodeRequest) -> FrameBatch:
+        """Decode exactly the frames asked for, by counting frames from the start.
+
+        Raises:
+            VideoError: as `decode.decode`.
+        """
+        clip = request.clip
+        expected: NDArray[np.float64] | None = None
+        try:
+            with open_video(request.path) as (container, stream):
+                index = read_index(container, stream, exact_times=request.needs_times)
+                timeline = index.timeline(stream)
+                expected = timeline.seconds if index.steady else None
+            timed = True
+        except UnplannableError:
+            timeline, timed = count_frames(request), False
+        asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
+        found = _decode(request, set(asked.indices), expected, timed=timed)
+        if found.ended and found.seconds and len(found.seconds) < timeline.num_frames:
+            # the container had promised more frames than there are: ask again of those that are
+            asked = sample(request.sampling, found.timeline(), clip.start, clip.end, cut_end=clip.cut_end)
+            found = _decode(request, set(asked.indices), timed=timed)
+        wanted = sorted(set(asked.indices))
+        healthy = [i for i in wanted if i in found.frames]
+        shape = found.frames[healthy[0]].shape if healthy else (0, 0, 3)
+        frames = np.empty((len(wanted), *shape), np.uint8)
+        for row, i in enumerate(wanted):
+            if i in found.frames:
+                frames[row] = found.frames.pop(i)
+        return lay_out(request, asked, frames, {i: found.seconds[i] for i in healthy}, found.damage)
+
+
+def count_frames(request: DecodeRequest) -> Timeline:
+    """Find the times of all frames, by decoding them all.
 
     Raises:
-        VideoError: as `decode.decode`.
+        VideoError: `decode_error`: there is none, or the video is damaged and the request does not allow it.
     """
-    expected: NDArray[np.float64] | None = None
-    try:
-        with open_video(job.path) as (container, stream):
-            exact_times = job.sampling.needs_times(job.clip.start, job.clip.end)
-            index = read_index(container, stream, exact_times=exact_times)
-            timeline = index.timeline(stream)
-            expected = timeline.seconds if index.steady else None
-        timed = True
-    except UnplannableError:
-        timeline, timed = count_frames(job), False
-    asked = sample(job.sampling, timeline, job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
-    result = _decode(job, set(asked.indices), expected, timed=timed)
-    if result.ended and result.seconds and len(result.seconds) < timeline.num_frames:  # the container had promised more
-        asked = sample(job.sampling, result.timeline(), job.clip.start, job.clip.end, cut_end=job.clip.cut_end)
-        result = _decode(job, set(asked.indices), timed=timed)
-    distinct = [i for i in sorted(set(asked.indices)) if i in result.frames]
-    shape = result.frames[distinct[0]].shape if distinct else (0, 0, 3)
-    frames = np.empty((len(set(asked.indices)), *shape), np.uint8)
-    for row, i in enumerate(sorted(set(asked.indices))):
-        if i in result.frames:
-            frames[row] = result.frames.pop(i)
-    return collect(job, asked, frames, {i: result.seconds[i] for i in distinct}, result.damage)
-
-
-def count_frames(job: Job) -> Timeline:
-    """Times of all frames, by decoding them all.
-
-    Raises:
-        VideoError: `decode_error`: there is none, or the video is damaged and the job does not allow it.
-    """
-    counted = _decode(job, frozenset(), timed=False)
+    video = request.clip.video
+    counted = _decode(request, frozenset(), timed=False)
     if not counted.seconds:
-        message = f"{job.clip.video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
-        raise VideoError("decode_error", message)
-    if counted.damage and not job.allow_partial:
-        raise VideoError(
-            "decode_error",
-            f"{job.clip.video}: {counted.damage}; allow partial results (--allow-partial) to keep the rest.",
-        )
+        message = f"{video}: no frame could be decoded ({counted.damage or 'the video stream is empty'})."
+        raise VideoError(Status.DECODE_ERROR, message)
+    if counted.damage and not request.allow_partial:
+        message = f"{video}: {counted.damage}; allow partial results (--allow-partial) to keep the rest."
+        raise VideoError(Status.DECODE_ERROR, message)
     return counted.timeline()
 
 
-def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = None, *, timed: bool) -> _Pass:
+def _decode(
+    request: DecodeRequest, wanted: Set[int], expected: NDArray[np.float64] | None = None, *, timed: bool
+) -> _Pass:
     """Decode up to the last frame wanted; to the end where none is.
 
     A decoder drops what it cannot use without a word. Where the times to expect are known, a frame that comes too late
-    for its count shows this, and counting ends there.
+    for its count shows this, and counting ends there. After a damaged frame, none is kept up to the next keyframe, and
+    those before it that may refer to it are given up.
+
+    Args:
+        request: the file and how to decode it.
+        wanted: display indices.
+        expected: seconds of every frame, where they are known for sure.
+        timed: whether the times that the container gives are true ones.
     """
     seconds: list[float] = []
     frames: dict[int, NDArray[np.uint8]] = {}
-    scaler, last = Scaler(job.size), max(wanted, default=-1)
+    last = max(wanted, default=-1)
     first: int | None = None
     damage, broken, ended = None, False, False
-    with open_video(job.path) as (container, stream):
-        set_threads(stream, job.threads)
+    with open_video(request.path) as (container, stream):
+        set_threads(stream, request.threads)
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         time_base = float(stream.time_base or 1 / fps)
-        coded = (stream.codec_context.height, stream.codec_context.width)
+        scaler = Scaler(request.size, stream.codec_context.height, stream.codec_context.width)
         try:
             for index, frame in enumerate(decode_all(container, stream)):
                 first = frame.pts if first is None else first
@@ -124,8 +137,7 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
                 elif frame.key_frame:
                     broken = False
                 if index in wanted and not broken:
-                    height, width = coded if quarter_turns(frame) % 2 == 0 else coded[::-1]
-                    frames[index] = np.empty((*target_size(job.size, height, width), 3), np.uint8)
+                    frames[index] = np.empty((*scaler.target(frame), 3), np.uint8)
                     scaler.write(frame, frames[index])
                 if index == last:
                     break
@@ -138,7 +150,7 @@ def _decode(job: Job, wanted: Set[int], expected: NDArray[np.float64] | None = N
 
 
 def _before(frames: dict[int, NDArray[np.uint8]], damaged: int) -> dict[int, NDArray[np.uint8]]:
-    """Frames too far ahead of damage to refer to it: a frame may refer to some that are displayed later."""
+    """Keep the frames too far ahead of damage to refer to it: a frame may refer to some that are displayed later."""
     return {i: frame for i, frame in frames.items() if i < damaged - MAX_REORDER}
 
 

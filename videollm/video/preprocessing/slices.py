@@ -17,8 +17,8 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from videollm.types import FrameBatch
-from videollm.video.preprocessing.scale import FrameSize, area_size, resize_frame, round_sides
-from videollm.video.preprocessing.square import Group, Shape, normalise, resize
+from videollm.video.preprocessing.base import Group, Preprocessing, Shape, normalise
+from videollm.video.preprocessing.frame_size import FrameSize, area_size, resize_frame, resize_frames, round_sides
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slices:
+class Slices(Preprocessing):
     """Keep the ratio at the area of a square; cut large pictures into slices; pack frames of videos."""
 
     side: int = 448
@@ -45,7 +45,7 @@ class Slices:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def frame_size(self) -> FrameSize | None:
-        """What to ask of the decoder: frames at their final size, where they are not sliced."""
+        """Ask for frames at their final size, where they are not sliced."""
         if self.max_slices_of_frames > 1:
             return None
         return FrameSize(
@@ -53,12 +53,12 @@ class Slices:
         )
 
     def groups(self, batch: FrameBatch) -> list[Group]:
-        """A group a pack of frames, or one a thumbnail and a slice where pictures are cut."""
+        """Make one group per pack of frames, or one per thumbnail and one per slice where pictures are cut."""
         most, t = self.max_slices if batch.still else self.max_slices_of_frames, len(batch.frames)
         height, width = batch.frames.shape[1:3]
         seconds = batch.model_seconds or batch.seconds
         if most == 1 and not batch.still:
-            frames = resize(batch.frames, *self._thumbnail(height, width))
+            frames = resize_frames(batch.frames, *self._thumbnail(height, width))
             pack = t if self.whole_clip else batch.packing
             packs = [slice(i, min(i + pack, t)) for i in range(0, t, pack)]
             return [
@@ -77,7 +77,7 @@ class Slices:
         ]
 
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
-        """Shapes of the groups of a clip."""
+        """Return the shapes of the groups of a clip."""
         most = self.max_slices if still else self.max_slices_of_frames
         grid = slice_grid(height, width, most, self.side)
         thumbnail = self._thumbnail(height, width)
@@ -92,11 +92,11 @@ class Slices:
         return one * num_frames
 
     def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-        """(t H W c) uint8 -> (t c H W) float32 on the device, normalised."""
+        """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
         return normalise(pictures, self.mean, self.std, device)
 
     def _cut(self, frame: NDArray[np.uint8], number: int | None, most: int, last: bool) -> Iterator[Group]:
-        """Thumbnail, then slices row by row; none of them has a time."""
+        """Make a thumbnail, then slices row by row; none of them has a time."""
         height, width = frame.shape[:2]
         grid = slice_grid(height, width, most, self.side)
         end = "" if last else "\n"
@@ -115,11 +115,11 @@ class Slices:
             yield Group(pictures=picture[None], seconds=(-1.0,), before="<slice>", after="</slice>" + line_end)
 
     def _thumbnail(self, height: int, width: int) -> tuple[int, int]:
-        """(H, W) of the whole picture; small ones grow, but those have no slices beside them."""
+        """Return the (H, W) of the whole picture; small ones grow, but those have no slices beside them."""
         return round_sides(*area_size(self.side, height, width), self.patch_size)
 
     def _refined(self, height: int, width: int, grid: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) of the picture that is cut into a grid."""
+        """Return the (H, W) of the picture that is cut into a grid."""
         rows, columns = grid
         cell = (max(round(height / rows), 1), max(round(width / columns), 1))
         h, w = round_sides(*area_size(self.side, *cell), self.patch_size)
@@ -127,7 +127,7 @@ class Slices:
 
 
 def slice_grid(height: int, width: int, most: int, side: int) -> tuple[int, int] | None:
-    """(rows, columns) to cut a picture into; None where it stays whole.
+    """Return the (rows, columns) to cut a picture into; None where it stays whole.
 
     The number of slices is that of squares that fit, or one less or more; the grid nearest to the ratio wins.
     """

@@ -40,7 +40,7 @@ def wait_gone(pid: int, seconds: float = 10.0) -> bool:
 
 def test_frames_come_through(decoder: Decoder, clips: Path) -> None:
     from videollm.video.decoding.decode import decode as decode_here
-    from videollm.video.preprocessing.scale import FrameSize
+    from videollm.video.preprocessing import FrameSize
     from videollm.video.sampling import Sampling
 
     clip = Clip(video=str(clips / "clip0.mp4"), start=0.25, end=1.0)

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from videollm.video.decoding.decode import decode
-from videollm.video.preprocessing.scale import FrameSize, target_size
-from videollm.video.preprocessing.square import Transform
+from videollm.video.preprocessing.frame_size import FrameSize, target_size
+from videollm.video.preprocessing.square import Square
 from videollm.video.sampling import Sampling
 
 
@@ -17,7 +17,7 @@ from videollm.video.sampling import Sampling
 @pytest.mark.parametrize("shape", [(90, 160), (160, 90), (48, 48), (31, 200)])
 def test_exact_path_equals_pil(mode: str, shape: tuple[int, int]) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), np.uint8)
-    pixels = Transform(size=48, mode=mode, exact=True)(frames)  # type: ignore[arg-type]
+    pixels = Square(size=48, mode=mode, exact=True)(frames)  # type: ignore[arg-type]
     for frame, got in zip(frames, pixels, strict=True):
         image = Image.fromarray(frame)
         if mode == "squash":
@@ -34,7 +34,7 @@ def test_exact_path_equals_pil(mode: str, shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("mode", ["squash", "crop"])
 def test_decoder_scaling_is_close_to_pil(mode: str, base: Path) -> None:
-    fast, exact = Transform(size=48, mode=mode), Transform(size=48, mode=mode, exact=True)  # type: ignore[arg-type]
+    fast, exact = Square(size=48, mode=mode), Square(size=48, mode=mode, exact=True)  # type: ignore[arg-type]
     sampling = Sampling(num_frames=4)
     a, b = (t(decode(str(base), sampling, size=t.frame_size()).frames) for t in (fast, exact))
     assert a.shape == b.shape == (4, 3, 48, 48)
@@ -42,12 +42,12 @@ def test_decoder_scaling_is_close_to_pil(mode: str, base: Path) -> None:
 
 
 def test_mean_and_std() -> None:
-    pixels = Transform(size=2, mean=(0, 0.5, 1), std=(1, 0.5, 2))(np.full((1, 2, 2, 3), 255, np.uint8))
+    pixels = Square(size=2, mean=(0, 0.5, 1), std=(1, 0.5, 2))(np.full((1, 2, 2, 3), 255, np.uint8))
     assert pixels[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
 
 
 def test_no_frames() -> None:
-    assert Transform(size=4)(np.empty((0, 4, 4, 3), np.uint8)).shape == (0, 3, 4, 4)
+    assert Square(size=4)(np.empty((0, 4, 4, 3), np.uint8)).shape == (0, 3, 4, 4)
 
 
 def test_shortest_edge_keeps_the_ratio() -> None:
@@ -60,4 +60,4 @@ def test_shortest_edge_keeps_the_ratio() -> None:
 @pytest.mark.parametrize("frames", [np.zeros((2, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.float32)])
 def test_wrong_frames_are_refused(frames: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
-        Transform()(frames)
+        Square()(frames)

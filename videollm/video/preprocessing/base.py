@@ -1,0 +1,114 @@
+"""The interface of what a model does to the frames of a clip, and the table of the ways to do it.
+
+SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.registry import Table
+from videollm.errors import UserError
+from videollm.types import FrameBatch
+from videollm.video.preprocessing.frame_size import FrameSize
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+DEFAULT: Final = "square"
+
+
+class Shape(NamedTuple):
+    """Shape of a group of pictures."""
+
+    t: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Pictures that share one set of visual tokens."""
+
+    pictures: NDArray[np.uint8]
+    """(t H W c)."""
+    seconds: tuple[float, ...]
+    """Of each picture; negative for a still image."""
+    before: str = ""
+    """Written in front of its visual tokens."""
+    after: str = ""
+    """Written behind them."""
+
+
+class Preprocessing(ABC):
+    """What a model does to frames: a frozen dataclass of settings that can be written as JSON."""
+
+    @abstractmethod
+    def frame_size(self) -> FrameSize | None:
+        """Say what to ask of the decoder; None is full frames."""
+
+    @abstractmethod
+    def groups(self, batch: FrameBatch) -> list[Group]:
+        """Make the pictures of a clip, those together that share visual tokens."""
+
+    @abstractmethod
+    def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
+        """Return the shapes of the groups of a clip, without making them.
+
+        Args:
+            num_frames: of the clip.
+            height: pixels, as decoded.
+            width: pixels, as decoded.
+            packing: frames that share one set of visual tokens, where the sampling packs.
+            still: the frame is a still image.
+        """
+
+    @abstractmethod
+    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+        """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Preprocessing:
+        """Build what a model's config.json describes: `kind`, a name in PREPROCESSINGS, and the fields of that class.
+
+        Raises:
+            UserError: there is no such kind, it has no such setting, or the value does not suit.
+        """
+        settings = {"kind": DEFAULT, **values}
+        cls = PREPROCESSINGS.load(settings.pop("kind"))
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise UserError(f"Preprocessing {cls.__name__} cannot be built from {settings}: {error}.") from error
+
+
+PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
+    noun="preprocessing",
+    group="videollm.preprocessings",
+    base="videollm.video.preprocessing.base:Preprocessing",
+    error=UserError,
+    builtin={
+        "square": "videollm.video.preprocessing.square:Square",
+        "slices": "videollm.video.preprocessing.slices:Slices",
+    },
+)
+
+
+def normalise(
+    pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], device: torch.device | str
+) -> Tensor:
+    """Divide by 255, take off the mean, divide by std: (t H W c) uint8 -> (t c H W) float32, on the device."""
+    import torch  # not above: whoever only asks for a frame size need not wait for it
+    from einops import rearrange
+
+    raw = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+    pixels = rearrange(raw, "t h w c -> t c h w").contiguous().float()  # moved while it is small
+    means, stds = (rearrange(torch.tensor(values, device=device), "c -> c 1 1") for values in (mean, std))
+    return pixels.div_(255).sub_(means).div_(stds)
