@@ -94,7 +94,7 @@ def sources(folder: Path) -> list[Path]:
 
 
 def damaged(data: bytes, chance: random.Random) -> bytes:
-    """Return a file's bytes with one to three kinds of damage; half of it lies in the first or last 2 kB, the headers."""
+    """Return a file's bytes with one to three kinds of damage, half of it in the first or last 2 kB: the headers."""
     copy = bytearray(data)
     for _ in range(chance.choice((1, 1, 2, 3))):
         if not copy:
