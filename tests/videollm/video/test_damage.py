@@ -54,11 +54,11 @@ def test_the_planned_decoder_says_what_it_cannot_plan(tmp_path: Path) -> None:
     assert numbers(decode(str(path), SPREAD).frames) == [0, 8, 15, 23]
 
 
-@pytest.mark.parametrize("decoder", ["auto", "planned", "pyav"])
-def test_sound_may_begin_late(decoder: str, tmp_path: Path) -> None:
+def test_sound_may_begin_late(tmp_path: Path) -> None:
     path = late_sound(tmp_path / "late.flv")
     assert path.stat().st_size > 5e6
-    assert decode(str(path), Sampling(policy="linspace", num_frames=3), decoder=decoder).indices == (0, 4, 8)
+    for decoder in ("auto", "planned", "pyav"):
+        assert decode(str(path), Sampling(policy="linspace", num_frames=3), decoder=decoder).indices == (0, 4, 8)
     assert probe(str(path)).num_frames == 9
 
 
@@ -77,7 +77,7 @@ def test_an_image_without_its_dimensions(tmp_path: Path) -> None:
 
 
 def test_digits_that_are_no_numbers_in_names_of_images(tmp_path: Path) -> None:
-    for number, name in enumerate(("²a.png", "²b.png")):
+    for number, name in enumerate(("²1.png", "²2.png")):
         Image.fromarray(picture(number)).save(tmp_path / name)
     assert numbers(decode(str(tmp_path), Sampling(policy="linspace", num_frames=2)).frames) == [0, 1]
 
