@@ -1,5 +1,6 @@
 # make demo   venv, install, the main job on the embedded model
-# make test   venv, install, tests
+# make test   venv, install, tests but for the slow ones
+# make test-all  all tests: those on clusters of several nodes as well
 # make check  lint and types
 # make bench  the benchmarks' figures
 # make models the embedded models, trained again
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 DEMO ?= demo-out
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check bench models install clean
+.PHONY: demo test test-all check bench models install clean
 
 install: $(INSTALLED)
 
@@ -30,6 +31,9 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 check: install
