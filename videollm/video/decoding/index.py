@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from videollm.errors import VideoError
-from videollm.video.decoding.container import is_shown, reason, tick
+from videollm.video.decoding.container import demux, is_shown, reason, tick
 from videollm.video.sampling import Timeline
 
 ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
@@ -80,7 +80,7 @@ class Index:
         )
 
 
-class UnplannableError(Exception):
+class UnplannableError(VideoError):
     """The container does not say which frame is where: frames must be counted as they are decoded."""
 
 
@@ -144,7 +144,7 @@ def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyfram
     """Find the tick of the first displayed frame: read packets until no earlier one can follow."""
     first: int | None = None
     try:
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             if first is not None and packet.dts is not None and packet.dts > first:
                 break
             time = tick(packet)
@@ -165,18 +165,18 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     codec = stream.codec_context.name
     reordered = stream.codec_context.has_b_frames
     if reordered and container.format.name == "avi":  # it knows no presentation times, and made-up ones are wrong
-        raise UnplannableError
+        raise _unplannable(container)
     keys: list[tuple[int, int, bool]] = []  # tick, displayed frames before it in the file, hidden
     shown: list[int] = []
     damage = None
-    rewind(container, stream)
     try:
-        for packet in container.demux(stream):
+        rewind(container, stream)
+        for packet in demux(container, stream):
             if not packet.size:
                 continue
             time = tick(packet)
             if time is None or (packet.pts is None and reordered):
-                raise UnplannableError
+                raise _unplannable(container)
             if packet.is_keyframe and (not keys or codec not in ONE_KEYFRAME):
                 keys.append((time, len(shown), packet.is_discard))
             if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0][0]):
@@ -184,11 +184,12 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     except av.FFmpegError as error:
         damage = f"reading stopped after {len(shown)} frames ({reason(error)})"
     if not shown:
-        raise VideoError("decode_error", f"{container.name}: its video stream holds no frame; the file is damaged.")
+        message = f"{_name(container)}: its video stream holds no frame ({damage or 'no packet'}); the file is damaged."
+        raise VideoError("decode_error", message)
     order = np.array(shown, np.int64)
     ticks = np.sort(order)
     if (np.diff(ticks) == 0).any():
-        raise UnplannableError
+        raise _unplannable(container)
     keyframes = _usable_keyframes(keys, order, ticks)
     return Index(len(ticks), keyframes, [k.base for k in keyframes], ticks, True, True, damage)
 
@@ -225,3 +226,12 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
         except av.FFmpegError:
             continue
     container.seek(0, unsupported_byte_offset=True)
+
+
+def _unplannable(container: InputContainer) -> UnplannableError:
+    message = f"{_name(container)}: the container does not say which frame is where; use the decoder auto or pyav."
+    return UnplannableError("decode_error", message)
+
+
+def _name(container: InputContainer) -> str:
+    return container.name.removeprefix("file:")
