@@ -1,5 +1,6 @@
 # make demo   venv, install, the main job on the embedded model
-# make test   venv, install, tests
+# make test   venv, install, tests but for the slow ones
+# make test-all  all tests: those on clusters of several nodes as well
 # make check  lint, types, spelling
 # make docs   the site, in site/
 # make bench  the benchmarks' figures
@@ -11,7 +12,7 @@ DEMO ?= demo-out
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 
-.PHONY: demo test check docs bench models install clean
+.PHONY: demo test test-all check docs bench models install clean
 
 install: $(INSTALLED)
 
@@ -36,6 +37,9 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 check: install

@@ -135,6 +135,8 @@ class RayActors(Executor):
 
     def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
         """Take what a finished call says: what goes on is queued at the next pool, what died is tried again."""
+        if ref not in worker.calls:  # the worker died, and its other call has told so for both
+            return
         pool = self._pools[at]
         held, payloads = worker.calls.pop(ref)
         alone, worker.isolated = worker.isolated, False
@@ -143,7 +145,9 @@ class RayActors(Executor):
         except RayActorError as error:
             node_lost = self._cluster.lost(worker.node)
             incident = pool.on_death(worker, error, node_lost=node_lost)
-            for one in held:
+            waiting = [one for others, _ in worker.calls.values() for one in others]
+            worker.calls.clear()
+            for one in [*held, *waiting]:
                 yield from self._retry(one, error, incident, worker.node, alone=alone, node_lost=node_lost)
             return
         except RayError as error:  # a payload was lost with its node, or our own code failed

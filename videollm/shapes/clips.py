@@ -18,8 +18,9 @@ QUESTIONS: Final = "questions.jsonl"
 LESSONS: Final = "lessons.jsonl"
 """The same and captions, to train on."""
 ENCODER: Final = {"crf": "20", "threads": "1", "x264-params": "mbtree=0"}
-"""Options of libx264. Its macroblock tree reads memory that nothing was written to (with AVX-512, where a row of pixels
-is no multiple of 64 bytes), so that two encodings of one clip differ in a few bytes."""
+"""Options of libx264. Its macroblock tree (mbtree_propagate_list for AVX-512) takes 8 macroblocks at a time and does
+not mask those past the end of a row: unless the width is a multiple of 128 pixels, what was left in memory decides, and
+two encodings of one clip differ in a few bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from videollm.errors import UserError
-from videollm.io import is_remote
+from videollm.io import is_remote, local_name
 from videollm.types import Clip, FrameBatch
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class ManifestData:
         for number, row in enumerate(rows, 1):
             if lacking := [k for k in ("video", "question", "answer") if not row.get(k)]:
                 raise UserError(f"{path}, row {number} lacks {', '.join(lacking)}; each row needs all three.")
-            video = row["video"] if is_remote(row["video"]) else str(Path(path).parent / row["video"])
+            video = row["video"] if is_remote(row["video"]) else str(Path(path).parent / local_name(row["video"]))
             clip = Clip(video=video, start=row.get("start"), end=row.get("end"))
             lesson = Lesson(question=row["question"], answer=row["answer"], kind=row.get("kind") or "answer")
             clips.setdefault(clip, {})[lesson.question] = lesson

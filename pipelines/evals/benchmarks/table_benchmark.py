@@ -12,7 +12,7 @@ from pipelines.evals.annotations import Fields, checked, csv_rows, jsonl_rows
 from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.requests.manifest import parse_options
 from videollm.errors import UserError
-from videollm.io import is_remote
+from videollm.io import is_remote, local_name
 from videollm.types import Clip
 
 TABLES: Final = {".csv": csv_rows, ".jsonl": jsonl_rows}
@@ -45,7 +45,7 @@ class TableBenchmark(Benchmark):
         self.path, self.folder = path, path.absolute().parent
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the file."""
+        """Read the questions in the order of the file."""
         rows = list(TABLES[self.path.suffix](self.path))
         with_options = [row for row in rows if row.values.get("options") not in (None, "")]
         if 0 < len(with_options) < len(rows):
@@ -66,7 +66,7 @@ class TableBenchmark(Benchmark):
         self.groups = tuple(samples[0].groups)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The table."""
+        """Return the table."""
         return [self.path]
 
 
@@ -79,7 +79,7 @@ def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Ite
             raise row.wrong("options", f"2 to {len(ascii_uppercase)} of them")
         yield Sample(
             id=row.text("id") if row.values.get("id") not in (None, "") else f"{Path(video).stem}-{number}",
-            clip=Clip(video=video if is_remote(video) else str(folder / video), start=start, end=end),
+            clip=Clip(video=video if is_remote(video) else str(folder / local_name(video)), start=start, end=end),
             question=row.text("question"),
             options=options,
             answer=_choice(row, options) if options else _texts(row, "answer"),

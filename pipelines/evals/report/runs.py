@@ -19,7 +19,7 @@ from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record
 from pipelines.results.schema import Row
 from videollm.errors import UserError
-from videollm.io import is_remote
+from videollm.io import is_remote, local_name
 
 Pairs = list[tuple[str, str]]
 
@@ -130,6 +130,7 @@ def sampling(run: Run) -> Mapping[str, Any] | None:
 
 def path_of(run: Run, video: str) -> str:
     """Find a video that a row names from the folder of its manifest on, or from where the command ran."""
+    video = local_name(video)
     if is_remote(video) or Path(video).is_absolute():
         return video
     near = (folder / video for i in run.record["config"].get("inputs", ()) for folder in Path(i).parents)

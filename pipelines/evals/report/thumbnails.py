@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class Strip:
     """Of the video as the run read it; None: it is not known."""
     sampling: Mapping[str, Any] | None = field(default=None, compare=False)
     """How the run chose them: fields of videollm.Sampling; None: it does not say."""
-    decoder: Literal["auto", "planned", "decord", "pyav"] = field(default="auto", compare=False)
+    decoder: str = field(default="auto", compare=False)
     allow_partial: bool = field(default=False, compare=False)
 
 

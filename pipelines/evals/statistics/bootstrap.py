@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evals.statistics.significance import mcnemar, t_quantile
+from videollm.errors import UserError
 
 LEVEL: Final = 0.95
 """Of every interval."""
@@ -127,7 +128,7 @@ def difference(
     if len(a) != len(b):
         raise ValueError(f"Got {len(a)} and {len(b)} values, expected the same questions in both runs.")
     if draws < 1:
-        raise ValueError(f"draws is {draws}, expected 1 or more.")
+        raise UserError(f"draws is {draws}, expected 1 or more.")
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     table = _add_up(second - first, clusters, groups)
     rng = np.random.default_rng(seed)

@@ -65,6 +65,7 @@ def test_paths_start_at_the_folder_unless_they_are_whole(tmp_path: Path) -> None
     found = table(tmp_path / "q.jsonl", *({**ROW, "video": v} for v in videos)).samples(Path("/elsewhere"), "all")
     assert [s.clip.video for s in found] == ["/elsewhere/a.mp4", *videos[1:3], "/elsewhere/a.mp4"]
     assert [s.id for s in found] == ["a-1", "b-2", "c-3", "a-4"]
+    assert only(tmp_path / "q.jsonl", {**ROW, "video": "file:///data/b.mp4"}).clip.video == "/data/b.mp4"
 
 
 @pytest.mark.parametrize(
