@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,13 +24,21 @@ OTHERS = ("sample_demo_9.mp4", "video_90.mov", "sample_demo_1.mp4")
 GREEDY = Generation(max_new_tokens=24)
 GREEDY_FLAGS = ("--max-new-tokens", "24", "--temperature", "0", "--repetition-penalty", "1")
 """Instead of the checkpoint's own settings, which sample."""
-OFFICIAL = 2.5e-5
-"""Nearest to the golden visual tokens that every CPU gets: they are float32 of one machine, and exact arithmetic
-(float64) is 2.3e-5 from them; float32 is 1.1e-5 from them on some CPUs and less on others."""
+
+
+@cache
+def official_tolerance(golden: Golden) -> float:
+    """Distance from the golden visual tokens to exact arithmetic (float64), where that is more than 1e-5.
+
+    The golden tokens are float32 of one machine: that of another cannot be asked to come nearer to them than the truth.
+    """
+    exact = deepcopy(golden.model).double().encode([golden.decode()])[0].tokens
+    expected = golden.tensors["visual_tokens"].flatten(0, 1)
+    return max(1e-5, float((exact - expected).abs().max() / expected.abs().max()))
 
 
 def near(made: Tensor, expected: Tensor, tolerance: float) -> bool:
-    """Within a tolerance that counts from the largest value: float64 itself is 2e-5 of it from the golden outputs."""
+    """Within a tolerance that counts from the largest value."""
     return made.shape == expected.shape and float((made - expected).abs().max() / expected.abs().max()) < tolerance
 
 
@@ -73,7 +83,7 @@ def test_temporal_ids_and_grids_are_exact(minicpmv: Golden) -> None:
 
 def test_visual_tokens_ids_and_logits(golden: Golden) -> None:
     visual = golden.model.encode([golden.decode()])[0]
-    assert near(visual.tokens, golden.tensors["visual_tokens"].flatten(0, 1), OFFICIAL)
+    assert near(visual.tokens, golden.tensors["visual_tokens"].flatten(0, 1), official_tolerance(golden))
     assert official_ids(golden, visual) == golden.tensors["input_ids"][0].tolist()
     if "prompt" in golden.facts:
         assert golden.model.prompt(golden.facts["question"], visual.layout)[1] == golden.facts["prompt"]
@@ -100,7 +110,7 @@ def test_batches_of_different_clips_equal_single_clips(golden: Golden, size: int
         assert alone.layout == together.layout
         assert near(together.tokens, alone.tokens, 1e-5)
         assert answer == golden.model.answer_batch([(alone, requests)], GREEDY)[0]
-    assert near(batched[0].tokens, golden.tensors["visual_tokens"].flatten(0, 1), OFFICIAL)
+    assert near(batched[0].tokens, golden.tensors["visual_tokens"].flatten(0, 1), official_tolerance(golden))
     assert answers[0][0].text == golden.facts["answer"].strip()
 
 
