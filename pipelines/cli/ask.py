@@ -40,7 +40,7 @@ def main(job: Job) -> None:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
         Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling(**found.sampling),
+        sampling=Sampling.from_dict(found.sampling),
         decoder=job.frames.decoder,
         allow_partial=job.frames.allow_partial,
     )

@@ -24,6 +24,8 @@ class ModelOptions:
 
     model: str = "tiny-stc"
     """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
+    family: str | None = None
+    """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; as its config.json says if not given."""
     connector: str | None = None
     """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
     connector_config: tuple[str, ...] = ()
@@ -64,19 +66,29 @@ class FrameOptions:
     sampling: str | None = None
     """How frames are chosen: `segment_centers`, `linspace`, `every`, `fps_stride`, `fps_pack`, `pkg.mod:Class` or
     `path/to/file.py:Class`; the model's own policy if not given."""
+    sampling_config: tuple[str, ...] | None = None
+    """Settings of that policy, `k=v`, one or more."""
     choose_fps: float | None = None
-    """With `fps_pack`: frames a second, before packing sets in; the model's own number if not given."""
+    """With `fps_pack`: frames per second, before packing sets in; the model's own number if not given."""
     packing: int | None = None
     """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by the clip's length if not given."""
-    decoder: Literal["auto", "planned", "decord", "pyav"] = "auto"
-    """What decodes. `auto` never fails where one of the others works."""
+    decoder: str = "auto"
+    """What decodes: `auto` (never fails where one of the others works), `planned`, `pyav`, `decord`, `pkg.mod:Class` or
+    `path/to/file.py:Class`."""
     allow_partial: bool = False
     """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
 
     def choice(self) -> FrameChoice:
-        """The frames that these options choose."""
+        """The frames that these options choose.
+
+        Raises:
+            UserError: a setting of the policy does not exist, or does not suit.
+        """
+        from pipelines.cli.config_values import read_sampling_config
+
         values = dict(vars(self))
-        return FrameChoice(policy=values.pop("sampling"), **values)
+        policy, pairs = values.pop("sampling"), values.pop("sampling_config")
+        return FrameChoice(policy=policy, settings=read_sampling_config(policy, pairs or ()), **values)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,13 @@ class FrameChoice:
 
     num_frames: int | None = None
     policy: str | None = None
-    """A name in POLICIES."""
+    """A name in POLICIES, `pkg.mod:Class` or `path/to/file.py:Class`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of that policy; the others of this class are short for some of them."""
     choose_fps: float | None = None
     packing: int | None = None
     decoder: str = "auto"
-    """A name in DECODERS."""
+    """A name in DECODERS, `pkg.mod:Class` or `path/to/file.py:Class`."""
     allow_partial: bool = False
 
     def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +33,7 @@ class FrameChoice:
         Raises:
             UserError: there is no such policy, it has no such setting, or a value does not suit.
         """
-        chosen = Sampling.from_dict(own).override(policy=self.policy)
+        chosen = Sampling.from_dict(own).override(policy=self.policy, **self.settings)
         flags = {"num_frames": self.num_frames, "choose_fps": self.choose_fps, "force_packing": self.packing}
         given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
         if self.packing is not None:

@@ -24,6 +24,7 @@ from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
 from videollm.models.protocol import ModelInfo
+from videollm.video.decoding.base import DECODERS
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -86,6 +87,8 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
         raise UserError(f"--device is {options.device!r}, and torch sees no GPU on this machine. Use cpu or auto.")
     if (folder := Path(options.name).expanduser()).is_dir():
         options = replace(options, name=str(folder.absolute()))
+    if frames.decoder not in DECODERS:
+        DECODERS.load(frames.decoder)  # `pkg.mod:Class`, or says which there are
     info = checkpoints.resolve(options).info
     sampling = frames.override(info.sampling)
     return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors import CONNECTORS, ConnectorError, Table
 from connectors.catalog import check_field_names
-from videollm.checkpoints.family import Family, Options
+from videollm.checkpoints.family import Family
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
+from videollm.checkpoints.options import Options
 from videollm.engines import DEFAULT_ENGINE, ENGINES
 from videollm.errors import UserError
 
