@@ -17,6 +17,7 @@ from ray.exceptions import ObjectLostError, RayActorError, RayError
 
 from pipelines.executors.base import Executor, Resources
 from pipelines.executors.ray_cluster import Cluster, Node, connect, first_line, waiting_text
+from pipelines.executors.ray_metrics import Metrics
 from pipelines.executors.ray_pool import Held, Incident, Suspicion, Worker, WorkerPool
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
 from videollm.errors import Status
@@ -41,6 +42,7 @@ class RayActors(Executor):
 
     def __init__(self, config: Executor.Config) -> None:
         super().__init__(config)
+        self._metrics = Metrics()
         self._cluster = Cluster(is_local=config.address is None)
         self._pools: list[WorkerPool] = []
         """Those of `run`, in the order of its stages; before, those that were described."""
@@ -72,6 +74,10 @@ class RayActors(Executor):
         """CPUs of the machine, or of the cluster, and its GPUs."""
         self._begun = self._cluster.resources()
         return self._begun
+
+    def publish(self, values: Mapping[tuple[str, str], float]) -> None:
+        """Publish metrics of the job through Ray."""
+        self._metrics.set(values)
 
     def describe(self, stage: StageSpec) -> Any:
         """Wait for the first worker of a pool that is set up; the others go on."""

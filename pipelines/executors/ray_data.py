@@ -25,6 +25,7 @@ from pipelines.executors.base import Executor, Resources
 from pipelines.executors.ray_actors import RayActors
 from pipelines.executors.ray_cluster import Cluster, connect, waiting_text
 from pipelines.executors.ray_data_worker import Parcel, StageActor, pack, unpack
+from pipelines.executors.ray_metrics import Metrics
 from pipelines.executors.ray_worker import put_folder
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
 from videollm.errors import Status
@@ -53,6 +54,7 @@ class RayData(Executor):
 
     def __init__(self, config: Executor.Config) -> None:
         super().__init__(config)
+        self._metrics = Metrics()
         self._stream: _Stream | None = None
         """Of the pass under way."""
         self._told = ""
@@ -74,6 +76,10 @@ class RayData(Executor):
     def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
         return self._cluster.resources()
+
+    def publish(self, values: Mapping[tuple[str, str], float]) -> None:
+        """Publish metrics of the job through Ray."""
+        self._metrics.set(values)
 
     def describe(self, stage: StageSpec) -> Any:
         """Say what an actor of `run` said; before `run`, set the stage up in an actor that ends with this call."""
