@@ -1,6 +1,8 @@
 # make demo   venv, install, the main job on the embedded model
-# make test   venv, install, tests
-# make check  lint and types
+# make test   venv, install, tests but for the slow ones
+# make test-all  all tests: those on clusters of several nodes as well
+# make check  lint, types, spelling
+# make docs   the site, in site/
 # make bench  the benchmarks' figures
 # make models the embedded models, trained again
 PYTHON ?= python3
@@ -8,8 +10,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
 INSTALLED := $(VENV)/installed
+DOCS_INSTALLED := $(VENV)/docs-installed
 
-.PHONY: demo test check bench models install clean
+.PHONY: demo test test-all check docs bench models install clean
 
 install: $(INSTALLED)
 
@@ -17,6 +20,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 demo: install
@@ -30,18 +37,26 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: install
 	$(BIN)/python benchmarks/decoding.py --quick
 	$(BIN)/python benchmarks/generation.py --repeats 1
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/evals.py
+	$(BIN)/python benchmarks/structure.py
 
 # The embedded models from nothing; docs/embedded.md says what each stage is for. About an hour on one core.
 RUNS ?= runs
@@ -56,4 +71,4 @@ models: install
 	$(TRAIN) -o $(RUNS)/7-resampler3d --model $(RUNS)/6-resampler3d --num-frames 4 8 8 8 16 32 --steps 1200 --batch-size 10 --learning-rate 7e-4 --drills 0.2 --multiple-choice 0.05
 
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) site

@@ -35,7 +35,7 @@ class MLP(Connector):
             self.add_module(str(2 * i), nn.Linear(config.d_llm if i else config.d_vision, config.d_llm))
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """One token a patch.
+        """Count one token per patch.
 
         Raises:
             ValueError: there is no frame or no patch.
@@ -70,7 +70,7 @@ class MeanMLP(MLP):
     source: ClassVar[str] = "VideoLLaMA2, arXiv 2406.07476, github.com/DAMO-NLP-SG/VideoLLaMA2"
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """One token a place of the grid, however many frames.
+        """Count one token per place of the grid, however many frames.
 
         Raises:
             ValueError: there is no frame or no patch.
@@ -94,7 +94,7 @@ class MeanLinear(Connector):
         self.weight, self.bias = layer.weight, layer.bias  # the official module is the layer itself
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """One token a place of the grid, however many frames.
+        """Count one token per place of the grid, however many frames.
 
         Raises:
             ValueError: there is no frame or no patch.

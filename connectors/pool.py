@@ -16,7 +16,7 @@ from connectors.mlp import MLP
 
 
 class GroupMean(MLP):
-    """Mean over groups of neighbouring frames and patches; a last group that is not full is averaged as it is."""
+    """Means of groups of neighbouring frames and patches; the last group, if it is not full, is averaged as it is."""
 
     source: ClassVar[str] = "Temporal-spatial pooling of NVILA, arXiv 2412.04468, github.com/NVlabs/VILA"
 
@@ -25,11 +25,11 @@ class GroupMean(MLP):
         """Hyper-parameters."""
 
         group_frames: int = 4
-        """Frames of a group."""
+        """Neighbouring frames averaged into one."""
         group_height: int = 1
-        """Patches of a group from top to bottom."""
+        """Neighbouring rows of patches averaged into one."""
         group_width: int = 1
-        """Patches of a group from left to right."""
+        """Neighbouring columns of patches averaged into one."""
 
     config: Config
 
@@ -42,7 +42,7 @@ class GroupMean(MLP):
             )
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """One token a group.
+        """Count one token per group.
 
         Raises:
             ValueError: there is no frame or no patch.
@@ -58,7 +58,7 @@ class GroupMean(MLP):
         return self._mean(x) / self._mean(torch.ones_like(x[:1, ..., :1]))
 
     def _mean(self, x: Tensor) -> Tensor:
-        """(b t h w d) -> (b n d), groups that are not full filled up with zeros."""
+        """Average groups, those that are not full filled up with zeros: (b t h w d) -> (b n d)."""
         t, h, w = (-size % group for size, group in zip(x.shape[1:4], self.group, strict=True))
         i, j, k = self.group
         x = F.pad(x, (0, 0, 0, w, 0, h, 0, t))
@@ -85,27 +85,27 @@ class AdaptivePool(MLP):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self.most = (config.max_frames, config.max_height, config.max_width)
-        if min(self.most) < 1:
+        self.bounds = (config.max_frames, config.max_height, config.max_width)
+        if min(self.bounds) < 1:
             raise ConnectorError(
-                f"AdaptivePool got at most {self.most} (frames, height, width), expected at least 1 each."
+                f"AdaptivePool got at most {self.bounds} (frames, height, width), expected at least 1 each."
             )
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Frames times places that are left.
+        """Count the frames times the places that are left.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
         super().num_tokens(t, h, w)
-        frames, height, width = self.most
+        frames, height, width = self.bounds
         return min(t, frames) * min(h, height) * min(w, width)
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Project every patch, then pool; arguments, result and errors are those of MLP."""
         _, t, h, w, _ = patches.shape
         self.num_tokens(t, h, w)
-        frames, height, width = self.most
+        frames, height, width = self.bounds
         x = rearrange(self.project(patches), "b t h w d -> b d t h w")
         x = F.adaptive_avg_pool3d(x, (min(t, frames), min(h, height), min(w, width)))
         return rearrange(x, "b d t h w -> b (t h w) d")

@@ -132,7 +132,7 @@ class Resampler3D(Connector):
         nn.init.zeros_(self.attn.out_proj.bias)
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Tokens of t frames: num_queries a pack; the grid does not matter.
+        """Count num_queries tokens per pack; the grid does not matter.
 
         Raises:
             ValueError: there is no frame or no patch.
@@ -189,7 +189,7 @@ class Resampler3D(Connector):
 
 
 class Resampler2D(Resampler3D):
-    """One set of queries a frame, without time, as in MiniCPM-V 2.6."""
+    """One set of queries per frame, without time, as in MiniCPM-V 2.6."""
 
     source: ClassVar[str] = "MiniCPM-V 2.6, arXiv 2408.01800, github.com/OpenBMB/MiniCPM-V"
 

@@ -167,7 +167,7 @@ class STC(Connector):
         self.readout = nn.Sequential(nn.Linear(d_out, config.d_llm), nn.GELU(), nn.Linear(config.d_llm, config.d_llm))
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Tokens of t frames of h x w patches: one a window.
+        """Count one token per window of t frames of h x w patches.
 
         Raises:
             ValueError: an axis is shorter than the window.

@@ -1,30 +1,24 @@
 """What the README shows runs, and prints what the README says."""
 
-import os
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.pages import blocks, check_shown, commands, run_command, run_python
 from tests.support.paths import ROOT
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+PAGE = ROOT / "README.md"
+README = PAGE.read_text()
 
 
-def commands() -> Iterator[tuple[str, str]]:
+def videollm_commands() -> Iterator[tuple[str, str]]:
     """Commands of `videollm` with the output shown below each."""
-    for block in BLOCKS:
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, shown = part.partition("\n")
-            command = command.partition("#")[0].strip()
-            if command.startswith("videollm "):
-                yield command, shown.strip()
+    for block in blocks(PAGE):
+        if block.language == "console":
+            yield from (pair for pair in commands(block) if pair[0].startswith("videollm "))
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +28,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def run(arguments: list[str], folder: Path) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize(("command", "shown"), list(commands()))
+@pytest.mark.parametrize(("command", "shown"), list(videollm_commands()))
 def test_readme_commands_run(command: str, shown: str, folder: Path) -> None:
     """In the README's order: later commands use what earlier ones wrote."""
-    printed = run([sys.executable, "-m", "pipelines.cli.main", *shlex.split(command)[1:]], folder)
-    for line in shown.splitlines():
-        if line.startswith("This run:"):  # figures of time
-            continue
-        assert line in printed, printed
+    check_shown(shown, run_command(command, folder))
 
 
 def test_readme_python_runs(folder: Path) -> None:
     """After the commands above: it asks about a clip that they made."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert run([sys.executable, "-c", code], folder).strip()
+    (code,) = (block.text for block in blocks(PAGE) if block.language == "python")
+    assert run_python(code, folder).strip()
 
 
 def test_readme_start_is_near_the_top() -> None:

@@ -153,16 +153,25 @@ def local_path(path: str) -> Iterator[str]:
     """Bring a file to this machine; yields its path, which holds for as long as the context lasts.
 
     Raises:
-        VideoError: as `open_file`.
+        VideoError: as `open_file`; also for an OSError or a MemoryError inside the block: a file that vanishes, a disk
+            that fails or is full, frames that do not fit.
     """
-    if not is_remote(path):
-        yield local_name(path)
-        return
-    with tempfile.TemporaryDirectory(prefix="videollm-") as folder:
-        fetched = Path(folder) / f"video{suffix(path)[:16]}"
-        with open_file(path) as remote, fetched.open("wb") as local:
-            shutil.copyfileobj(remote, local, 1 << 20)
-        yield str(fetched)
+    try:
+        if not is_remote(path):
+            yield local_name(path)
+            return
+        with tempfile.TemporaryDirectory(prefix="videollm-") as folder:
+            fetched = Path(folder) / f"video{suffix(path)[:16]}"
+            with open_file(path) as remote, fetched.open("wb") as local:
+                shutil.copyfileobj(remote, local, 1 << 20)
+            yield str(fetched)
+    except OSError as error:
+        status = Status.FETCH_ERROR if is_remote(path) else Status.DECODE_ERROR
+        message = f"{path}: reading stopped ({error.strerror or error}); check the file and this machine."
+        raise VideoError(status, message) from error
+    except MemoryError as error:
+        message = f"{path}: its frames do not fit in memory; ask for fewer frames, or for smaller ones."
+        raise VideoError(Status.DECODE_ERROR, message) from error
 
 
 def remote_version(url: str) -> str | None:

@@ -24,7 +24,7 @@ class Clip:
     cut_end: bool = False
     """Whether an end past that of the video means that of the video, instead of an error."""
     fps: float | None = None
-    """Frames a second of a folder of images; None is 1."""
+    """Frames per second of a folder of images; None is 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

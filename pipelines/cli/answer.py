@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.cli import options as job
-from pipelines.jobs import run as batch
+from pipelines.cli import options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(job.Job):
+class Job(options.Job):
     """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
 
 
 def main(job: Job) -> None:
     """Run the job, or what is left of it."""
-    batch.run_inputs(job, "answer", question=None)
+    job.run("answer", question=None)

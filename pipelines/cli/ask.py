@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tyro.conf import Positional
 
@@ -30,18 +30,21 @@ class Job:
 
 def main(job: Job) -> None:
     """Print the answer."""
+    from pipelines.jobs.resolve import resolve
+    from videollm.checkpoints import load_with
     from videollm.video.sampling import Sampling
 
-    model = job.model.spec().load()
+    found = resolve(job.model.load_options(), job.frames.choice())
+    model = load_with(found.options)
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
         Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling(**job.frames.override(asdict(model.sampling))),
+        sampling=Sampling.from_dict(found.sampling),
         decoder=job.frames.decoder,
         allow_partial=job.frames.allow_partial,
     )
-    generation = job.generation.over(model.generation)
+    generation = replace(model.generation, **job.generation.given())
     if sys.stdout.isatty():
         model.answer(batch, job.question, generation=generation, on_text=_show)
         print()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.cli import options as job
-from pipelines.jobs import run as batch
+from pipelines.cli import options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(job.Job):
+class Job(options.Job):
     """Describe every video of folders, globs, URLs and manifests, one result row each."""
 
     prompt: str = "Describe the video."
@@ -18,4 +17,4 @@ class Job(job.Job):
 
 def main(job: Job) -> None:
     """Run the job, or what is left of it."""
-    batch.run_inputs(job, "caption", question=job.prompt)
+    job.run("caption", question=job.prompt)

@@ -1,4 +1,4 @@
-"""Values of `--connector-config k=v ...`, read by tyro as the types of the connector's Config say."""
+"""Values of `--connector-config k=v ...` and `--sampling-config k=v ...`, read by tyro as their fields' types say."""
 
 from __future__ import annotations
 
@@ -32,15 +32,40 @@ def read_connector_config(name: str | None, pairs: Sequence[str]) -> dict[str, o
     """
     if not pairs:
         return {}
-    split = [pair.partition("=") for pair in pairs]
-    if name is None or not all(equals for _, equals, _ in split):
-        raise UserError(f"Got --connector-config {' '.join(pairs)}; expected k=v, and --connector.")
+    strings = _split("connector", name, pairs)
     from connectors import CONNECTORS, ConnectorError
 
     try:
-        return parse_fields(CONNECTORS.load(name), {key: value for key, _, value in split})
+        return parse_fields(CONNECTORS.load(str(name)), strings)
     except ConnectorError as error:
         raise UserError(str(error)) from error
+
+
+def read_sampling_config(policy: str | None, pairs: Sequence[str]) -> dict[str, object]:
+    """Read the settings of a sampling policy.
+
+    Args:
+        policy: as for `POLICIES.load`.
+        pairs: `k=v`, each.
+    Raises:
+        UserError: no policy is named, there is no such one, it lacks a setting, or a value does not read as its type.
+    """
+    if not pairs:
+        return {}
+    strings = _split("sampling", policy, pairs)
+    from videollm.video.sampling import POLICIES
+    from videollm.video.sampling.base import check_settings, setting_names
+
+    check_settings(str(policy), strings)
+    expected = f"It has {', '.join(setting_names(str(policy)))}."
+    return _parse(get_type_hints(POLICIES.load(str(policy))), strings, str(policy), expected)
+
+
+def _split(option: str, name: str | None, pairs: Sequence[str]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    if name is None or not all(equals for _, equals, _ in split):
+        raise UserError(f"Got --{option}-config {' '.join(pairs)}; expected k=v, and --{option}.")
+    return {key: value for key, _, value in split}
 
 
 def parse_fields(cls: type[Connector], strings: Mapping[str, str]) -> dict[str, object]:
@@ -50,19 +75,22 @@ def parse_fields(cls: type[Connector], strings: Mapping[str, str]) -> dict[str, 
         ConnectorError: the Config lacks a field.
         UserError: a string does not read as its type.
     """
-    from connectors.catalog import check_field_names, describe_fields, type_name
+    from connectors.catalog import check_field_names, describe_fields
 
     check_field_names(cls, strings)
-    hints = get_type_hints(cls.Config)
+    return _parse(get_type_hints(cls.Config), strings, cls.__name__, describe_fields(cls))
+
+
+def _parse(hints: Mapping[str, Any], strings: Mapping[str, str], owner: str, hint: str) -> dict[str, object]:
+    from connectors.catalog import type_name
+
     values: dict[str, object] = {}
     for field, text in strings.items():
         try:
             values[field] = parse_value(hints[field], text)
         except ValueError as error:
             expected = type_name(hints[field])
-            raise UserError(
-                f"{cls.__name__} got {field}={text!r}, expected {expected}. {describe_fields(cls)}"
-            ) from error
+            raise UserError(f"{owner} got {field}={text!r}, expected {expected}. {hint}") from error
     return values
 
 

@@ -1,4 +1,4 @@
-"""`videollm connectors`: what can stand between the vision tower and the LLM."""
+"""`videollm connectors`: the connectors that can stand between the vision tower and the LLM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from videollm.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ConnectorsOptions:
     """List connectors with their visual tokens, parameters, settings and source."""
 
     names: Positional[tuple[str, ...]] = ()
@@ -30,7 +30,7 @@ class Job:
     """Width of the LLM."""
 
 
-def main(job: Job) -> None:
+def main(options: ConnectorsOptions) -> None:
     """Print a table with the settings below it, or the outcome of the checks.
 
     Raises:
@@ -38,12 +38,12 @@ def main(job: Job) -> None:
     """
     from connectors import CONNECTORS, ConnectorError
 
-    names = job.names or CONNECTORS.names()
+    names = options.names or CONNECTORS.names()
     try:
-        if job.check:
+        if options.check:
             _check(names)
         else:
-            _list(names, job)
+            _list(names, options)
     except ConnectorError as error:
         raise UserError(str(error)) from error
 
@@ -58,22 +58,22 @@ def _check(names: Sequence[str]) -> None:
             raise UserError(f"{name}\n{error}") from error
 
 
-def _list(names: Sequence[str], job: Job) -> None:
+def _list(names: Sequence[str], options: ConnectorsOptions) -> None:
     from connectors import describe
 
     found = [
         describe(
             name,
-            d_vision=job.d_vision,
-            d_llm=job.d_llm,
-            num_frames=job.num_frames,
-            height=job.height,
-            width=job.width,
+            d_vision=options.d_vision,
+            d_llm=options.d_llm,
+            num_frames=options.num_frames,
+            height=options.height,
+            width=options.width,
         )
         for name in names
     ]
-    print(f"{job.num_frames} frames of {job.height} x {job.width} patches, "
-          f"features of {job.d_vision}, LLM of {job.d_llm}:\n")  # fmt: skip
+    print(f"{options.num_frames} frames of {options.height} x {options.width} patches, "
+          f"features of {options.d_vision}, LLM of {options.d_llm}:\n")  # fmt: skip
     width = max(len(c.name) for c in found)
     print(f"{'name':{width}}  {'tokens':>7}  {'parameters':>12}  source")
     for c in found:

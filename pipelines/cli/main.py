@@ -1,4 +1,4 @@
-"""The console script `videollm`: a table of commands, each a frozen Job and a main(job), imported when used."""
+"""The console script `videollm`: a table of commands, each with options and a main(options), imported when used."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Final
 
 COMMANDS: Final = {
-    "caption": ("pipelines.cli.caption", "describe every video of folders, globs and manifests"),
-    "answer": ("pipelines.cli.answer", "answer the questions of a manifest"),
-    "ask": ("pipelines.cli.ask", "ask one question about one video"),
-    "eval": ("pipelines.cli.eval", "ask a benchmark's questions and score the answers"),
-    "score": ("pipelines.cli.score", "score an eval's answers again, without a model"),
-    "compare-runs": ("pipelines.cli.compare_runs", "compare two evals question by question"),
-    "report": ("pipelines.cli.report", "show runs as one HTML page, with tables"),
-    "connectors": ("pipelines.cli.connectors", "list the connectors"),
-    "make-clips": ("videollm.shapes.clips", "draw clips of moving shapes, with questions"),
-    "eval-shapes": ("videollm.shapes.scores", "score a model on such clips, as they are, shuffled and blank"),
-    "train": ("videollm.training.loop", "train a connector, an LLM or a vision tower"),
+    "caption": ("pipelines.cli.caption:Job", "describe every video of folders, globs and manifests"),
+    "answer": ("pipelines.cli.answer:Job", "answer the questions of a manifest"),
+    "ask": ("pipelines.cli.ask:Job", "ask one question about one video"),
+    "eval": ("pipelines.cli.eval:Job", "ask a benchmark's questions and score the answers"),
+    "score": ("pipelines.cli.score:Job", "score an eval's answers again, without a model"),
+    "compare-runs": ("pipelines.cli.compare_runs:Job", "compare two evals question by question"),
+    "report": ("pipelines.cli.report:Job", "show runs as one HTML page, with tables"),
+    "connectors": ("pipelines.cli.connectors:ConnectorsOptions", "list the connectors"),
+    "make-clips": ("pipelines.cli.make_clips:MakeClipsOptions", "draw clips of moving shapes, with questions"),
+    "eval-shapes": (
+        "pipelines.cli.eval_shapes:EvalShapesOptions",
+        "score a model on such clips, as they are, shuffled and blank",
+    ),
+    "train": ("pipelines.cli.train:TrainOptions", "train a connector, an LLM or a vision tower"),
 }
-"""Command -> module with `Job` and `main`, and what it does."""
+"""Command -> its options, in a module with `main`, and what it does."""
 TRACE: Final = "VIDEOLLM_TRACE"
 """Environment variable that shows where an error came from."""
 
@@ -59,9 +62,10 @@ def _run(name: str, arguments: list[str]) -> None:
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # --connector mod:Class finds mod in the folder the user is in; workers get the path too
-    module = import_module(COMMANDS[name][0])
+    path, _, options = COMMANDS[name][0].partition(":")
+    module = import_module(path)
     flat = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    module.main(tyro.cli(module.Job, prog=f"videollm {name}", args=arguments, config=flat))
+    module.main(tyro.cli(getattr(module, options), prog=f"videollm {name}", args=arguments, config=flat))
 
 
 def _expected() -> tuple[type[Exception], ...]:

@@ -1,22 +1,21 @@
-"""What the batch commands are told: frozen, one class per concern, the docstrings are `--help`."""
+"""Options of commands: frozen, one class per concern, the docstrings are `--help`; and what they are to the library."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
 from pipelines.executors.sizing import Wanted
-from pipelines.requests.discover import absolute
-from pipelines.stages.model_info import ModelSpec
-from videollm.errors import UserError
-from videollm.features.store import FeatureCache
+from pipelines.jobs.job import BatchJob, FrameChoice, Workers
+from pipelines.requests.discover import absolute, find
+from pipelines.requests.types import BadRequest, JobRequest
+from videollm.checkpoints import Options as LoadOptions
+from videollm.engines import DEFAULT_ENGINE
 from videollm.io import is_remote
-from videollm.types import Generation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +24,8 @@ class ModelOptions:
 
     model: str = "tiny-stc"
     """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
+    family: str | None = None
+    """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; as its config.json says if not given."""
     connector: str | None = None
     """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
     connector_config: tuple[str, ...] = ()
@@ -33,15 +34,15 @@ class ModelOptions:
     """Weights of that connector: a .safetensors file or a model folder. Without them it is untrained."""
     thinking: bool = False
     """Let the LLM think before it answers, where it can (MiniCPM-V 4.5)."""
-    engine: Literal["builtin", "vllm"] = "builtin"
-    """What runs the LLM. `vllm` is the extra of that name, for plain decoders."""
+    engine: str = DEFAULT_ENGINE
+    """What runs the LLM: `builtin`, `vllm` (the extra of that name, for plain decoders), or `pkg.mod:Class`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"
     """`auto`, `config` (what the model's config.json says), `float32`, `bfloat16` or `float16`."""
 
-    def spec(self) -> ModelSpec:
-        """The model that these options name.
+    def load_options(self) -> LoadOptions:
+        """How to load the model that these options name.
 
         Raises:
             UserError: a field of the connector's Config does not exist, or does not suit.
@@ -52,7 +53,8 @@ class ModelOptions:
             from pipelines.cli.config_values import read_connector_config
 
             values["connector_config"] = read_connector_config(self.connector, pairs)
-        return ModelSpec(**values)
+        weights = values.pop("connector_weights")
+        return LoadOptions(**values, connector_weights=None if weights is None else Path(weights))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,29 +66,29 @@ class FrameOptions:
     sampling: str | None = None
     """How frames are chosen: `segment_centers`, `linspace`, `every`, `fps_stride`, `fps_pack`, `pkg.mod:Class` or
     `path/to/file.py:Class`; the model's own policy if not given."""
+    sampling_config: tuple[str, ...] | None = None
+    """Settings of that policy, `k=v`, one or more."""
     choose_fps: float | None = None
-    """With `fps_pack`: frames a second, before packing sets in; the model's own number if not given."""
+    """With `fps_pack`: frames per second, before packing sets in; the model's own number if not given."""
     packing: int | None = None
     """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by the clip's length if not given."""
-    decoder: Literal["auto", "planned", "decord", "pyav"] = "auto"
-    """What decodes. `auto` never fails where one of the others works."""
+    decoder: str = "auto"
+    """What decodes: `auto` (never fails where one of the others works), `planned`, `pyav`, `decord`, `pkg.mod:Class` or
+    `path/to/file.py:Class`."""
     allow_partial: bool = False
     """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
 
-    def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Put what was given in the place of the model's own sampling; both are fields of a Sampling.
+    def choice(self) -> FrameChoice:
+        """The frames that these options choose.
 
         Raises:
-            UserError: there is no such policy, or it has no such setting.
+            UserError: a setting of the policy does not exist, or does not suit.
         """
-        from videollm.video.sampling import Sampling
+        from pipelines.cli.config_values import read_sampling_config
 
-        chosen = Sampling.from_dict(own).override(policy=self.sampling)
-        flags = {"num_frames": self.num_frames, "choose_fps": self.choose_fps, "force_packing": self.packing}
-        given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
-        if self.packing is not None:
-            given["max_packing"] = max(getattr(chosen, "max_packing", 0), self.packing)
-        return asdict(chosen.override(**given))
+        values = dict(vars(self))
+        policy, pairs = values.pop("sampling"), values.pop("sampling_config")
+        return FrameChoice(policy=policy, settings=read_sampling_config(policy, pairs or ()), **values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +114,13 @@ class GenerationOptions:
         """Fields of Generation that take the place of the model's own."""
         return {name: value for name, value in vars(self).items() if value not in (None, ())}
 
-    def over(self, own: Generation) -> Generation:
-        """The model's own settings with those that were given in their place."""
-        return replace(own, **self.given())
-
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
     """How much runs at once, and where. None of it changes an answer."""
 
+    executor: str = "auto"
+    """What runs the work: `local` (in this process), `ray_actors`, ...; `auto` takes what suits the job's size."""
     address: str | None = None
     """Join a running Ray cluster (`auto`, `host:6379`, `ray://host:10001`) instead of starting one here."""
     num_decoders: int | None = None
@@ -142,9 +142,16 @@ class WorkerOptions:
     decode_timeout: Annotated[float, arg(name="decode-timeout")] = 120.0
     """Seconds after which decoding a clip is given up."""
 
-    def wanted(self) -> Wanted:
-        """Sizes of the pools, as far as they were given."""
-        return Wanted(**{f.name: getattr(self, f.name) for f in fields(Wanted)})
+    def workers(self) -> Workers:
+        """What these options say of the workers."""
+        return Workers(
+            executor=self.executor,
+            address=self.address,
+            sizes=Wanted(**{f.name: getattr(self, f.name) for f in fields(Wanted)}),
+            clips_per_batch=self.clips_per_batch,
+            questions_per_batch=self.questions_per_batch,
+            decode_timeout_seconds=self.decode_timeout,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,23 +162,6 @@ class CacheOptions:
     """Folder for what the vision tower makes of clips: other questions or connectors on them decode nothing again."""
     feature_cache_gb: float = 50.0
     """Size of that folder; what was unused for longest is deleted."""
-
-    def open(self) -> FeatureCache | None:
-        """The feature cache, its folder made.
-
-        Raises:
-            UserError: it is no local folder, or its size is not above 0.
-            ValueError: it cannot be written.
-        """
-        if self.feature_cache is None:
-            return None
-        if is_remote(self.feature_cache):
-            raise UserError(f"--feature-cache is {self.feature_cache}, expected a local folder.")
-        if not 0 < self.feature_cache_gb < math.inf:
-            raise UserError(f"--feature-cache-gb is {self.feature_cache_gb}, expected a number above 0.")
-        cache = FeatureCache(Path(absolute(self.feature_cache)), int(self.feature_cache_gb * 1e9))
-        cache.check()
-        return cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,13 +185,62 @@ class Batch:
     """Run the requests again whose rows say something other than ok."""
     dry_run: bool = False
     """Probe the inputs, time a few clips, print what the job would take, and write nothing."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level of what is written to OUT/logs/; `info` writes a line for each call of a stage."""
 
-    def described(self) -> dict[str, Any]:
-        """What the rows depend on, flat and JSON-able: it may not change between the runs into one output."""
+    def batch_job(self, described: Mapping[str, Any]) -> BatchJob:
+        """The job that these options ask for.
+
+        Args:
+            described: what its rows depend on, besides these options; flat and JSON-able.
+        Raises:
+            UserError: the connector's settings are not those of its Config.
+        """
         parts = (asdict(self.model), asdict(self.frames), asdict(self.generation), {"format": self.format})
-        flat = {name: value for part in parts for name, value in part.items()}
-        flat.pop("device")
-        return flat
+        config = {name: value for part in parts for name, value in part.items() if name != "device"}
+        return BatchJob(
+            output=self.output,
+            config={**described, **config},
+            options=asdict(self),
+            model=self.model.load_options(),
+            frames=self.frames.choice(),
+            generation=self.generation.given(),
+            workers=self.workers.workers(),
+            feature_cache=self.cache.feature_cache,
+            feature_cache_gb=self.cache.feature_cache_gb,
+            format=self.format,
+            rows_per_shard=self.rows_per_shard,
+            retry_errors=self.retry_errors,
+            log_level=self.log_level,
+        )
+
+
+def run_batch(
+    options: Batch,
+    requests: Sequence[JobRequest | BadRequest],
+    *,
+    described: Mapping[str, Any],
+    files: Sequence[Path],
+    on_claimed: Callable[[], None] | None = None,
+) -> None:
+    """Run a job, or what is left of it; with --dry-run say what it would take.
+
+    Args:
+        described: what its rows depend on, besides the options.
+        files: where the requests come from; their hashes are recorded.
+        on_claimed: called once it is clear that the output folder is this job's.
+    Raises:
+        UserError: see `pipelines.jobs.run.run`.
+    """
+    job = options.batch_job(described)
+    if options.dry_run:
+        from pipelines.jobs.estimate import dry_run
+
+        dry_run(job, requests)
+    else:
+        from pipelines.jobs.run import run
+
+        run(job, requests, files=files, on_claimed=on_claimed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,3 +249,20 @@ class Job(Batch):
 
     inputs: Positional[tuple[str, ...]]
     """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""
+
+    def run(self, command: str, *, question: str | None) -> None:
+        """Ask what the inputs bring.
+
+        Args:
+            command: `caption` or `answer`; part of the configuration.
+            question: asked where an input brings none; None makes the question a must.
+        Raises:
+            UserError: bad input, or see `run_batch`.
+        """
+        from pipelines.requests.manifest import read
+
+        requests = read(self.inputs, default_question=question, limit=self.limit)
+        inputs = [absolute(i) for i in self.inputs]
+        asked = {} if question is None else {"prompt": question}
+        files = [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
+        run_batch(self, requests, described={"command": command, "inputs": inputs, **asked}, files=files)

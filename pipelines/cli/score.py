@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from string import ascii_uppercase
 
 from tyro.conf import Positional
 
+from pipelines.cli.progress import progress_bar
+from pipelines.evals.score_files import SCORED_QUESTIONS, SCORES, write_scores
 from pipelines.evals.score_tables import tables
-from pipelines.evals.scores import ScoredRun, score_run, write
+from pipelines.evals.scores import Progress, score_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,28 +25,24 @@ class Job:
 
 
 def main(job: Job) -> None:
-    """Print the scores and keep them."""
-    show(score_run(job.output, job.judge))
+    """Score, keep the scores and print them."""
+    score_and_print(job.output, job.judge)
 
 
-def show(run: ScoredRun) -> None:
-    """Keep a run's scores beside its rows, and print them."""
-    write(run)
+def judge_bar(judge: str | None) -> AbstractContextManager[Progress | None]:
+    """Show a bar while answers are judged, if there is a judge."""
+    return nullcontext() if judge is None else progress_bar(None, unit="answer", description="judged")
+
+
+def score_and_print(folder: Path, judge: str | None) -> None:
+    """Score a run, keep its scores beside its rows, and print them."""
+    with judge_bar(judge) as on_judged:
+        run = score_run(folder, judge, on_judged)
+    submission = write_scores(run)
     print()
     for table in tables(run):
         print(table.text(), end="\n\n")
-    _write_submission(run)
-    print(f"Scores are in {run.folder / 'scores.json'}, each question's in scored.jsonl; look at them with\n"
-          f"  videollm report {run.folder}")  # fmt: skip
-
-
-def _write_submission(run: ScoredRun) -> None:
-    """Write the file for the benchmark's server, if it has one."""
-    if run.benchmark.kind != "choice":
-        return
-    first = [i for i in run.items if i.setting == run.settings[0]]
-    chosen = [(i.sample, ascii_uppercase.index(i.mark.reading) if i.mark.reading else None) for i in first]
-    if (submission := run.benchmark.submission(chosen)) is not None:
-        name, text = submission
-        (run.folder / name).write_text(text)
-        print(f"For the benchmark's server: {run.folder / name}")
+    if submission is not None:
+        print(f"For the benchmark's server: {submission}")
+    print(f"Scores are in {folder / SCORES}, each question's in {SCORED_QUESTIONS}; look at them with\n"
+          f"  videollm report {folder}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Annotation files to rows, and rows to fields; whatever is not as it should be is one error that says where."""
+"""Rows and fields of annotation files; whatever is not as it should be is one error that says where."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DATA: Final = "--data must name the folder with the official annotation files."
 
 
 class Fields:
-    """A row of an annotation file, with its place in it.
+    """Row of an annotation file that knows its place.
 
     Args:
         values: name -> value.
@@ -32,21 +32,21 @@ class Fields:
         self.values, self.where = values, where
 
     def text(self, name: str) -> str:
-        """A field that must hold text (or a number, taken as text)."""
+        """Return a field that must hold text (or a number, taken as text)."""
         value = self._get(name)
         if isinstance(value, bool) or not isinstance(value, str | int | float) or not str(value).strip():
             raise self.wrong(name, "text")
         return str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """A field that must hold a list of texts, one at least."""
+        """Return a field that must hold a list of texts, one at least."""
         value = self._get(name)
         if not isinstance(value, list | tuple) or not value or not all(isinstance(v, str | int | float) for v in value):
             raise self.wrong(name, "a list of texts")
         return tuple(str(v) for v in value)
 
     def integer(self, name: str) -> int:
-        """A field that must hold a whole number."""
+        """Return a field that must hold a whole number."""
         value = self._get(name)
         try:
             if isinstance(value, bool) or int(value) != float(value):
@@ -56,7 +56,7 @@ class Fields:
             raise self.wrong(name, "a whole number") from None
 
     def seconds(self, name: str) -> float | None:
-        """A field that holds seconds, 0 or more, if it is there."""
+        """Return a field that holds seconds, 0 or more; None where it is not there."""
         value = self.values.get(name)
         if value is None or value == "":
             return None
@@ -69,7 +69,7 @@ class Fields:
         return seconds
 
     def segment(self, *, required: bool = False) -> tuple[float | None, float | None]:
-        """Fields `start` and `end`, seconds in this order, where they are there."""
+        """Return fields `start` and `end`, seconds in this order; None where one is not there."""
         start, end = self.seconds("start"), self.seconds("end")
         if (required and None in (start, end)) or (end is not None and (start or 0.0) >= end):
             raise UserError(
@@ -79,14 +79,14 @@ class Fields:
         return start, end
 
     def lettered(self, name: str) -> tuple[str, ...]:
-        """A field that must hold options with their letters (`A. Red`), without these."""
+        """Return a field that must hold options with their letters (`A. Red`), without the letters."""
         options = self.texts(name)
         if any(o[:2] != f"{letter}." or not o[2:].strip() for letter, o in zip(ascii_uppercase, options, strict=False)):
             raise self.wrong(name, "options with their letters, A. first")
         return tuple(o[2:].strip() for o in options)
 
     def letter(self, name: str, options: tuple[str, ...]) -> int:
-        """A field that must hold an option's letter, as its index."""
+        """Return a field that must hold an option's letter, as the option's index."""
         value = self.text(name).strip().strip("().").upper()
         index = ord(value) - ord("A") if len(value) == 1 else -1
         if not 0 <= index < len(options):
@@ -94,28 +94,28 @@ class Fields:
         return index
 
     def index(self, name: str, options: tuple[str, ...]) -> int:
-        """A field that must hold an option's index from 0."""
+        """Return a field that must hold an option's index, from 0."""
         index = self.integer(name)
         if not 0 <= index < len(options):
             raise self.wrong(name, f"an index of its {len(options)} options, 0 to {len(options) - 1}")
         return index
 
     def option(self, name: str, options: tuple[str, ...]) -> int:
-        """A field that must hold an option's text (space around it aside), as its index."""
+        """Return a field that must hold an option's text (space around it aside), as the option's index."""
         value, texts = str(self._get(name)).strip(), [o.strip() for o in options]  # an option may be blank (MLVU)
         if value not in texts:
             raise self.wrong(name, f"one of its options {list(options)}")
         return texts.index(value)
 
     def rows(self, name: str) -> list[Fields]:
-        """A field that must hold a list of rows, one at least."""
+        """Return a field that must hold a list of rows, one at least."""
         value = self._get(name)
         if not isinstance(value, list) or not value:
             raise self.wrong(name, "a list of rows")
         return [Fields(row, f"{self.where}, {name} {number}") for number, row in enumerate(value, 1)]
 
     def wrong(self, name: str, expected: str) -> UserError:
-        """The error of a field that holds something else."""
+        """Make the error of a field that holds something else."""
         return UserError(f"{self.where}: {name} is {self.values.get(name)!r:.200}, expected {expected}.")
 
     def _get(self, name: str) -> Any:
@@ -125,7 +125,7 @@ class Fields:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds."""
+    """Read a JSON file."""
     try:
         return json.loads(read_text(path))
     except ValueError as error:
@@ -133,7 +133,7 @@ def read_json(path: Path) -> Any:
 
 
 def json_rows(path: Path) -> Iterator[Fields]:
-    """Rows of a JSON file that holds a list."""
+    """Yield the rows of a JSON file that holds a list."""
     rows = read_json(path)
     if not isinstance(rows, list):
         raise UserError(f"{path} holds {type(rows).__name__}, expected a list of questions.")
@@ -142,7 +142,7 @@ def json_rows(path: Path) -> Iterator[Fields]:
 
 
 def jsonl_rows(path: Path) -> Iterator[Fields]:
-    """Rows of a file with a JSON object a line."""
+    """Yield the rows of a file with one JSON object per line."""
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             try:
@@ -152,7 +152,7 @@ def jsonl_rows(path: Path) -> Iterator[Fields]:
 
 
 def csv_rows(path: Path) -> Iterator[Fields]:
-    """Rows of a CSV file with a header."""
+    """Yield the rows of a CSV file with a header."""
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         for row in reader:
@@ -164,7 +164,7 @@ def csv_rows(path: Path) -> Iterator[Fields]:
 
 
 def parquet_rows(path: Path) -> Iterator[Fields]:
-    """Rows of a Parquet file."""
+    """Yield the rows of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -178,7 +178,7 @@ def parquet_rows(path: Path) -> Iterator[Fields]:
 
 
 def read_text(path: Path) -> str:
-    """Text of a UTF-8 file."""
+    """Read the text of a UTF-8 file."""
     _exists(path)
     try:
         return path.read_bytes().decode("utf-8-sig")
@@ -187,7 +187,7 @@ def read_text(path: Path) -> str:
 
 
 def one_of(folder: Path, *names: str) -> Path:
-    """The first of these files that is there.
+    """Return the first of these files that is there.
 
     Raises:
         UserError: none is.
@@ -199,17 +199,17 @@ def one_of(folder: Path, *names: str) -> Path:
 
 
 def first_there(*paths: Path) -> Path:
-    """The first path that is there; the first of all if none is, to be reported as missing."""
+    """Return the first path that is there; if none is, the first of all, to be reported as missing."""
     return next((path for path in paths if path.exists()), paths[0])
 
 
 def find_video(folders: Iterable[Path], stem: str, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> str:
-    """Path of a video of which only the name is known: the first file that is there, else the first it could be."""
+    """Find a video of which only the name is known: the first file that is there, else the first it could be."""
     return str(first_there(*(folder / f"{stem}{suffix}" for folder in folders for suffix in suffixes)))
 
 
 def checked(samples: Iterable[Sample], files: Iterable[Path]) -> list[Sample]:
-    """The samples, all of them, once it is clear that they can be run.
+    """Collect samples and check that they can be run.
 
     Raises:
         UserError: there are none, or two share an id.
@@ -231,6 +231,6 @@ def _exists(path: Path) -> None:
 
 
 def _listing(folder: Path) -> str:
-    """What a folder has, for errors."""
+    """Say what a folder holds, for errors."""
     there = sorted(p.name for p in folder.iterdir())[:8] if folder.is_dir() else None
     return f"{folder} has {', '.join(there)}" if there else f"{folder} is empty or missing"

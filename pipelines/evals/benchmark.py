@@ -1,4 +1,4 @@
-"""What a benchmark is: samples read from its official files, its prompt, its official rule; one small class each.
+"""Benchmark and its samples: what is read from official files, the prompt, the official rule; a small class each.
 
 The rest is the same for all: one decode and encode a video, the strict parser, statistics, provenance, the report.
 """
@@ -19,7 +19,7 @@ Kind = Literal["choice", "open", "captions"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One question of a benchmark."""
+    """Question of a benchmark."""
 
     id: str
     """Unique within the benchmark."""
@@ -40,7 +40,7 @@ class Sample:
     """Seconds in that file at which the video begins (LongVideoBench cuts its videos out of longer ones)."""
 
     def rotated(self, by: int) -> Sample:
-        """The same question with its options moved on: what stood at index `by` comes first."""
+        """Return the question with its options moved on: the one at index `by` comes first."""
         if not by:
             return self
         options = self.options[by:] + self.options[:by]
@@ -49,12 +49,12 @@ class Sample:
 
 
 def each(group: str | tuple[str, ...]) -> tuple[str, ...]:
-    """All groups of a grouping in which a question counts."""
+    """Return all groups of a grouping in which a question counts."""
     return (group,) if isinstance(group, str) else group
 
 
 class Benchmark(ABC):
-    """A benchmark; subclasses say what is particular to it."""
+    """Benchmark; subclasses say what is particular to one."""
 
     kind: Kind = "choice"
     """How answers are scored: by the option they name, by their words, or as captions."""
@@ -73,7 +73,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def samples(self, folder: Path, split: str) -> Iterable[Sample]:
-        """Questions in the order of the annotation files.
+        """Return the questions in the order of the annotation files.
 
         Raises:
             UserError: a file or a field is missing or wrong; the message names it.
@@ -81,10 +81,10 @@ class Benchmark(ABC):
 
     @abstractmethod
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """Annotation files that `samples` reads, for the record of the run."""
+        """List the annotation files that `samples` reads, for the record of the run."""
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """What the model is asked, by default as VideoLLaMA2 asks.
+        """Write what the model is asked, by default as VideoLLaMA2 asks.
 
         Args:
             sample: its options may be rotated.
@@ -93,7 +93,7 @@ class Benchmark(ABC):
         return format_question(sample.question, sample.options)
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether an answer counts as right under the benchmark's own rule, quirks included; None: it has none.
+        """Whether an answer counts as right under the benchmark's own rule, quirks included; None: there is no rule.
 
         Args:
             sample: as it was asked, its options rotated if they were.
@@ -102,7 +102,7 @@ class Benchmark(ABC):
         return None
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str] | None:
-        """Name and text of the file that the benchmark's server takes, if there is one.
+        """Write the file that the benchmark's server takes: its name and text; None: there is no server.
 
         Args:
             chosen: every sample with the option the strict parser read, None where it read none.

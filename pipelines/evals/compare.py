@@ -1,32 +1,35 @@
-"""Two scored runs of one benchmark, question by question: how far apart they are, and how sure that is."""
+"""Comparison of two scored runs of one benchmark, question by question."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipelines.evals.benchmark import each
-from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate, holm
-from pipelines.evals.table import Table, hundredths, interval, p_value, signed_hundredths
+from pipelines.evals.scores import ScoredRun
+from pipelines.evals.statistics.bootstrap import DRAWS, Difference, Estimate, difference, estimate
+from pipelines.evals.statistics.significance import holm
+from pipelines.evals.text_table import TextTable, hundredths, interval, p_value, signed_hundredths
 from videollm.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The score of one question in one run."""
+    """Score of one question in one run."""
 
     id: str
     cluster: str
-    """Its video."""
+    """The question's video."""
     groups: Mapping[str, str | tuple[str, ...]]
-    """Name of a grouping to the question's group, as `duration` to `short`, or to all groups in which it counts."""
+    """Name of a grouping (`duration`) -> the question's group (`short`), or all groups in which it counts."""
     value: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The comparison on the questions of one group."""
+    """Comparison on the questions of one group."""
 
     value: str
     mean_a: float
@@ -38,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Of run B with run A, over the questions that both have."""
+    """Comparison of run B with run A, over the questions that both have."""
 
     a: Estimate
     b: Estimate
@@ -48,20 +51,20 @@ class Comparison:
     """Grouping whose groups weigh the same in `a`, `b` and `difference`; None: every question does."""
     groups: Mapping[str, tuple[Group, ...]]
     only_a: tuple[str, ...]
-    """Ids of questions that only A has; they are in no figure."""
+    """Ids of questions that only A has, which are in no figure."""
     only_b: tuple[str, ...]
     gained: tuple[str, ...]
     """Ids of questions on which B scores higher."""
     lost: tuple[str, ...]
 
-    def tables(self) -> list[Table]:
-        """Means, what changed, and a table a grouping; scores and differences are multiplied by 100."""
+    def tables(self) -> list[TextTable]:
+        """Return means, what changed, and one table per grouping; scores and differences are multiplied by 100."""
         return [self._means(), self._changes(), *(_by_group(name, groups) for name, groups in self.groups.items())]
 
-    def _means(self) -> Table:
+    def _means(self) -> TextTable:
         num, num_clusters = self.difference.num, self.difference.num_clusters
         macro = f", mean over {self.macro}" if self.macro else ""
-        return Table(
+        return TextTable(
             title=f"{num:,} questions of {num_clusters:,} videos that both runs have{macro}",
             columns=["", "score", "95% interval"],
             rows=[
@@ -75,9 +78,9 @@ class Comparison:
             ],
         )
 
-    def _changes(self) -> Table:
+    def _changes(self) -> TextTable:
         found = self.difference
-        return Table(
+        return TextTable(
             title="What the difference is made of",
             columns=["", "figure"],
             rows=[
@@ -90,6 +93,46 @@ class Comparison:
                 ["questions only in B, left out", f"{len(self.only_b):,}"],
             ],
         )
+
+
+def compare_runs(
+    a: ScoredRun, b: ScoredRun, *, metric: str | None = None, compat: bool = False, draws: int = DRAWS, seed: int = 0
+) -> list[tuple[str, str, Comparison]]:
+    """Compare two runs in each setting that both have.
+
+    Args:
+        metric: name of a score; None: the headline one of A.
+        compat: take scores by the benchmark's official rule instead of the strict one.
+    Returns:
+        Setting, metric and comparison, each.
+    Raises:
+        UserError: the runs have no benchmark, setting, metric or question in common.
+    """
+    names = [run.record["config"]["benchmark"] for run in (a, b)]
+    if Path(names[0]).name != Path(names[1]).name:
+        raise UserError(f"A is of benchmark {names[0]}, B of {names[1]}. Compare runs of the same benchmark.")
+    settings = [setting for setting in a.settings if setting in b.settings]
+    if not settings:
+        raise UserError(f"A asks {', '.join(a.settings)}, B asks {', '.join(b.settings)}: no setting in common.")
+    metric = metric or next((score.metric for score in a.scores), None)
+    made = []
+    for setting in settings:
+        points = [_points(run, setting, metric, "compat" if compat else "strict") for run in (a, b)]
+        found = compare(*points, group_by=a.benchmark.groups, macro=a.benchmark.macro, draws=draws, seed=seed)
+        made.append((setting, str(metric), found))
+    return made
+
+
+def _points(run: ScoredRun, setting: str, metric: str | None, rule: str) -> list[Point]:
+    items = [item for item in run.items if item.setting == setting]
+    metrics = list(dict.fromkeys(name for item in items for name in getattr(item.grade, rule)))
+    if metric not in metrics:
+        raise UserError(f"{run.folder} has no {rule} score {metric!r}; it has {', '.join(metrics) or 'none'}.")
+    return [
+        Point(id=i.sample.id, cluster=i.video, groups=i.sample.groups, value=getattr(i.grade, rule)[metric])
+        for i in items
+        if metric in getattr(i.grade, rule)
+    ]
 
 
 def compare(
@@ -112,7 +155,7 @@ def compare(
             run, or one without a group that is asked for.
     """
     first, second = _by_id(a, "A"), _by_id(b, "B")
-    # In order of id, so that no figure and no list depends on the order of rows.
+    # Sorted by id, so that no figure and no list depends on the order of rows.
     common = sorted(first.keys() & second.keys())
     if not common:
         raise UserError(
@@ -176,15 +219,15 @@ def _check_same(a: Point, b: Point, groupings: set[str]) -> None:
 
 
 def _some(ids: Iterable[str]) -> str:
-    """The first few of them."""
+    """Name the first few ids."""
     names = sorted(ids)
     more = f" and {len(names) - 3:,} more" if names[3:] else ""
     return (", ".join(map(repr, names[:3])) or "none") + more
 
 
-def _by_group(name: str, groups: Sequence[Group]) -> Table:
+def _by_group(name: str, groups: Sequence[Group]) -> TextTable:
     many = f"; Holm p: corrected over {len(groups)} groups" if len(groups) > 1 else ""
-    return Table(
+    return TextTable(
         title=f"By {name}{many}",
         columns=[name, "questions", "videos", "A", "B", "B - A", "95% interval", "gained", "lost", "p", "Holm p"],
         rows=[

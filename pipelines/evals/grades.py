@@ -1,4 +1,4 @@
-"""What each answer is worth: one function for each kind of benchmark, over all questions of a setting.
+"""Worth of answers: one function for each kind of benchmark, over all questions of a setting.
 
 An answer that failed, is missing or cannot be read is worth nothing; it is never guessed and never left out.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from string import ascii_uppercase
 from typing import Final
 
@@ -21,12 +20,16 @@ UNPARSED: Final = "unparsed"
 MISSING: Final = "missing"
 """Status of a question whose answer is not there (yet)."""
 Asked = tuple[Sample, Sequence[Row | None]]
-"""A question, and its answers: options as they are, then moved on by 1, 2, ..."""
+"""A question, and its rows: options as they are, then moved on by 1, 2, ..."""
+Verdicts = list[dict[str, float]]
+"""Of a judge, for each question: metric -> worth."""
+AskJudge = Callable[[Sequence[tuple[Sample, str | None]]], Verdicts]
+"""Judges the raw outputs of questions; None: a question has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
-    """What is thought of an answer."""
+class Grade:
+    """What was read of an answer, and its worth."""
 
     status: str
     """`ok`, `unparsed`, `missing`, or the row's own status (`decode_error`, `timeout`, ...)."""
@@ -40,35 +43,35 @@ class Mark:
     """The same by the benchmark's own rule, quirks included; {} where it has none."""
 
 
-def mark_choices(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
-    """Accuracy; with rotations also how many of them are right, and whether all are (circular evaluation)."""
+def grade_choices(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
+    """Grade by accuracy; with rotations also by how many of them are right, and whether all are (circular)."""
     circular = any(len(rows) > 1 for _, rows in asked)
     return [_choice(benchmark, sample, rows, circular) for sample, rows in asked]
 
 
-def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], circular: bool) -> Mark:
-    marks = [_one_choice(sample.rotated(r), row) for r, row in enumerate(rows)]
-    mark = marks[0]
+def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], circular: bool) -> Grade:
+    grades = [_one_choice(sample.rotated(r), row) for r, row in enumerate(rows)]
+    grade = grades[0]
     if sample.answer is None:
-        return replace(mark, strict={})
+        return replace(grade, strict={})
     if circular:
-        right = [m.strict["accuracy"] for m in marks]
+        right = [g.strict["accuracy"] for g in grades]
         more = {"circular": float(all(right)), "mean over rotations": sum(right) / len(right)}
-        mark = replace(mark, strict={**mark.strict, **more})
+        grade = replace(grade, strict={**grade.strict, **more})
     if benchmark.official(sample, "") is not None:
         text = _text(rows[0])
-        mark = replace(mark, compat={"accuracy": float(text is not None and bool(benchmark.official(sample, text)))})
-    return mark
+        grade = replace(grade, compat={"accuracy": float(text is not None and bool(benchmark.official(sample, text)))})
+    return grade
 
 
-def _one_choice(sample: Sample, row: Row | None) -> Mark:
+def _one_choice(sample: Sample, row: Row | None) -> Grade:
     text = _text(row)
     if text is None:
-        return Mark(status=_status(row), strict={"accuracy": 0.0})
+        return Grade(status=_status(row), strict={"accuracy": 0.0})
     choice = read_choice(text, sample.options, lettered=sample.lettered)
     if choice.option is None:
-        return Mark(status=UNPARSED, rule=choice.rule, strict={"accuracy": 0.0})
-    return Mark(
+        return Grade(status=UNPARSED, rule=choice.rule, strict={"accuracy": 0.0})
+    return Grade(
         status=OK,
         reading=ascii_uppercase[choice.option],
         rule=choice.rule,
@@ -81,18 +84,16 @@ def _is_right(option: int, sample: Sample) -> bool:
     return isinstance(sample.answer, int) and sample.options[option] == sample.options[sample.answer]
 
 
-def mark_open(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
-    """Exact match and token F1 against the best of the right answers; a judge's verdict where there is one."""
-    marks = [_open(sample, rows[0]) for sample, rows in asked]
+def grade_open(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
+    """Grade by exact match and token F1 against the best of the right answers, and by a judge where there is one."""
+    grades = [_open(sample, rows[0]) for sample, rows in asked]
     if judge is None:
-        return marks
-    from pipelines.evals.judge import judge_answers
-
-    verdicts = judge_answers(folder, judge, [(s, _text(rows[0])) for s, rows in asked])
-    return [replace(m, strict={**v, **m.strict}) for m, v in zip(marks, verdicts, strict=True)]
+        return grades
+    verdicts = judge([(sample, _text(rows[0])) for sample, rows in asked])
+    return [replace(g, strict={**v, **g.strict}) for g, v in zip(grades, verdicts, strict=True)]
 
 
-def _open(sample: Sample, row: Row | None) -> Mark:
+def _open(sample: Sample, row: Row | None) -> Grade:
     text, answers = _text(row), sample.answer
     assert answers is None or isinstance(answers, tuple)
     read = "" if text is None else squad_normalise(text)
@@ -100,43 +101,43 @@ def _open(sample: Sample, row: Row | None) -> Mark:
     strict = {} if answers is None else {"exact": 0.0, "f1": 0.0}
     if answers and text is not None and read:
         strict = {"exact": float(exact_match(text, answers)), "f1": token_f1(text, answers)}
-    return Mark(status=status, reading=read or None, rule="text" if read else None, strict=strict)
+    return Grade(status=status, reading=read or None, rule="text" if read else None, strict=strict)
 
 
-def mark_captions(benchmark: Benchmark, asked: Sequence[Asked], folder: Path, judge: str | None) -> list[Mark]:
-    """CIDEr-D and ROUGE-L of each caption against its references; one that is not there counts as empty.
+def grade_captions(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
+    """Grade by CIDEr-D and ROUGE-L against the references; a caption that is not there counts as empty.
 
     BLEU-4 is no mean over captions: `scores` adds it over all of them.
     """
-    marks = []
+    grades = []
     for _, rows in asked:
         text = _text(rows[0])
         status = _status(rows[0]) if text is None else OK if text.strip() else UNPARSED
-        marks.append(Mark(status=status, reading=text or None, rule="text" if status == OK else None))
+        grades.append(Grade(status=status, reading=text or None, rule="text" if status == OK else None))
     known = [i for i, (sample, _) in enumerate(asked) if sample.answer is not None]
     if known:
-        found = score_captions([marks[i].reading or "" for i in known], [references(asked[i][0]) for i in known])
+        found = score_captions([grades[i].reading or "" for i in known], [references(asked[i][0]) for i in known])
         for i, cider_d, rouge_l in zip(known, found.cider_d, found.rouge_l, strict=True):
-            marks[i] = replace(marks[i], strict={"CIDEr-D": cider_d, "ROUGE-L": rouge_l})
-    return marks
+            grades[i] = replace(grades[i], strict={"CIDEr-D": cider_d, "ROUGE-L": rouge_l})
+    return grades
 
 
 def references(sample: Sample) -> Sequence[str]:
-    """Right captions of a video."""
+    """Return the right captions of a video."""
     assert isinstance(sample.answer, tuple)
     return sample.answer
 
 
-MARKS: Final[dict[Kind, Callable[[Benchmark, Sequence[Asked], Path, str | None], list[Mark]]]] = {
-    "choice": mark_choices,
-    "open": mark_open,
-    "captions": mark_captions,
+GRADERS: Final[Mapping[Kind, Callable[[Benchmark, Sequence[Asked], AskJudge | None], list[Grade]]]] = {
+    "choice": grade_choices,
+    "open": grade_open,
+    "captions": grade_captions,
 }
-"""Kind of benchmark -> how its answers are marked."""
+"""Kind of benchmark -> function that grades its answers."""
 
 
 def _text(row: Row | None) -> str | None:
-    """The raw output, if there is one."""
+    """Return the raw output, if there is one."""
     return None if row is None or row["status"] != OK else row["answer"] or ""
 
 

@@ -1,4 +1,4 @@
-"""A language model that judges open-ended answers, as Video-ChatGPT had GPT judge them.
+"""Language model that judges open-ended answers, as Video-ChatGPT had GPT judge them.
 
 A judgement is kept beside the run under a hash of all it depends on, so that scoring again asks nothing anew. What
 cannot be read as a verdict is no verdict: it counts as wrong, and its rate is a metric of its own.
@@ -10,13 +10,11 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from tqdm import tqdm
 
 from pipelines.evals.benchmark import Sample
 from videollm.checkpoints.hub import CONFIGURATION, SAFE, find_folder
@@ -52,19 +50,19 @@ _FENCE: Final = re.compile(r"```(?:python|json)?\s*(.*?)\s*```", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the judge said of an answer."""
+    """Judgement of an answer."""
 
     right: bool | None
     """None: it could not be read."""
     score: float | None
     """0 to 5."""
     raw: str
-    """What it wrote, or why it could not be asked."""
+    """The judge's output, or why the judge could not be asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What the judge is asked about."""
+    """Question, right answer and given answer, as the judge sees them."""
 
     question: str
     answer: str
@@ -94,7 +92,7 @@ class Judge:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of the model's files and of what it is asked; where they lie does not matter."""
+        """Hash of the model's files and of the prompt; where the files lie does not matter."""
         found = hashlib.sha256(json.dumps([SYSTEM, ASK, MAX_NEW_TOKENS]).encode())
         for file in sorted(f for pattern in (*CONFIGURATION, *SAFE) for f in self.folder.glob(pattern)):
             found.update(file.name.encode())
@@ -104,11 +102,11 @@ class Judge:
         return found.hexdigest()
 
     def key(self, case: Case) -> str:
-        """The name of a judgement."""
+        """Return the name under which a judgement is kept."""
         return hashlib.sha256(json.dumps([self.identity, *asdict(case).values()]).encode()).hexdigest()
 
     def __call__(self, cases: Sequence[Case]) -> Iterator[Verdict]:
-        """A verdict on each case, in order."""
+        """Yield a verdict on each case, in order."""
         for i in range(0, len(cases), PROMPTS_PER_BATCH):
             yield from self._batch(cases[i : i + PROMPTS_PER_BATCH])
 
@@ -155,13 +153,20 @@ class Judge:
             raise UserError(f"Judge {self.model} cannot be loaded: {error}") from error
 
 
-def judge_answers(folder: Path, model: str, asked: Sequence[tuple[Sample, str | None]]) -> list[dict[str, float]]:
-    """What a judge thinks of answers, those known from an earlier scoring taken from judgements.jsonl.
+def judge_answers(
+    folder: Path,
+    model: str,
+    asked: Sequence[tuple[Sample, str | None]],
+    *,
+    on_judged: Callable[[int, int], None] | None = None,
+) -> list[dict[str, float]]:
+    """Judge answers; verdicts known from an earlier scoring come from judgements.jsonl.
 
     Args:
         folder: the run's output; new judgements are added there as they come.
         model: see `Judge`.
         asked: questions with the raw output, None where there is none.
+        on_judged: called after every new judgement with their number so far, and how many there will be.
     Returns:
         For each question `judge` (1 for yes), `judge score` (its 0 to 5 as 0 to 1) and `unparsed judge` (1: no verdict,
         which counts as no and 0); {} where no right answer is published.
@@ -172,13 +177,14 @@ def judge_answers(folder: Path, model: str, asked: Sequence[tuple[Sample, str | 
     new = {judge.key(case): case for case in cases if case is not None}
     new = {key: case for key, case in new.items() if key not in known}
     if new:
-        verdicts = tqdm(judge(list(new.values())), total=len(new), desc="judged", unit="answer", disable=None)
         with (folder / JUDGEMENTS).open("a") as file:
             file.write("\n")  # a line that was cut off stays one of its own
-            for (key, case), verdict in zip(new.items(), verdicts, strict=True):
+            for i, ((key, case), verdict) in enumerate(zip(new.items(), judge(list(new.values())), strict=True), 1):
                 file.write(json.dumps({"key": key, "judge": model, **asdict(case), **asdict(verdict)}) + "\n")
                 file.flush()
                 known[key] = verdict
+                if on_judged is not None:
+                    on_judged(i, len(new))
     return [
         {} if sample.answer is None else _metrics(None if case is None else known[judge.key(case)])
         for (sample, _), case in zip(asked, cases, strict=True)
@@ -186,7 +192,7 @@ def judge_answers(folder: Path, model: str, asked: Sequence[tuple[Sample, str | 
 
 
 def read_verdict(text: str) -> Verdict:
-    """The verdict in a judge's output, which must be a dictionary of `pred` (yes, no) and `score` (0 to 5) alone."""
+    """Read a judge's output, which must be a dictionary of `pred` (yes, no) and `score` (0 to 5) and nothing else."""
     fenced = _FENCE.fullmatch(text.strip())
     try:
         found = ast.literal_eval(fenced[1] if fenced else text.strip())
@@ -204,7 +210,7 @@ def read_verdict(text: str) -> Verdict:
 
 
 def _case(sample: Sample, text: str) -> Case | None:
-    """None where no right answer is published."""
+    """Return what the judge is to be asked; None where no right answer is published."""
     if not isinstance(sample.answer, tuple):
         return None
     return Case(question=sample.question, answer=" or ".join(sample.answer), prediction=text)
@@ -217,7 +223,7 @@ def _metrics(verdict: Verdict | None) -> dict[str, float]:
 
 
 def _known(file: Path) -> dict[str, Verdict]:
-    """Earlier judgements; a line that was cut off while it was written is none."""
+    """Read earlier judgements; a line that was cut off while it was written is none."""
     found = {}
     for line in file.read_text().split("\n")[:-1] if file.is_file() else []:
         try:

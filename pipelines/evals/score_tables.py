@@ -1,36 +1,39 @@
-"""A run's scores as tables: the headline of each setting, what became of the questions, and a table a grouping."""
+"""Tables of a run's scores: the headline of each setting, statuses, and one table per grouping."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from pipelines.evals.scores import OK, Score, ScoredRun
+from pipelines.evals.scores import Score, ScoredRun
 from pipelines.evals.statistics.bootstrap import Estimate
-from pipelines.evals.table import Table, hundredths, interval
+from pipelines.evals.text_table import TextTable, hundredths, interval
+from pipelines.results.schema import OK
+
+COLUMNS: Final = ("questions", "videos", "strict", "s.e.", "95% interval", "of answered", "compat")
 
 
-def tables(run: ScoredRun) -> list[Table]:
-    """All tables of a run; scores are multiplied by 100."""
+def tables(run: ScoredRun) -> list[TextTable]:
+    """Return all tables of a run; scores are multiplied by 100."""
     return [*([_headline(run)] if run.scores else []), _statuses(run), *_groups(run)]
 
 
-def name(score: Score) -> str:
-    """What a figure is called."""
+def figure_name(score: Score) -> str:
+    """Return what a figure is called."""
     return score.metric + (f", mean over {score.macro}" if score.macro else "")
 
 
-def _headline(run: ScoredRun) -> Table:
+def _headline(run: ScoredRun) -> TextTable:
     overall = [s for s in run.scores if s.grouping is None]
     rows: list[Sequence[str | int]] = [
-        [s.setting, name(s), s.over_all.num, s.over_all.num_clusters, *_cells(s), _compat(s, overall)]
+        [s.setting, figure_name(s), s.over_all.num, s.over_all.num_clusters, *_cells(s), _compat(s, overall)]
         for s in overall
         if s.rule == "strict"
     ]
-    columns = ["setting", "score", "questions", "videos", "strict", "s.e.", "95% interval", "of answered", "compat"]
-    return Table(title="Scores", columns=columns, rows=rows)
+    return TextTable(title="Scores", columns=["setting", "score", *COLUMNS], rows=rows)
 
 
-def _statuses(run: ScoredRun) -> Table:
+def _statuses(run: ScoredRun) -> TextTable:
     found = {setting: run.statuses(setting) for setting in run.settings}
     statuses = sorted({s for counts in found.values() for s in counts}, key=lambda s: (s != OK, s))
     rows: list[Sequence[str | int]] = [
@@ -38,11 +41,11 @@ def _statuses(run: ScoredRun) -> Table:
         for setting, counts in found.items()
         for status in statuses
     ]
-    return Table(title="What became of the questions", columns=["setting", "status", "questions", "%"], rows=rows)
+    return TextTable(title="What became of the questions", columns=["setting", "status", "questions", "%"], rows=rows)
 
 
-def _groups(run: ScoredRun) -> list[Table]:
-    """The headline metric, group by group."""
+def _groups(run: ScoredRun) -> list[TextTable]:
+    """Show the headline metric group by group."""
     metric = run.scores[0].metric if run.scores else None
     made = []
     for grouping in dict.fromkeys(s.grouping for s in run.scores if s.grouping is not None):
@@ -52,18 +55,8 @@ def _groups(run: ScoredRun) -> list[Table]:
             for s in of_grouping
             if s.rule == "strict"
         ]
-        columns = [
-            "setting",
-            grouping,
-            "questions",
-            "videos",
-            "strict",
-            "s.e.",
-            "95% interval",
-            "of answered",
-            "compat",
-        ]
-        made.append(Table(title=f"{metric} by {grouping}", columns=columns, rows=rows))
+        columns = ["setting", grouping, *COLUMNS]
+        made.append(TextTable(title=f"{metric} by {grouping}", columns=columns, rows=rows))
     return made
 
 
@@ -73,7 +66,7 @@ def _cells(score: Score) -> list[str]:
 
 
 def _compat(score: Score, scores: Sequence[Score]) -> str:
-    """The same figure by the benchmark's own rule."""
+    """Return the same figure by the benchmark's own rule."""
     where = (score.setting, score.metric, score.macro, score.group)
     same = [s.over_all for s in scores if s.rule == "compat" and (s.setting, s.metric, s.macro, s.group) == where]
     return _mean(same[0] if same else None)

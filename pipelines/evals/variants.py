@@ -1,4 +1,4 @@
-"""Questions of an eval: kept beside its rows, so that scoring needs neither model nor annotations, and as requests.
+"""Questions of an eval as requests, and as a file beside the rows, so that scoring needs no model and no annotations.
 
 One question is asked in several variants: without and with subtitles, and with its options rotated.
 """
@@ -22,25 +22,25 @@ QUESTIONS: Final = "questions.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way of asking a question."""
+    """A way of asking a question."""
 
     subtitles: bool = False
     """With the subtitles of the sampled frames."""
     rotation: int = 0
-    """Places by which the options are moved on."""
+    """Number of places by which the options are moved on."""
 
     @property
     def setting(self) -> str:
-        """The name that scores go by."""
+        """Name that its scores go by."""
         return "subtitles" if self.subtitles else "plain"
 
     def id(self, sample: Sample) -> str:
-        """Id of the row that holds the answer."""
+        """Return the id of the row that holds the answer."""
         return sample.id + ("+subtitles" if self.subtitles else "") + (f"+r{self.rotation}" if self.rotation else "")
 
 
 def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> list[Variant]:
-    """All ways in which a question is asked.
+    """List all ways in which a question is asked.
 
     Args:
         subtitles: without, with, or both.
@@ -50,20 +50,20 @@ def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> li
     return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(rotations)]
 
 
-def requests(
+def build_requests(
     samples: Sequence[Sample],
     benchmark: Benchmark,
     *,
     subtitles: Sequence[bool],
     circular: bool,
     own_prompt: bool,
-    cut: bool,
+    limit_tokens: bool,
 ) -> list[JobRequest]:
-    """Requests of all questions in all variants.
+    """Build the requests of all questions in all variants.
 
     Args:
-        own_prompt: asked with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
-        cut: after the benchmark's own number of tokens.
+        own_prompt: ask with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
+        limit_tokens: cut answers after the benchmark's own number of tokens.
     Raises:
         UserError: subtitles are wanted and a file of them cannot be read.
     """
@@ -79,7 +79,7 @@ def requests(
                 clip=sample.clip,
                 question=prompt(benchmark, asked, subtitles=spoken is not None),
                 subtitles=spoken,
-                max_new_tokens=benchmark.max_new_tokens if cut else None,
+                max_new_tokens=benchmark.max_new_tokens if limit_tokens else None,
             )
             made.append(job_request(request, sample.clip.video))
     return made
@@ -88,27 +88,27 @@ def requests(
 def _subtitles(
     sample: Sample, benchmark: Benchmark, read: dict[tuple[Path, float], tuple[Cue, ...]]
 ) -> Subtitles | None:
-    """Subtitles of a question's video; None where it has none."""
+    """Return the subtitles of a question's video; None where it has none."""
     if sample.subtitles is None:
         return None
     place = (sample.subtitles, sample.subtitles_from)
     if place not in read:
         try:
             read[place] = read_subtitles(*place)
-        except ValueError as error:
+        except UserError as error:
             raise UserError(f"Question {sample.id!r}: {error}") from error
     return Subtitles(cues=read[place], heading=benchmark.subtitles_heading)
 
 
-def save(samples: Sequence[Sample], folder: Path) -> None:
-    """Write the questions beside the rows, in one step."""
+def save_questions(samples: Sequence[Sample], folder: Path) -> None:
+    """Write questions beside the rows of their run, in one step."""
     scratch = folder / f"{QUESTIONS}.partial"
     scratch.write_text("".join(json.dumps(_as_json(s)) + "\n" for s in samples))
     scratch.replace(folder / QUESTIONS)
 
 
-def load(folder: Path) -> list[Sample]:
-    """The questions of a run.
+def load_questions(folder: Path) -> list[Sample]:
+    """Read the questions of a run.
 
     Raises:
         UserError: the folder is no eval's output.

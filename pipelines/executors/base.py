@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +47,9 @@ class Executor(ABC):
         self.config = config
         self.notify: Callable[[str], None] = LOGGER.warning
         """Is told what `describe` and `run` wait for, where the cluster has no room yet."""
+        self.busy_seconds: dict[str, float] = defaultdict(float)
+        """Stage -> seconds that its workers ran, all together."""
+        self._counting = threading.Lock()
 
     @abstractmethod
     def __enter__(self) -> Executor:
@@ -92,9 +97,18 @@ class Executor(ABC):
         """Items that wait for each stage, by its name, while `run` is under way."""
         return {}
 
+    def publish(self, values: Mapping[tuple[str, str], float]) -> None:  # noqa: B027 (most machines collect none)
+        """Publish metrics where the cluster collects them.
+
+        Args:
+            values: (name, kind) -> number: ("rows", "ok"), ("waiting", "Decode"), ...
+        """
+
     def log_call(self, call: StageCall) -> None:
-        """Log one call of a stage; an executor does so on the driver for every call."""
-        LOGGER.info("%s: %d items in %.3f s", call.stage, call.num_items, call.seconds, extra={"call": asdict(call)})
+        """Log and count one call of a stage; an executor does so on the driver for every call."""
+        with self._counting:
+            self.busy_seconds[call.stage] += call.seconds
+        LOGGER.info("stage call", extra={"fields": asdict(call)})
 
 
 EXECUTORS: Final[Table[Executor]] = Table(

@@ -48,6 +48,10 @@ class RayActors(Executor):
         """Bytes of the largest payload so far."""
         self._tuned = 0.0
         self._told = ""
+        self._lent = 0.0
+        """When a worker of one pool was last given up for another."""
+        self._begun = Resources(num_cpus=0, num_gpus=0)
+        """What the cluster had when the pools were sized."""
 
     def __enter__(self) -> RayActors:
         connect(self.config)
@@ -66,7 +70,8 @@ class RayActors(Executor):
 
     def resources(self) -> Resources:
         """CPUs of the machine, or of the cluster, and its GPUs."""
-        return self._cluster.resources()
+        self._begun = self._cluster.resources()
+        return self._begun
 
     def describe(self, stage: StageSpec) -> Any:
         """Wait for the first worker of a pool that is set up; the others go on."""
@@ -130,6 +135,8 @@ class RayActors(Executor):
 
     def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
         """Take what a finished call says: what goes on is queued at the next pool, what died is tried again."""
+        if ref not in worker.calls:  # the worker died, and its other call has told so for both
+            return
         pool = self._pools[at]
         held, payloads = worker.calls.pop(ref)
         alone, worker.isolated = worker.isolated, False
@@ -138,7 +145,9 @@ class RayActors(Executor):
         except RayActorError as error:
             node_lost = self._cluster.lost(worker.node)
             incident = pool.on_death(worker, error, node_lost=node_lost)
-            for one in held:
+            waiting = [one for others, _ in worker.calls.values() for one in others]
+            worker.calls.clear()
+            for one in [*held, *waiting]:
                 yield from self._retry(one, error, incident, worker.node, alone=alone, node_lost=node_lost)
             return
         except RayError as error:  # a payload was lost with its node, or our own code failed
@@ -199,34 +208,48 @@ class RayActors(Executor):
         if self._cluster.is_local:
             return
         self._tell_what_is_waited_for()
-        starved = [p for p in self._pools if time.monotonic() - p.without_worker_since > STARVED_SECONDS]
-        for _ in starved:  # one place for each, from whichever pool has most
+        now = self._tuned
+        starved = [p for p in self._pools if now - p.without_worker_since > STARVED_SECONDS]
+        if starved and now - self._lent > STARVED_SECONDS:  # one place at a time, from whichever pool has most
+            self._lent = now
             next((p for p in sorted(self._pools, key=lambda p: -len(p.workers)) if p.retire_one()), None)
         there, free = self._cluster.resources(), self._cluster.free()
         for pool in self._pools:
             spec = pool.spec
             if pool.num_lent and not starved and free.num_cpus >= spec.num_cpus and free.num_gpus >= spec.num_gpus:
                 pool.num_lent -= 1
-            if spec.elastic:
-                pool.num_wanted = _room_for(spec, there, [p for p in self._pools if p is not pool])
+            if spec.elastic and (spec.num_gpus or pool is self._pools[0]):
+                others = [p for p in self._pools if p is not pool]
+                pool.num_wanted = _follow(pool, there, self._begun, others)
             pool.fill()
 
     def _tell_what_is_waited_for(self) -> None:
         """Name the stages that have no worker, because the cluster has no room for one."""
         now = time.monotonic()
         waiting = [p.spec for p in self._pools if now - p.without_worker_since > TELL_SECONDS]
-        told = waiting_text(waiting, self.resources())
+        told = waiting_text(waiting, self._cluster.resources())
         if waiting and told != self._told:
             self.notify(told)
         self._told = told if waiting else ""
 
 
-def _room_for(spec: StageSpec, there: Resources, others: Sequence[WorkerPool]) -> int:
-    """Workers that a cluster has room for beside those of the other pools; at least one, which is then waited for."""
-    rooms = [(there.num_cpus - sum(p.num_wanted * p.spec.num_cpus for p in others)) / spec.num_cpus]
+def _follow(pool: WorkerPool, there: Resources, begun: Resources, others: Sequence[WorkerPool]) -> int:
+    """Count the workers that a pool should have as the cluster grows or shrinks.
+
+    What is added goes to the models by GPUs and to the first stage by CPUs, as far as the other pools leave room. At
+    least one worker is wanted, and waited for.
+
+    Args:
+        begun: what the cluster had when the pool was sized.
+    """
+    spec = pool.spec
     if spec.num_gpus:
-        rooms = [(there.num_gpus - sum(p.num_wanted * p.spec.num_gpus for p in others)) / spec.num_gpus]
-    return max(1, int(min(rooms)))
+        grown = (there.num_gpus - begun.num_gpus) / spec.num_gpus
+        room = (there.num_gpus - sum(p.num_wanted * p.spec.num_gpus for p in others)) / spec.num_gpus
+    else:
+        grown = (there.num_cpus - begun.num_cpus) / spec.num_cpus
+        room = (there.num_cpus - sum(p.num_wanted * p.spec.num_cpus for p in others)) / spec.num_cpus
+    return max(1, int(min(spec.num_workers + grown, max(room, spec.num_workers))))
 
 
 class _Room:

@@ -11,18 +11,15 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
-from pipelines.cli.options import Batch
-from pipelines.executors.base import num_cpus_here, num_gpus_here
-from pipelines.executors.sizing import size_pools
-from pipelines.jobs.run import decode_config
-from pipelines.requests.manifest import group
+from pipelines.executors.base import Resources, num_cpus_here, num_gpus_here
+from pipelines.jobs.job import BatchJob
+from pipelines.jobs.plan import Plan, make_items
+from pipelines.jobs.resolve import resolve_job
 from pipelines.requests.types import BadRequest, ClipTask, JobRequest
-from pipelines.stages.base import Advance, Item
-from pipelines.stages.decode import Decode
+from pipelines.stages.base import Advance, Item, Stage
 from pipelines.stages.decoding.client import Decoder, Failure
 from pipelines.stages.encode import encode
-from pipelines.stages.generate import answer
-from videollm.models.protocol import ModelInfo
+from pipelines.stages.generate import EncodeAnswer
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -40,23 +37,27 @@ class Timing:
     num_visual_tokens: float
 
 
-def dry_run(job: Batch, requests: Sequence[JobRequest | BadRequest]) -> None:
-    """Print videos, hours, frames, visual tokens and an estimated duration."""
-    tasks = group([r for r in requests if isinstance(r, JobRequest)])
+def dry_run(job: BatchJob, requests: Sequence[JobRequest | BadRequest]) -> None:
+    """Print videos, hours, frames, visual tokens and an estimated duration.
+
+    Raises:
+        UserError: something that the job names is not there.
+    """
+    plan = Plan(resolved=resolve_job(job), requests=requests)
+    tasks = plan.tasks
     videos = list(dict.fromkeys(t.clip.video for t in tasks))
-    num_bad = sum(isinstance(r, BadRequest) for r in requests)
     print(f"{len(requests):,} requests on {len(tasks):,} clips of {len(videos):,} videos"
-          + (f"; {num_bad:,} rows are no requests" if num_bad else ""))  # fmt: skip
-    decoder = Decoder(timeout_seconds=job.workers.decode_timeout)
+          + (f"; {len(plan.bad):,} rows are no requests" if plan.bad else ""))  # fmt: skip
+    decoder = Decoder(timeout_seconds=job.workers.decode_timeout_seconds)
     try:
         broken = _print_probed(decoder, videos)
-        timed = [t for t in _spread(tasks, 4 * MAX_TIMED) if t.clip.video not in broken][: MAX_TIMED + 1]
-        if timed:
-            _print_estimate(job, timed, len(tasks))
-        else:
-            print("no clip could be timed")
     finally:
         decoder.close()
+    timed = [t for t in _spread(tasks, 4 * MAX_TIMED) if t.clip.video not in broken][: MAX_TIMED + 1]
+    if timed:
+        _print_estimate(plan, timed, len(tasks))
+    else:
+        print("no clip could be timed")
 
 
 def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
@@ -83,50 +84,54 @@ def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
     return set(failed)
 
 
-def _print_estimate(job: Batch, tasks: Sequence[ClipTask], num_clips: int) -> None:
+def _print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> None:
     began = time.perf_counter()
-    size = size_pools(job.workers.wanted(), device=job.model.device, num_cpus=num_cpus_here(),
-                      num_gpus=num_gpus_here(), on_cluster=job.workers.address is not None)  # fmt: skip
-    model = job.model.spec().load(num_threads=size.num_threads)
+    here = Resources(num_cpus=num_cpus_here(), num_gpus=num_gpus_here())
+    size = plan.sizes(here)
+    stage = EncodeAnswer(plan.answer_config(size))
+    info = stage.setup()
     start = time.perf_counter() - began
-    info = model.describe()
     if info.notice:
         print(info.notice, file=sys.stderr)
-    found = [t for t in (_time(job, model, info, task) for task in tasks) if t is not None]
+    decode_stage = plan.decode_stage(size, info).build()
+    try:
+        timings = [_time(decode_stage, stage, replace(item, task=_few(item.task))) for item in make_items(tasks, info)]
+    finally:
+        decode_stage.teardown()
+    found = [t for t in timings if t is not None]
     found = found[1:] or found  # the first one warms up
     if not found:
         print("no clip could be timed")
         return
-    decode, tower, frames, tokens = (sum(getattr(t, n) for t in found) / len(found)
+    decode, model, frames, tokens = (sum(getattr(t, n) for t in found) / len(found)
                                      for n in ("decode", "model", "num_frames", "num_visual_tokens"))  # fmt: skip
-    slowest = max(decode / size.num_decoders, tower / size.num_llms)
+    slowest = max(decode / size.num_decoders, model / size.num_llms)
     print(f"{frames * num_clips:,.0f} frames, {tokens * num_clips:,.0f} visual tokens ({tokens:,.0f} a clip)")
-    print(f"a clip: {decode:.3f} s to decode, {tower:.3f} s to encode and answer ({len(found)} timed, one at a time)")
+    print(f"a clip: {decode:.3f} s to decode, {model:.3f} s to encode and answer ({len(found)} timed, one at a time)")
     print(f"about {_duration(start + slowest * num_clips)} with {size.num_decoders} decoders and {size.num_llms} models"
-          f" on {model.device}")  # fmt: skip
+          f" on {stage.model.device}")  # fmt: skip
 
 
-def _time(job: Batch, model: Any, info: ModelInfo, task: ClipTask) -> Timing | None:
+def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None:
     """Take one clip through all stages; None where it fails."""
-    stage = Decode(decode_config(job, None, info))
-    few = replace(task, requests=task.requests[:8])
-    try:
-        (decoded,) = stage.run([Item(task=few, model=info.name, connector=info.connector)])
-    finally:
-        stage.teardown()
+    (decoded,) = decode_stage.run([item])
     if not isinstance(decoded, Advance):
         return None
     began = time.perf_counter()
-    (encoded,) = encode(model, [decoded.item])
+    (encoded,) = encode(stage.model, [decoded.item])
     if not isinstance(encoded, Advance):
         return None
-    answer(model, [encoded.item], job.generation.given(), job.workers.questions_per_batch)
+    stage.answer([encoded.item])
     return Timing(
         decode=encoded.item.info.decode_seconds,
         model=time.perf_counter() - began,
         num_frames=len(encoded.item.info.frame_indices),
         num_visual_tokens=len(encoded.item.payload.tokens),  # type: ignore[union-attr]
     )
+
+
+def _few(task: ClipTask) -> ClipTask:
+    return replace(task, requests=task.requests[:8])
 
 
 def _spread(items: Sequence[Any], number: int) -> list[Any]:

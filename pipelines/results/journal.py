@@ -76,6 +76,10 @@ class Output:
                 self._load_shard(shard, drop_errors)
             self._load_journal(drop_errors)
 
+    def is_empty(self) -> bool:
+        """Whether no row is there yet."""
+        return not any(self.folder.glob("part-*")) and next(self._journal_rows(), None) is None
+
     def append(self, finished: Sequence[ResultRow]) -> None:
         """Keep finished rows, all or none of them."""
         rows = [row.to_dict() for row in finished]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.requests.discover import find
 from pipelines.results.journal import write_json
-from pipelines.stages.model_info import ModelSpec, model_folder
 from videollm.errors import UserError
-from videollm.io import is_remote, quick_hash
 
 PACKAGES: Final = (
     "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
@@ -33,19 +29,31 @@ class Record:
         self.path = folder / "run.json"
         self.value: dict[str, Any] = {}
 
-    def begin(self, config: dict[str, Any], options: dict[str, Any]) -> None:
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run before this one ended without saying so."""
+        before = self.value.get("sessions", [])[:-1]
+        return bool(before) and "ended" not in before[-1] and "wall_seconds" not in before[-1]
+
+    def begin(self, config: Mapping[str, Any], options: Mapping[str, Any], *, replace: bool = False) -> None:
         """Take up a new job, or one that was begun with the same configuration.
 
         Args:
             config: what the rows depend on.
             options: everything the job was told, for the reader.
+            replace: take the folder over from a job of another configuration, because it holds no rows.
         Raises:
             UserError: the folder holds results of another configuration; the message says what differs.
         """
         config, options = json.loads(json.dumps([config, options], default=str))
         if self.path.exists():
-            self.value = read_record(self.path.parent)
-            _refuse_changes(self.value["config"], config, self.path.parent)
+            try:
+                self.value = read_record(self.path.parent)
+                _refuse_changes(self.value["config"], config, self.path.parent)
+            except UserError:
+                if not replace:
+                    raise
+                self.value = {}
         elif any(self.path.parent.glob("part-*")):
             raise UserError(f"{self.path.parent} holds results and no run.json. Use another -o.")
         self.value |= {"config": config, "config_hash": _hash(json.dumps(config, sort_keys=True).encode())}
@@ -69,7 +77,7 @@ class Record:
     def finish(self, **facts: Any) -> None:
         """Say that all rows are there."""
         self.value["finished"] = _now()
-        self.note(**facts)
+        self.note(ended="finished", **facts)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -90,37 +98,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     return value
 
 
-def model_identity(spec: ModelSpec) -> dict[str, Any]:
-    """Which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
-    folder = model_folder(spec.name)
-    found: dict[str, Any] = {"name": spec.name} | ({"files": _hashes(folder)} if folder else {})
-    if spec.connector_weights is not None:
-        found["connector_weights"] = _hashes(Path(spec.connector_weights))
-    if spec.connector is not None:
-        from connectors import CONNECTORS
-
-        source = inspect.getsourcefile(CONNECTORS.load(spec.connector))
-        found["connector_code"] = None if source is None else quick_hash(Path(source))
-    return found
-
-
-def _hashes(place: Path) -> dict[str, str]:
-    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
-
-
-def manifests(inputs: list[str]) -> list[Path]:
-    """Manifests on this machine."""
-    return [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
-
-
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:
     """SHA-256 of files."""
     return {str(path): _hash(path.read_bytes()) for path in files}
 
 
-def _refuse_changes(old: dict[str, Any], new: dict[str, Any], folder: Path) -> None:
+def _refuse_changes(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:
     changed = [
         f"  {name}: was {json.dumps(old.get(name))}, now {json.dumps(new.get(name))}"
         for name in sorted({*old, *new})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.stages.base import Advance, Item, Stage, StageResult
 from pipelines.stages.batching import call_with_fallback, describe_error, trace_of
-from pipelines.stages.model_info import ModelSpec
+from videollm.checkpoints import Options as LoadOptions
 from videollm.errors import Status
 from videollm.features.codec import unpack
 from videollm.features.store import FeatureCache
@@ -31,7 +31,7 @@ class ModelStage(Stage):
     class Config:
         """Which model, and how it runs."""
 
-        model: ModelSpec
+        model: LoadOptions
         num_threads: int | None = None
         """Threads of torch on the CPU; None leaves its own choice."""
         cache: FeatureCache | None = None
@@ -49,7 +49,13 @@ class ModelStage(Stage):
 
     def setup(self, folder: Path | None = None) -> ModelInfo:
         """Load the model and describe it."""
-        self._model = self.config.model.load(folder=folder, num_threads=self.config.num_threads)
+        import torch
+
+        from videollm.checkpoints import load_with
+
+        if self.config.num_threads is not None:
+            torch.set_num_threads(self.config.num_threads)
+        self._model = load_with(self.config.model, folder=folder)
         return self._model.describe(with_tower_key=self.config.cache is not None)
 
     def teardown(self) -> None:

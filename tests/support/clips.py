@@ -116,3 +116,22 @@ def rotate(source: Path, target: Path, quarter_turns: int) -> Path:
     struct.pack_into(">9i", data, matrix, cos * one, -sin * one, 0, sin * one, cos * one, 0, 0, 0, 1 << 30)
     target.write_bytes(data)
     return target
+
+
+def late_sound(target: Path) -> Path:
+    """Write an FLV of 9 equal pictures whose sound begins after 5 MB: later than FFmpeg looks for streams."""
+    noise = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
+    with av.open(str(target), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"qp": "0", "preset": "ultrafast"})
+        stream.height, stream.width, stream.pix_fmt = 640, 640, "yuv420p"
+        (packet,) = [*stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")), *stream.encode()]
+        data = bytes(packet)
+        for number in range(9):
+            copy = av.Packet(data)
+            copy.stream, copy.time_base, copy.is_keyframe = stream, Fraction(1, 10), True
+            copy.pts = copy.dts = number
+            container.mux(copy)
+    sound = b"\x32" + bytes(800)  # PCM, 16 bits
+    tag = b"\x08" + len(sound).to_bytes(3, "big") + (900).to_bytes(3, "big") + bytes(4) + sound
+    target.write_bytes(target.read_bytes() + tag + len(tag).to_bytes(4, "big"))
+    return target

@@ -32,6 +32,16 @@ HEALTH: Final = {
     "RAY_health_check_failure_threshold": "4",
 }
 """A node that is silent for 16 s is lost; by Ray's defaults it is 65 s (both measured)."""
+MAX_STARTS: Final = 3
+_AUTOSCALING: Final = """
+import sys
+from ray.cluster_utils import AutoscalingCluster
+resources = {"CPU": int(sys.argv[1]), "object_store_memory": int(sys.argv[2])}
+worker = {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": 2}
+cluster = AutoscalingCluster(head_resources={"CPU": 0, "object_store_memory": int(sys.argv[2])},
+                             worker_node_types={"worker": worker}, idle_timeout_minutes=10)
+cluster.start(override_env={"AUTOSCALER_UPDATE_INTERVAL_S": sys.argv[3]})
+"""
 _MARK: Final = "VIDEOLLM_TEST_NODE"
 """Environment variable that tells whose process it is."""
 
@@ -94,7 +104,7 @@ class Cluster:
     """A head and other nodes; use it as a context manager.
 
     Args:
-        num_nodes: the head included; 0 starts machines without Ray (`add_machine`).
+        num_nodes: the head included; 0 is for `start_autoscaling`.
         num_cpus: of each node, logical ones.
         environment: of all nodes and drivers, besides that of this process.
         in_namespaces: None is where they work.
@@ -130,8 +140,8 @@ class Cluster:
         self._network = namespaces.Network() if self.in_namespaces else Neighbours()
         try:
             if self._num_nodes > 0:
-                self.add_nodes(1, self._num_cpus)
-                self.add_nodes(self._num_nodes - 1, self._num_cpus)
+                self.add_nodes(1, num_cpus=self._num_cpus)
+                self.add_nodes(self._num_nodes - 1, num_cpus=self._num_cpus)
         except BaseException:
             self.__exit__()
             raise
@@ -141,13 +151,33 @@ class Cluster:
         self._network.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def add_nodes(self, number: int, num_cpus: int = 2) -> list[Node]:
-        """Have machines join, and wait until they have."""
+    def add_nodes(self, number: int, *, num_cpus: int = 2, num_gpus: int = 0) -> list[Node]:
+        """Have machines join, and wait until they have.
+
+        Args:
+            num_gpus: GPUs of each that Ray believes in.
+        """
         added = [self._network.add() for _ in range(number)]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda node: self._start_ray(node, num_cpus), added))
+            list(pool.map(lambda node: self._start_ray(node, num_cpus, num_gpus), added))
         self.nodes += added
         return added
+
+    def start_autoscaling(self, *, num_cpus: int, interval_seconds: int) -> None:
+        """Start a head without CPUs that has nodes join as they are asked for; in namespaces only.
+
+        Args:
+            num_cpus: of a node that joins.
+            interval_seconds: how often it looks at what is asked for.
+        """
+        assert self.in_namespaces, "AutoscalingCluster stops all of Ray on the machine."
+        self.nodes.append(self._network.add())
+        self.address = f"{self.nodes[0].ip}:6379"
+        self._environment |= {
+            "RAY_TMPDIR": str(self._folder),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+        self._call(self.nodes[0], sys.executable, "-c", _AUTOSCALING, num_cpus, STORE_BYTES, interval_seconds)
 
     def kill_node(self, node: Node) -> None:
         """Lose a machine: nothing on it ends in order, and in namespaces nothing says that it is gone."""
@@ -164,26 +194,39 @@ class Cluster:
         environment = {**self._environment, "TMPDIR": str(folder)}
         return subprocess.Popen(node.command([str(a) for a in arguments], cwd), env=environment, text=True, **options)
 
-    def _start_ray(self, node: Node, num_cpus: int) -> None:
+    def _start_ray(self, node: Node, num_cpus: int, num_gpus: int) -> None:
         if self.nodes:
             role = ["--address", self.address]
         else:
-            port = 6379 if self.in_namespaces else _free_port()
+            port = self.free_port()
             self.address = f"{node.ip}:{port}"
             role = ["--head", "--port", port, "--include-dashboard", "false"]
-        ray = [sys.executable, "-m", "ray.scripts.scripts", "start", *role, "--node-ip-address", node.ip,
-               "--num-cpus", num_cpus, "--num-gpus", 0, "--object-store-memory", STORE_BYTES, "--min-worker-port", 0,
-               "--max-worker-port", 0, "--temp-dir", self._folder / self._label(node)]  # fmt: skip
-        started = self.popen(*ray, node=node, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path("/"))
+        size = ["--num-cpus", num_cpus, "--num-gpus", num_gpus, "--object-store-memory", STORE_BYTES]
+        place = ["--node-ip-address", node.ip, "--temp-dir", self._folder / self._label(node)]
+        ports = ["--min-worker-port", 0, "--max-worker-port", 0]
+        start = [sys.executable, "-m", "ray.scripts.scripts", "start", *role, *size, *place, *ports]
+        for attempt in range(MAX_STARTS):  # a machine that is busy with other things may take more than Ray's 30 s
+            try:
+                self._call(node, *start)
+                return
+            except RuntimeError as error:
+                if attempt == MAX_STARTS - 1 or "timed out during startup" not in str(error):
+                    raise
+                for process in node.processes():
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+
+    def _call(self, node: Node, *arguments: object) -> None:
+        started = self.popen(*arguments, node=node, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path("/"))
         printed = started.communicate()[0]
         if started.returncode != 0:
             raise RuntimeError(printed)
 
+    def free_port(self) -> int:
+        """A port that no process of the head listens on."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port: int = listener.getsockname()[1]
+            return port
+
     def _label(self, node: Node) -> str:
         return node.ip.rpartition(".")[2] if self.in_namespaces else node.mark
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

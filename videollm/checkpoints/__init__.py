@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors import CONNECTORS, ConnectorError, Table
 from connectors.catalog import check_field_names
-from videollm.checkpoints.family import Family, Options
+from videollm.checkpoints.family import Family
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
+from videollm.checkpoints.options import Options
 from videollm.engines import DEFAULT_ENGINE, ENGINES
 from videollm.errors import UserError
 
@@ -36,7 +37,7 @@ FAMILIES: Final[Table[Family]] = Table(
 )
 """`model_type` of config.json -> class."""
 
-__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "resolve"]
+__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +81,32 @@ def load(
     Raises:
         UserError: no such model, or one that cannot be loaded; the message says why.
     """
-    options = Options(
-        name=str(name),
-        family=family,
-        connector=connector,
-        connector_config=connector_config or {},
-        connector_weights=None if connector_weights is None else Path(connector_weights),
-        thinking=thinking,
-        engine=engine,
-        engine_config=engine_config or {},
-        device=device,
-        dtype=dtype,
+    return load_with(
+        Options(
+            name=str(name),
+            family=family,
+            connector=connector,
+            connector_config=connector_config or {},
+            connector_weights=None if connector_weights is None else Path(connector_weights),
+            thinking=thinking,
+            engine=engine,
+            engine_config=engine_config or {},
+            device=device,
+            dtype=dtype,
+        )
     )
-    ENGINES.load(engine).prepare()
-    folder = find_model(options.name)
+
+
+def load_with(options: Options, *, folder: Path | None = None) -> VideoModel:
+    """Load a model as options say.
+
+    Args:
+        folder: where the model lies, if not where its name says.
+    Raises:
+        UserError: as `load`.
+    """
+    ENGINES.load(options.engine).prepare()
+    folder = find_model(options.name) if folder is None else folder
     model = _family(folder, options).load(folder, options)
     model.revision = _revision(folder)
     return model

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from connectors import Connector
-from videollm.checkpoints.family import UNTRAINED, Options
 from videollm.checkpoints.folder import Rename, Source, read_optional_json, weight_files
+from videollm.checkpoints.options import UNTRAINED, Options
 from videollm.checkpoints.weights import fill, without_weights
 from videollm.engines import ENGINES
 from videollm.errors import UserError

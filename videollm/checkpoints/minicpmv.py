@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from videollm.checkpoints.family import ComposedFamily, Options, language_model
+from videollm.checkpoints.family import ComposedFamily, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 

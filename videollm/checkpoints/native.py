@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from connectors import CONNECTORS
-from videollm.checkpoints.family import ComposedFamily, Options
+from videollm.checkpoints.family import ComposedFamily
 from videollm.checkpoints.folder import Source, read_json, weight_files
+from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
+from videollm.video.preprocessing import PREPROCESSINGS
 from videollm.video.sampling import POLICIES
 from videollm.vision import TOWERS
 
@@ -27,7 +29,12 @@ class Native(ComposedFamily):
                 f"Model {folder} was saved with connector {saved!r}, which is not one of {', '.join(CONNECTORS)}. "
                 f"Give --connector {saved} to import it (this runs its code)."
             )
-        for table, name in ((TOWERS, config.vision["kind"]), (POLICIES, config.sampling.get("policy"))):
+        named = (
+            (TOWERS, config.vision["kind"]),
+            (POLICIES, config.sampling.get("policy")),
+            (PREPROCESSINGS, config.transform.get("kind")),
+        )
+        for table, name in named:
             if name is not None and name not in table:
                 raise UserError(
                     f"Model {folder} was saved with {table.noun} {name!r}, which is not one of {', '.join(table)}. "

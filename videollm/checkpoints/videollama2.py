@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from videollm.checkpoints.family import ComposedFamily, Options, language_model
+from videollm.checkpoints.family import ComposedFamily, language_model
 from videollm.checkpoints.folder import Rename, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.hub import find_folder
+from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 

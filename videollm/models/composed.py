@@ -26,7 +26,7 @@ from videollm.engines.base import Engine
 from videollm.engines.builtin import BuiltinEngine
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig, build_part
-from videollm.models.protocol import EncodedClip, ModelInfo, VideoModel, Visual
+from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.subtitles import with_subtitles
 from videollm.types import Answer, Clip, FrameBatch, Generation, Request
@@ -43,7 +43,7 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 
 
-class VideoLLM(nn.Module, VideoModel):
+class VideoLLM(nn.Module, TrainableModel):
     """A vision tower, a connector and an LLM.
 
     Args:

@@ -22,9 +22,12 @@ from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from connectors import ClipFeatures
+    from connectors import ClipFeatures, Connector
+    from videollm.prompts.chat import ChatPrompt
+    from videollm.video.preprocessing import Preprocessing
     from videollm.video.sampling import Sampling
 
 
@@ -198,3 +201,15 @@ class VideoModel(ABC):
         requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
         answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
         return answers[0] if isinstance(question, str) else answers
+
+
+class TrainableModel(VideoModel):
+    """A model of parts that can learn: gradients flow through `encode_frames`, `connect` and the LLM."""
+
+    tower: nn.Module
+    connector: Connector
+    llm: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prompt: ChatPrompt
+    transform: Preprocessing
+    """From frames to the pixels that the tower takes."""

@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from videollm.engines.packing import VISUAL
+from videollm.errors import UserError
 from videollm.prompts.question import format_question
 
 TAG: Final = "<video>"
@@ -27,7 +28,7 @@ class ChatPrompt:
     text is cut at the tags and each piece tokenized by itself, as the official code does.
 
     Raises:
-        ValueError: the tokenizer has no chat template.
+        UserError: the tokenizer has no chat template.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -40,7 +41,7 @@ class ChatPrompt:
 
     def __post_init__(self) -> None:
         if not self.tokenizer.chat_template:
-            raise ValueError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
+            raise UserError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
 
     def __call__(
         self,
@@ -50,7 +51,7 @@ class ChatPrompt:
         options: Sequence[str] = (),
         system: str | None = None,
     ) -> tuple[list[int], str]:
-        """Ids and text of one prompt.
+        """Make the ids and the text of one prompt.
 
         Args:
             question: the user's text, taken literally.
@@ -61,7 +62,7 @@ class ChatPrompt:
         Returns:
             The ids, VISUAL for every visual token, and the text with `<video>` for every span.
         Raises:
-            ValueError: more than 26 options; the chat template leaves out or repeats the user's content.
+            UserError: more than 26 options; the chat template leaves out or repeats the user's content.
         """
         layout = [part for part in ([visual] if isinstance(visual, int) else visual) if part]
         sizes = [part for part in layout if isinstance(part, int)]
@@ -73,7 +74,7 @@ class ChatPrompt:
         rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
         pieces = _MARK.split(rendered)
         if (written := pieces[1::2].count("0")) != len(sizes):
-            raise ValueError(
+            raise UserError(
                 f"Chat template wrote {written} spans of visual tokens; expected {len(sizes)}. "
                 "Use a template that writes the user's content once."
             )
@@ -109,7 +110,7 @@ class ChatPrompt:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def _guard(self, text: str, words: list[str]) -> str:
-        """`text` with a mark for everything the tokenizer would read as a control token; adds what they hide."""
+        """Put marks in place of all that the tokenizer would read as a control token; `words` takes what they hide."""
 
         def mark(found: re.Match[str]) -> str:
             words.append(found[0])

@@ -1,4 +1,4 @@
-"""Subtitles of .srt, .vtt and LongVideoBench's .json files; those of the sampled frames stand before a question."""
+"""Subtitles of .srt, .vtt and LongVideoBench's .json files, and the part of them that goes with sampled frames."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
+from videollm.errors import UserError
 from videollm.types import Cue, Subtitles
 
-_TIMES: Final = re.compile(r"^\s*(\S+)\s*-->\s*(\S+)", re.MULTILINE)
-_TAGS: Final = re.compile(r"</?[a-zA-Z][^<>]*>|\{\\[^{}]*\}")
+_TIMES: Final = re.compile(r"^.*-->.*$", re.MULTILINE)
+_TAGS: Final = re.compile(r"\{\\[^{}]*\}|<[\d:.]+>")
+"""What pysubs2 leaves: SubStation overrides ({\\i1}, which it makes of <i>), and WebVTT's times of single words."""
 
 
 def read_subtitles(path: Path, begins_at: float = 0.0) -> tuple[Cue, ...]:
-    """The cues of a file, in order of their start.
+    """Read the cues of a file, in order of their start.
 
     Args:
         begins_at: seconds in the file at which the video begins; the cues' times count from there.
     Raises:
-        ValueError: it is missing, or no subtitle file.
+        UserError: it is missing, or no subtitle file.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        cues = list(_json_cues(json.loads(text)) if path.suffix == ".json" else _cues(text.replace("\r\n", "\n")))
+        cues = list(_json_cues(json.loads(text)) if path.suffix == ".json" else _cues(text, path.suffix))
     except OSError as error:
-        raise ValueError(f"Subtitles {path} cannot be read: {error.strerror}.") from error
+        raise UserError(f"Subtitles {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:  # UnicodeDecodeError is a ValueError
-        raise ValueError(f"Subtitles {path} cannot be read: {error}. Expected UTF-8 .srt, .vtt or .json.") from error
+        raise UserError(f"Subtitles {path} cannot be read: {error}. Expected UTF-8 .srt, .vtt or .json.") from error
     moved = (replace(cue, start=cue.start - begins_at, end=cue.end - begins_at) for cue in cues)
     return tuple(sorted(moved if begins_at else cues, key=lambda c: c.start))
 
 
 def spoken(cues: Sequence[Cue], seconds: Sequence[float]) -> list[str]:
-    """Texts of the cues that run at the times of the frames, each once, in order."""
+    """Return texts of the cues that run at the times of the frames, each once, in order."""
     seen = [c for c in cues if any(c.start <= s < c.end for s in seconds)]
     return [c.text for i, c in enumerate(seen) if i == 0 or c.text != seen[i - 1].text]
 
 
 def with_subtitles(question: str, subtitles: Subtitles | None, seconds: Sequence[float]) -> str:
-    """The question after the subtitles of the frames; as it is without any.
+    """Put the subtitles of the frames before a question; without any it stays as it is.
 
     Args:
         seconds: presentation time of every frame, from the start of the whole video.
@@ -51,19 +53,27 @@ def with_subtitles(question: str, subtitles: Subtitles | None, seconds: Sequence
     return "\n".join([subtitles.heading, *lines, question]) if subtitles is not None and lines else question
 
 
-def _cues(text: str) -> Iterator[Cue]:
-    """Cues of .srt or .vtt: blocks with a line of times; what stands before it is a number or a name."""
-    if text.strip() and not _TIMES.search(text):
+def _cues(text: str, suffix: str) -> Iterator[Cue]:
+    """Yield the cues of SubRip or WebVTT."""
+    from pysubs2 import SSAFile
+
+    text = text.replace("\r\n", "\n")
+    if suffix == ".vtt" or text.startswith("WEBVTT"):
+        # pysubs2 takes what stands between two cues (names of cues, notes) for words of the first, so it is cut out.
+        blocks = ((block, _TIMES.search(block)) for block in re.split(r"\n\s*\n", text))
+        events = SSAFile.from_string("\n\n".join(b[found.start() :] for b, found in blocks if found), format_="vtt")
+    else:
+        events = SSAFile.from_string(text, format_="srt")
+    if text.strip() and not len(events):
         raise ValueError("it has no line of times (00:00:01,000 --> 00:00:02,000)")
-    for block in re.split(r"\n\s*\n", text):
-        if found := _TIMES.search(block):
-            said = " ".join(unescape(_TAGS.sub("", block[found.end() :].partition("\n")[2])).split())
-            if said:
-                yield Cue(start=_seconds(found[1]), end=_seconds(found[2]), text=said)
+    for event in events:
+        said = " ".join(unescape(_TAGS.sub("", event.text.replace(r"\N", " "))).split())
+        if said:
+            yield Cue(start=event.start / 1000, end=event.end / 1000, text=said)
 
 
 def _json_cues(rows: list[dict[str, Any]]) -> Iterator[Cue]:
-    """LongVideoBench: `start`, `end` and `line`, or `timestamp` (two seconds, the end may be null) and `text`."""
+    """Yield LongVideoBench's cues: `start`, `end`, `line`; or `timestamp` (two seconds, the second or null), `text`."""
     for i, row in enumerate(rows):
         if "timestamp" in row:
             start, end = row["timestamp"]
@@ -74,7 +84,7 @@ def _json_cues(rows: list[dict[str, Any]]) -> Iterator[Cue]:
 
 
 def _seconds(time: str) -> float:
-    """Seconds of `[hours:]minutes:seconds`, the fraction after a comma or a dot."""
+    """Read `[hours:]minutes:seconds`, the fraction after a comma or a dot."""
     parts = [float(p) for p in str(time).replace(",", ".").split(":")]
     if not 1 < len(parts) <= 3:
         raise ValueError(f"time is {time!r}, expected hours:minutes:seconds")

@@ -1,4 +1,4 @@
-"""`videollm eval-shapes`: how well a model answers on clips it never saw, and on the same clips shuffled and blanked.
+"""Scores on drawn clips: as they are, with their frames shuffled, and blank.
 
 A temporal question cannot be answered from the set of its frames: shuffled frames must bring it to a guess among the
 answers that the set leaves open. A blank video must bring every question to a guess.
@@ -12,34 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import numpy as np
-import tyro
-from tqdm import tqdm
 
-from videollm.checkpoints import load
+from videollm.errors import UserError
 from videollm.models.protocol import VideoModel
 from videollm.shapes.clips import QUESTIONS
 from videollm.types import Clip, FrameBatch, Request
 
 CLIPS_PER_BATCH: Final = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Score a model on clips from make-clips: as they are, with shuffled frames, and blank."""
-
-    clips: tyro.conf.Positional[str]
-    """Folder that make-clips wrote."""
-    model: Annotated[str, tyro.conf.arg(aliases=["-m"])] = "tiny-stc"
-    """Embedded model, model folder, or hub id."""
-    num_frames: int | None = None
-    """Frames a clip; the model's own number if not given."""
-    seed: int = 0
-    """Fixes the shuffles."""
-    by_kind: bool = False
-    """Print a line for every kind of question too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,49 +37,54 @@ class Scored:
     """With the frames but not their order."""
 
 
-def main(job: Job) -> None:
-    """Print the scores."""
-    model = load(job.model)
-    scored = evaluate(model, Path(job.clips), num_frames=job.num_frames, seed=job.seed)
-    print(report(scored, by_kind=job.by_kind))
-
-
-def evaluate(model: VideoModel, folder: Path, *, num_frames: int | None = None, seed: int = 0) -> list[Scored]:
+def evaluate(
+    model: VideoModel,
+    folder: Path,
+    *,
+    num_frames: int | None = None,
+    seed: int = 0,
+    on_clips: Callable[[int, int], None] | None = None,
+) -> list[Scored]:
     """Ask every question of questions.jsonl on every view of its clip.
 
+    Args:
+        num_frames: frames of a clip; the model's own number if not given.
+        seed: fixes the shuffles.
+        on_clips: is told the number of clips that are done, and of all.
     Raises:
-        ValueError: the folder holds no questions.
+        UserError: the folder holds no questions.
         VideoError: a clip cannot be decoded.
     """
     if not (folder / QUESTIONS).is_file():
-        raise ValueError(f"{folder} has no {QUESTIONS}; expected a folder that `videollm make-clips` wrote.")
+        raise UserError(f"{folder} has no {QUESTIONS}; expected a folder that `videollm make-clips` wrote.")
     by_video: dict[str, list[dict[str, Any]]] = {}
     for line in (folder / QUESTIONS).read_text().splitlines():
         row = json.loads(line)
         by_video.setdefault(row["video"], []).append(row)
     sampling = model.sampling.override(num_frames=num_frames) if num_frames else model.sampling
     videos, scored = list(by_video), []
-    for i in tqdm(range(0, len(videos), CLIPS_PER_BATCH), desc="questions", unit="batch", disable=None):
+    for i in range(0, len(videos), CLIPS_PER_BATCH):
         names = videos[i : i + CLIPS_PER_BATCH]
         frames = [model.decode(folder / name, sampling=sampling) for name in names]
-        texts = {
-            view: _answers(model, [change(f, random.Random(f"{seed}/{n}")) for f, n in zip(frames, names, strict=True)],
-                           [by_video[n] for n in names])
-            for view, change in VIEWS.items()
-        }  # fmt: skip
-        for name in names:
-            for row in by_video[name]:
-                right = {view: answers[row["id"]] == row["answer"] for view, answers in texts.items()}
-                scored.append(
-                    Scored(
-                        kind=row["kind"],
-                        temporal=row["temporal"],
-                        right=right,
-                        blind_chance=1 / row["num_choices"],
-                        unordered_chance=1 / row["num_unordered"],
-                    )
-                )
+        rows = [by_video[name] for name in names]
+        texts = {}
+        for view, change in VIEWS.items():
+            seen = [change(f, random.Random(f"{seed}/{name}")) for f, name in zip(frames, names, strict=True)]
+            texts[view] = _answers(model, seen, rows)
+        scored += [_score(row, texts) for of_clip in rows for row in of_clip]
+        if on_clips is not None:
+            on_clips(i + len(names), len(videos))
     return scored
+
+
+def _score(row: dict[str, Any], texts: dict[str, dict[str, str]]) -> Scored:
+    return Scored(
+        kind=row["kind"],
+        temporal=row["temporal"],
+        right={view: answers[row["id"]] == row["answer"] for view, answers in texts.items()},
+        blind_chance=1 / row["num_choices"],
+        unordered_chance=1 / row["num_unordered"],
+    )
 
 
 def _answers(
@@ -137,7 +124,7 @@ VIEWS: Final[dict[str, Callable[[FrameBatch, random.Random], FrameBatch]]] = {
 
 
 def report(scored: Sequence[Scored], *, by_kind: bool = False) -> str:
-    """A table of accuracies with what guessing would score beside them."""
+    """Lay accuracies out as a table, with what guessing would score beside them."""
     temporal = [s for s in scored if s.temporal]
     groups = {"all questions": list(scored), "temporal questions": temporal}
     if by_kind:

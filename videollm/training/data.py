@@ -1,18 +1,22 @@
-"""What is learned from: stories drawn as training goes, or a manifest of videos, questions and answers."""
+"""Training data: clips with what is to be learned from them, from a manifest of videos, questions and answers."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import numpy as np
+from videollm.errors import UserError
+from videollm.io import is_remote, local_name
+from videollm.types import Clip, FrameBatch
 
-from videollm.shapes.pretrain import worn
-from videollm.shapes.stories import CAPTION_PROMPTS, STORIES, Question, drills, tell
-from videollm.shapes.world import draw_clip, times
-from videollm.types import FrameBatch
+if TYPE_CHECKING:
+    from videollm.models.protocol import VideoModel
+
+SUFFIXES: Final = (".jsonl", ".csv", ".parquet")
+"""Formats of a manifest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,56 +42,65 @@ class Data(Protocol):
     """Batches by number: the same number gives the same batch, so that training can resume anywhere."""
 
     def __call__(self, step: int) -> list[Example]:
-        """The batch of a step."""
+        """Make the batch of a step."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShapesData:
-    """Stories drawn on the fly, never the same twice."""
+class ManifestData:
+    """Clips with their lessons, in a new order every epoch, decoded as training goes."""
 
+    clips: tuple[tuple[Clip, tuple[Lesson, ...]], ...]
+    decode: Callable[[Clip], FrameBatch]
+    """Frames of a clip, as the model that learns sees them."""
     seed: int
     batch_size: int
-    """Clips of 8 frames a step; longer clips come fewer at a time."""
-    num_frames: Sequence[int]
-    """Frames a clip, one of these at random for each step."""
-    size: int
-    """Pixels a side."""
-    stories: Sequence[str] = ()
-    """Kinds of story; all kinds if empty."""
-    multiple_choice: float = 0.1
-    """Share of questions that are asked with their options."""
-    drills: float = 0.0
-    """Share of clips that bring a drill too."""
 
     def __call__(self, step: int) -> list[Example]:
-        """The batch of a step."""
-        rng, noise = random.Random(f"{self.seed}/{step}"), np.random.default_rng((self.seed, step))
-        num_frames = rng.choice(self.num_frames)
-        batch_size = max(1, min(2 * self.batch_size, self.batch_size * 8 // num_frames))
-        return [self._example(rng, noise, num_frames) for _ in range(batch_size)]
+        """Make the batch of a step."""
+        return [self._example(step * self.batch_size + i) for i in range(self.batch_size)]
 
-    def _example(self, rng: random.Random, noise: np.random.Generator, num_frames: int) -> Example:
-        story = tell(rng.getrandbits(48), rng.choice(self.stories or tuple(STORIES)))
-        lessons = [_lesson(q, rng, self.multiple_choice) for q in story.questions]
-        lessons.append(Lesson(question=rng.choice(CAPTION_PROMPTS), answer=story.caption, kind="caption"))
-        if rng.random() < self.drills:
-            question, answer = rng.choice(drills(story, rng))
-            lessons.append(Lesson(question=question, answer=answer, kind="drill"))
-        duration = 2 * 300 ** rng.random()
-        at = times(num_frames)
-        frames = FrameBatch(
-            frames=worn(draw_clip(story.world, at, self.size), noise),
-            indices=tuple(range(num_frames)),
-            seconds=tuple(u * duration for u in at),
+    def _example(self, number: int) -> Example:
+        epoch, at = divmod(number, len(self.clips))
+        order = list(range(len(self.clips)))
+        random.Random(f"{self.seed}/{epoch}").shuffle(order)
+        clip, lessons = self.clips[order[at]]
+        return Example(frames=self.decode(clip), lessons=lessons)
+
+    @staticmethod
+    def read(path: str | Path, model: VideoModel, *, seed: int, batch_size: int) -> ManifestData:
+        """Read a .jsonl, .csv or .parquet manifest, whose clips are sampled and sized as a model wants them.
+
+        Raises:
+            UserError: the file cannot be read, or a row lacks a video, a question or an answer.
+        """
+        rows = _read_rows(path)
+        clips: dict[Clip, dict[str, Lesson]] = {}
+        for number, row in enumerate(rows, 1):
+            if lacking := [k for k in ("video", "question", "answer") if not row.get(k)]:
+                raise UserError(f"{path}, row {number} lacks {', '.join(lacking)}; each row needs all three.")
+            video = row["video"] if is_remote(row["video"]) else str(Path(path).parent / local_name(row["video"]))
+            clip = Clip(video=video, start=row.get("start"), end=row.get("end"))
+            lesson = Lesson(question=row["question"], answer=row["answer"], kind=row.get("kind") or "answer")
+            clips.setdefault(clip, {})[lesson.question] = lesson
+        if not clips:
+            raise UserError(f"{path} has no rows; expected rows of video, question and answer.")
+        return ManifestData(
+            clips=tuple((clip, tuple(lessons.values())) for clip, lessons in clips.items()),
+            decode=model.decode,
+            seed=seed,
+            batch_size=batch_size,
         )
-        return Example(frames=frames, lessons=tuple(lessons))
 
 
-def _lesson(question: Question, rng: random.Random, multiple_choice: float) -> Lesson:
-    if rng.random() >= multiple_choice:
-        return Lesson(question=question.text, answer=question.answer, kind=question.kind)
-    wrong = [c for c in question.choices if c != question.answer]
-    options = [question.answer, *rng.sample(wrong, min(3, len(wrong)))]
-    rng.shuffle(options)
-    letter = "ABCD"[options.index(question.answer)]
-    return Lesson(question=question.text, answer=letter, kind="multiple choice", options=tuple(options))
+def _read_rows(path: str | Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+    from pyarrow import ArrowInvalid, csv, json
+
+    readers = dict(zip(SUFFIXES, (json.read_json, csv.read_csv, pq.read_table), strict=True))
+    if Path(path).suffix not in readers:
+        raise UserError(f"Training data {path} is no manifest; expected a {', '.join(SUFFIXES)} file.")
+    try:
+        rows: list[dict[str, Any]] = readers[Path(path).suffix](path).to_pylist()
+    except (OSError, ArrowInvalid) as error:
+        raise UserError(f"Training data {path} cannot be read: {error}. Expected rows of a table.") from error
+    return rows

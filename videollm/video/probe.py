@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 from videollm.io import check_file, local_path
 from videollm.types import Clip
 from videollm.video.decoding.base import DecodeRequest
-from videollm.video.decoding.container import open_video
+from videollm.video.decoding.container import decode_all, open_video
 from videollm.video.decoding.index import UnplannableError, read_index, rewind
 from videollm.video.decoding.scaler import quarter_turns
 from videollm.video.decoding.sequential import count_frames
@@ -82,7 +82,7 @@ def _picture(container: InputContainer, stream: VideoStream) -> tuple[str, int, 
     turns = 0
     try:
         rewind(container, stream)
-        frame = next(container.decode(stream), None)
+        frame = next(decode_all(container, stream), None)
         turns = quarter_turns(frame) if frame is not None else 0
     except av.FFmpegError:
         pass  # decoding reports the damage; what the header says still holds

@@ -29,7 +29,7 @@ class VisionTower(nn.Module):
     width: int
     """d, width of the features."""
     patch_size: int
-    """Pixels a side of a patch."""
+    """Pixels of a patch's side."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -1,13 +1,11 @@
-"""Benchmarks by name, from a file of one's own, or as a plain table of questions."""
+"""Benchmarks by name, from a file or a package of one's own, or as a table of questions."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from connectors.registry import FILE_SUFFIX, Table
 from pipelines.evals.annotations import (
     Fields,
     checked,
@@ -21,75 +19,61 @@ from pipelines.evals.annotations import (
     read_json,
 )
 from pipelines.evals.benchmark import Benchmark, Sample
-from pipelines.evals.benchmarks.activitynet_qa import ActivityNetQA
-from pipelines.evals.benchmarks.captions import MSRVTT, VATEX
-from pipelines.evals.benchmarks.egoschema import EgoSchema
-from pipelines.evals.benchmarks.longvideobench import LongVideoBench
-from pipelines.evals.benchmarks.lvbench import LVBench
-from pipelines.evals.benchmarks.mlvu import MLVU
-from pipelines.evals.benchmarks.mvbench import MVBench
-from pipelines.evals.benchmarks.nextqa import NExTQA
-from pipelines.evals.benchmarks.perception_test import PerceptionTest
-from pipelines.evals.benchmarks.shapes import Shapes
-from pipelines.evals.benchmarks.table_benchmark import TABLES, Own
-from pipelines.evals.benchmarks.tempcompass import TempCompass
-from pipelines.evals.benchmarks.videomme import VideoMME
+from pipelines.evals.benchmarks.table_benchmark import TABLES, TableBenchmark
 from videollm.errors import UserError
 from videollm.types import Clip
 
-BENCHMARKS: Final[dict[str, type[Benchmark]]] = {
-    "videomme": VideoMME,
-    "mvbench": MVBench,
-    "egoschema": EgoSchema,
-    "nextqa": NExTQA,
-    "mlvu": MLVU,
-    "longvideobench": LongVideoBench,
-    "lvbench": LVBench,
-    "perception_test": PerceptionTest,
-    "tempcompass": TempCompass,
-    "activitynet_qa": ActivityNetQA,
-    "msrvtt": MSRVTT,
-    "vatex": VATEX,
-    "shapes": Shapes,
-}
+BENCHMARKS: Final[Table[Benchmark]] = Table(
+    noun="benchmark",
+    group="videollm.benchmarks",
+    base="pipelines.evals.benchmark:Benchmark",
+    error=UserError,
+    builtin={
+        "videomme": "pipelines.evals.benchmarks.videomme:VideoMME",
+        "mvbench": "pipelines.evals.benchmarks.mvbench:MVBench",
+        "egoschema": "pipelines.evals.benchmarks.egoschema:EgoSchema",
+        "nextqa": "pipelines.evals.benchmarks.nextqa:NExTQA",
+        "mlvu": "pipelines.evals.benchmarks.mlvu:MLVU",
+        "longvideobench": "pipelines.evals.benchmarks.longvideobench:LongVideoBench",
+        "lvbench": "pipelines.evals.benchmarks.lvbench:LVBench",
+        "perception_test": "pipelines.evals.benchmarks.perception_test:PerceptionTest",
+        "tempcompass": "pipelines.evals.benchmarks.tempcompass:TempCompass",
+        "activitynet_qa": "pipelines.evals.benchmarks.activitynet_qa:ActivityNetQA",
+        "msrvtt": "pipelines.evals.benchmarks.captions:MSRVTT",
+        "vatex": "pipelines.evals.benchmarks.captions:VATEX",
+        "shapes": "pipelines.evals.benchmarks.shapes:Shapes",
+    },
+)
 """Name for `videollm eval` -> class."""
 
 
 def load_benchmark(name: str) -> Benchmark:
-    """A benchmark by its name, or one of one's own: a table of questions, `pkg.mod:Class` or `path/to/file.py:Class`.
+    """Make a benchmark.
 
+    Args:
+        name: one of BENCHMARKS, a table of questions (.jsonl, .csv), `pkg.mod:Class` or `path/to/file.py:Class`.
     Raises:
-        UserError: there is none.
+        UserError: there is none, or its class lacks a method.
     """
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]()
     if Path(name).suffix in TABLES:
-        return Own(Path(name))
-    module, _, attribute = name.rpartition(":")
-    if not module:
+        return TableBenchmark(Path(name))
+    if name not in BENCHMARKS and ":" not in name:
         raise UserError(
             f"No benchmark {name!r}; expected one of {', '.join(BENCHMARKS)}, a table of questions (.jsonl, .csv), "
             "`pkg.mod:Class` or `path/to/file.py:Class`."
         )
-    made = getattr(_import(module), attribute, None)
-    if not (isinstance(made, type) and issubclass(made, Benchmark)):
-        raise UserError(f"{name}: {module} has no class {attribute} derived from pipelines.evals.benchmarks.Benchmark.")
+    made = BENCHMARKS.load(name)
+    if missing := sorted(made.__abstractmethods__):
+        raise UserError(f"Benchmark {name} has no {' and no '.join(missing)}; expected a class with samples and files.")
     return made()
 
 
-def _import(module: str) -> object:
-    """A module by its name, or by its file."""
-    try:
-        if not module.endswith(".py"):
-            return import_module(module)
-        spec = importlib.util.spec_from_file_location(Path(module).stem, module)
-        assert spec is not None
-        assert spec.loader is not None
-        made = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(made)
-    except Exception as error:  # whatever a user's file raises
-        raise UserError(f"Benchmark {module} cannot be imported: {type(error).__name__}: {error}") from error
-    return made
+def absolute_name(name: str) -> str:
+    """Return a benchmark's name that holds from any folder: files by their whole path."""
+    path, colon, attribute = name.rpartition(":")
+    if not path.endswith(FILE_SUFFIX):
+        path, colon, attribute = name, "", ""
+    return f"{Path(path).absolute()}{colon}{attribute}" if Path(path).is_file() else name
 
 
 __all__ = [
@@ -97,8 +81,9 @@ __all__ = [
     "Benchmark",
     "Clip",
     "Fields",
-    "Own",
     "Sample",
+    "TableBenchmark",
+    "absolute_name",
     "checked",
     "csv_rows",
     "find_video",

@@ -31,16 +31,16 @@ class ActivityNetQA(Benchmark):
     groups = ("type",)
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the annotation file."""
+        """Read the questions in the order of the annotation file."""
         questions, answers = self.files(folder, split)
         return checked(_samples(folder, questions, answers), [questions, answers])
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """Questions, and their answers."""
+        """Return the files of the questions and of their answers."""
         return [one_of(folder, f"{split}_{part}.json", f"dataset/{split}_{part}.json") for part in "qa"]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question as a sentence, and how to answer."""
+        """Write the question as a sentence, and how to answer."""
         return f"{sample.question.capitalize()}? Answer the question using a single word or phrase."
 
     def official(self, sample: Sample, text: str) -> bool | None:

@@ -24,7 +24,7 @@ class Captions(Benchmark):
     question = "Describe this video in one sentence."
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Clips in the order of the annotation file."""
+        """Read the clips in the order of the annotation file."""
         files = self.files(folder, split)
         return checked(self._samples(folder, split, files[0]), files)
 
@@ -42,7 +42,7 @@ class MSRVTT(Captions):
     """
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """Clips and captions."""
+        """Return the file of clips and captions."""
         return [one_of(folder, "test_videodatainfo.json", "MSRVTT_data.json", "msrvtt_data/MSRVTT_data.json")]
 
     def _samples(self, folder: Path, split: str, file: Path) -> Iterator[Sample]:
@@ -73,7 +73,7 @@ class VATEX(Captions):
     splits = ("test", "val")
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """Clips and captions."""
+        """Return the file of clips and captions."""
         name = {"test": "vatex_public_test_english_v1.1.json", "val": "vatex_validation_v1.0.json"}[split]
         return [one_of(folder, name, f"annotations/{name}")]
 

@@ -36,17 +36,17 @@ class EgoSchema(Benchmark):
     splits = ("subset", "full")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of questions.json."""
+        """Read the questions in the order of questions.json."""
         files = self.files(folder, split)
         return checked(_samples(folder, *files), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The questions and, for the subset, its answers."""
+        """Return the file of the questions and, for the subset, that of its answers."""
         questions, answers = folder / "questions.json", folder / "subset_answers.json"
         return [questions, answers] if split == "subset" else [questions]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """VideoLLaMA2's prompt, without the blank at its end."""
+        """Write VideoLLaMA2's prompt, without the blank at its end."""
         options = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         return "\n".join([_ASK, sample.question, "Options:", *options, _ANSWER])
 
@@ -57,7 +57,7 @@ class EgoSchema(Benchmark):
         return official.egoschema(text, sample.options, sample.answer)
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:
-        """The file for the server, one row a question; `UNREAD` where no option was read."""
+        """Write the file for the server, one row per question; `UNREAD` where no option was read."""
         rows = [f"{sample.id},{UNREAD if index is None else index}\n" for sample, index in chosen]
         return "egoschema_submission.csv", "".join(["q_uid,answer\n", *rows])
 

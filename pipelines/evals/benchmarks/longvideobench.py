@@ -28,16 +28,16 @@ class LongVideoBench(Benchmark):
     groups = ("duration_group", "question_category")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the annotation file."""
+        """Read the questions in the order of the annotation file."""
         files = self.files(folder, split)
         return checked(_samples(folder, files[0], published=split == "val"), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The questions."""
+        """Return the file of the questions."""
         return [folder / ("lvb_val.json" if split == "val" else "lvb_test_wo_gt.json")]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question, lettered options and how to answer."""
+        """Write the question, lettered options and how to answer."""
         options = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         answer = "Answer with the option's letter from the given choices directly."
         return "\n".join([f"Question: {sample.question}", *options, answer])
@@ -47,7 +47,7 @@ class LongVideoBench(Benchmark):
         return official.longvideobench(text, sample.options, sample.answer) if isinstance(sample.answer, int) else None
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:
-        """The leaderboard's file: id -> letter; an answer that could not be read is none."""
+        """Write the leaderboard's file: id -> letter; an answer that could not be read is none."""
         letters = {sample.id: "" if option is None else ascii_uppercase[option] for sample, option in chosen}
         return "longvideobench_test_for_submission.json", json.dumps(letters)
 

@@ -30,17 +30,17 @@ class LVBench(Benchmark):
     groups = ("question_type",)
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions, video by video."""
+        """Read the questions video by video."""
         files = self.files(folder, split)
         videos = [folder / at for at in ("all_videos", "videos", "data/all_videos", ".")]
         return checked((s for fields in jsonl_rows(files[0]) for s in _samples(fields, videos)), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """Videos with their questions."""
+        """Return the file of videos with their questions."""
         return [one_of(folder, "video_info.meta.jsonl", "data/video_info.meta.jsonl")]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question, lettered options and how to answer."""
+        """Write the question, lettered options and how to answer."""
         options = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         return "\n".join([sample.question, *options, "Answer the question with the option letter"])
 
@@ -64,7 +64,7 @@ def _samples(fields: Fields, videos: Sequence[Path]) -> Iterator[Sample]:
 
 
 def _split(qa: Fields) -> tuple[str, tuple[str, ...]]:
-    """Question and options, which stand in one text: a line for each option, `(A)` first."""
+    """Split question and options, which stand in one text: a line for each option, `(A)` first."""
     question, *pieces = _OPTION.split(qa.text("question"))
     letters, options = pieces[::2], tuple(option.strip() for option in pieces[1::2])
     if not question.strip() or len(options) < 2 or letters != list(ascii_uppercase[: len(options)]):

@@ -50,20 +50,20 @@ class MLVU(Benchmark):
     macro = "question_type"
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions, task by task."""
+        """Read the questions task by task."""
         files = self.files(folder, split)
         if split == "test":
             return checked(_test(folder, *files), files)
         return checked((sample for file in files for sample in _dev(file)), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """One file a task, or that of the test set."""
+        """List one file per task, or that of the test set."""
         if split == "test":
             return [one_of(folder, *PUBLISHED, *UNPUBLISHED)]
         return [one_of(folder, f"json/{task}.json", f"MLVU/json/{task}.json") for task in TASKS]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The official system message and question, in one turn."""
+        """Write the official system message and question, in one turn."""
         options = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         return "\n".join([_ASK, f"Question: {sample.question}", "Options:", *options, "Only give the best option."])
 
@@ -78,7 +78,7 @@ class MLVU(Benchmark):
         return official.mlvu(text, sample.options, last)
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:
-        """test_res.json, which the MLVU server takes; an answer that could not be read is no option."""
+        """Write test_res.json, which the MLVU server takes; an answer that could not be read is no option."""
         rows = [
             {
                 "question_id": sample.id,

@@ -64,16 +64,16 @@ class MVBench(Benchmark):
     max_new_tokens = 100
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions of all tasks."""
+        """Read the questions of all tasks."""
         files = zip(TASKS, self.files(folder, split), strict=True)
         return [sample for task, file in files for sample in checked(_samples(folder, task, file), [file])]
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """One file a task."""
+        """List one file per task."""
         return [folder / f"json/{task}.json" for task in TASKS]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The official system message and question, in one turn."""
+        """Write the official system message and question, in one turn."""
         options = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         asked = [f"Question: {sample.question}", "Options:", *options, "Only give the best option."]
         return "\n".join([_ASK, *asked])

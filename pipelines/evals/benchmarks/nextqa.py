@@ -27,19 +27,19 @@ class NExTQA(Benchmark):
     groups = ("category", "type")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the annotation file."""
+        """Read the questions in the order of the annotation file."""
         files = self.files(folder, split)
         return checked(_samples(folder, *files), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The questions, and the map of the videos' folders if there is one."""
+        """Return the file of the questions, and the map of the videos' folders if there is one."""
         parquet = f"MC/{split}-00000-of-00001.parquet"
         questions = one_of(folder, f"{split}.csv", f"dataset/nextqa/{split}.csv", parquet)
         folders = questions.parent / "map_vid_vidorID.json"
         return [questions, folders] if folders.is_file() else [questions]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question, lettered options and how to answer."""
+        """Write the question, lettered options and how to answer."""
         options = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         answer = "Answer with the option's letter from the given choices directly."
         return "\n".join([sample.question, *options, answer])

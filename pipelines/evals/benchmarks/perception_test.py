@@ -38,12 +38,12 @@ class PerceptionTest(Benchmark):
     groups = ("area", "reasoning", "tag")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions, video by video."""
+        """Read the questions video by video."""
         files = self.files(folder, split)
         return checked(_samples(folder, split, *files), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The questions, and where the videos are cut if that is there."""
+        """Return the file of the questions, and that of the videos' cuts if it is there."""
         names = [f"mc_question_{split}", f"all_{split}"]
         places = [f"{at}{name}.json" for name in names for at in ("", f"{name}_annotations/", "annotations/")]
         questions = one_of(folder, *places, f"{split}_annotations/all_{split}.json", *FLAT[split])
@@ -53,7 +53,7 @@ class PerceptionTest(Benchmark):
         return [questions, cuts] if cuts.is_file() else [questions]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question, lettered options and how to answer."""
+        """Write the question, lettered options and how to answer."""
         options = [f"({letter}) {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         answer = "Answer with the option's letter from the given choices directly and only give the best option."
         return "\n".join([f"Question: {sample.question}", "Options:", *options, answer])
@@ -63,7 +63,7 @@ class PerceptionTest(Benchmark):
         return official.perception_test(text, sample.options, sample.answer) if isinstance(sample.answer, int) else None
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:
-        """The challenge's file, which wants an option for every question; those that could not be read are missing."""
+        """Write the challenge's file, which wants an option for every question; what could not be read is missing."""
         answers: dict[str, list[dict[str, int | str]]] = {}
         for sample, option in chosen:
             video, _, number = sample.id.rpartition("/")
@@ -116,7 +116,7 @@ def _tags(row: Fields) -> tuple[str, ...]:
 
 
 def _end(fields: Fields, frame: object, cuts: Path | None) -> float | None:
-    """Seconds at which a video is cut; -1 is no cut."""
+    """Return the seconds at which a video is cut; frame -1 is no cut."""
     if frame == -1:
         return None
     rate = Fields(fields.values.get("metadata"), f"{fields.where}, metadata").seconds("frame_rate")

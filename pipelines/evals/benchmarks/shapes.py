@@ -24,16 +24,16 @@ class Shapes(Benchmark):
     groups = ("kind", "temporal")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions, clip by clip."""
+        """Read the questions clip by clip."""
         files = self.files(folder, split)
         return checked(_samples(folder, files[0]), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The questions."""
+        """Return the file of the questions."""
         return [folder / QUESTIONS]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question alone."""
+        """Write the question alone."""
         return sample.question
 
     def official(self, sample: Sample, text: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""A benchmark of one's own as a plain table of questions: no code."""
+"""Benchmark of one's own without code: a table of questions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.evals.annotations import Fields, checked, csv_rows, jsonl_rows
 from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.requests.manifest import parse_options
 from videollm.errors import UserError
-from videollm.io import is_remote
+from videollm.io import is_remote, local_name
 from videollm.types import Clip
 
 TABLES: Final = {".csv": csv_rows, ".jsonl": jsonl_rows}
@@ -22,7 +22,7 @@ _LETTER: Final = re.compile(r"\(?([A-Za-z])[.):]?")
 _LIST: Final = "a list of texts, or one text with | between them"
 
 
-class Own(Benchmark):
+class TableBenchmark(Benchmark):
     """Rows of video, question, answer [, options, id, start, end, subtitles, group, group_*] in a .jsonl or .csv file.
 
     With options (a list, or one text with | between), the answer is an option's text or its letter; a number that is no
@@ -45,7 +45,7 @@ class Own(Benchmark):
         self.path, self.folder = path, path.absolute().parent
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the file."""
+        """Read the questions in the order of the file."""
         rows = list(TABLES[self.path.suffix](self.path))
         with_options = [row for row in rows if row.values.get("options") not in (None, "")]
         if 0 < len(with_options) < len(rows):
@@ -57,16 +57,16 @@ class Own(Benchmark):
         names = dict.fromkeys(name for row in rows for name in row.values)
         groups = tuple(name for name in names if name == "group" or name.startswith("group_"))
         samples = checked(_samples(rows, groups, folder), [self.path])
-        self.take_after(samples)
+        self.infer_kind(samples)
         return samples
 
-    def take_after(self, samples: Sequence[Sample]) -> None:
-        """Be what these questions, read from the table now or before, make of it."""
+    def infer_kind(self, samples: Sequence[Sample]) -> None:
+        """Set kind and groups from the questions."""
         self.kind = "choice" if samples[0].options else "open"
         self.groups = tuple(samples[0].groups)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The table."""
+        """Return the table."""
         return [self.path]
 
 
@@ -79,7 +79,7 @@ def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Ite
             raise row.wrong("options", f"2 to {len(ascii_uppercase)} of them")
         yield Sample(
             id=row.text("id") if row.values.get("id") not in (None, "") else f"{Path(video).stem}-{number}",
-            clip=Clip(video=video if is_remote(video) else str(folder / video), start=start, end=end),
+            clip=Clip(video=video if is_remote(video) else str(folder / local_name(video)), start=start, end=end),
             question=row.text("question"),
             options=options,
             answer=_choice(row, options) if options else _texts(row, "answer"),
@@ -89,7 +89,7 @@ def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Ite
 
 
 def _texts(row: Fields, name: str) -> tuple[str, ...]:
-    """A list of texts, none of them blank."""
+    """Read a list of texts, none of them blank."""
     value = row.values.get(name)
     try:
         texts = tuple(t.strip() for t in parse_options(value if isinstance(value, list) else row.text(name)))
@@ -101,7 +101,7 @@ def _texts(row: Fields, name: str) -> tuple[str, ...]:
 
 
 def _choice(row: Fields, options: Sequence[str]) -> int:
-    """The one option that the answer names, by its text or its letter."""
+    """Return the index of the one option that the answer names, by its text or its letter."""
     answer = row.text("answer").strip()
     letter = _LETTER.fullmatch(answer)
     index = ascii_uppercase.index(letter[1].upper()) if letter else None

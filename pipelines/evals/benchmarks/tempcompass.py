@@ -34,17 +34,17 @@ class TempCompass(Benchmark):
     groups = ("task", "dim")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions, task by task."""
+        """Read the questions task by task."""
         files = self.files(folder, split)
         found = (sample for task, file in zip(TASKS, files, strict=True) for sample in _samples(folder, task, file))
         return checked(found, files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """One file a task."""
+        """List one file per task."""
         return [one_of(folder, f"questions/{task}.json", f"{task}/test-00000-of-00001.parquet") for task in TASKS]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The question, options if there are any to show, and how to answer."""
+        """Write the question, options if there are any to show, and how to answer."""
         task = sample.groups["task"]
         if task == "yes_no":
             return f"{sample.question}\nPlease answer yes or no:"
@@ -83,7 +83,7 @@ def _samples(folder: Path, task: str, file: Path) -> Iterator[Sample]:
 
 
 def _rows(file: Path) -> Iterator[Fields]:
-    """Rows of a JSON file of videos, in each its dimensions, in each the questions."""
+    """Yield rows of a JSON file of videos, in each its dimensions, in each the questions."""
     videos = read_json(file)
     if not isinstance(videos, dict):
         raise UserError(f"{file} holds {type(videos).__name__}, expected videos by their names.")
@@ -95,7 +95,7 @@ def _rows(file: Path) -> Iterator[Fields]:
 
 
 def _multi_choice(fields: Fields) -> tuple[str, tuple[str, ...], int]:
-    """A line for the question and one for each option, `A. ...` first; the answer is such a line."""
+    """Split a line for the question and one for each option, `A. ...` first; the answer is such a line."""
     question, *lines = fields.text("question").split("\n")
     found = [_LETTERED.fullmatch(line.strip()) for line in lines]
     options = tuple(match[2].strip() for match in found if match)
@@ -113,7 +113,7 @@ def _yes_no(fields: Fields) -> tuple[str, tuple[str, ...], int]:
 
 
 def _caption_matching(fields: Fields) -> tuple[str, tuple[str, ...], int]:
-    """A line for the question and one for each labelled option; the answer is such a line."""
+    """Split a line for the question and one for each labelled option; the answer is such a line."""
     question, *options = fields.text("question").split("\n")
     if len(options) < 2 or not all(": " in option for option in options):
         raise fields.wrong("question", "a line for the question and one for each option: Sentence A: ...")

@@ -30,17 +30,17 @@ class VideoMME(Benchmark):
     groups = ("duration", "domain", "sub_category", "task_type")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
-        """Questions in the order of the Parquet file."""
+        """Read the questions in the order of the Parquet file."""
         files = self.files(folder, split)
         return checked(_samples(folder, files[0]), files)
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:
-        """The Parquet file, in its folder or beside the videos."""
+        """Find the Parquet file, in its folder or beside the videos."""
         name = f"{split}-00000-of-00001.parquet"
         return [one_of(folder, f"videomme/{name}", name)]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """The official prompt, under the subtitles and their heading (the base class's) where there are any."""
+        """Write the official prompt, under the subtitles and their heading (the base class's) where there are any."""
         options = [f"{letter}. {option}" for letter, option in zip(ascii_uppercase, sample.options, strict=False)]
         return "\n".join([_ASK, sample.question, *options, "The best answer is:"])
 

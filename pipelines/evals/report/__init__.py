@@ -1,1 +1,1 @@
-"""The page that `videollm report` writes: what it shows, its pictures, and the file itself."""
+"""Report of runs: what its page shows, the pictures, and the files."""

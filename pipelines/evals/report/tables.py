@@ -1,4 +1,4 @@
-"""The scores of runs as tables for a paper: Markdown to read, CSV with every figure."""
+"""Tables of scores for a paper: Markdown to read, CSV with every figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from pipelines.evals.report.runs import Run, run_names
 from pipelines.evals.score_tables import tables
 from pipelines.evals.scores import ScoredRun
-from pipelines.evals.table import Table, hundredths
+from pipelines.evals.text_table import TextTable, hundredths
 
 COLUMNS: Final = (
     *("run", "setting", "metric", "rule", "mean_over", "grouping", "group", "questions", "videos"),
@@ -19,28 +19,28 @@ COLUMNS: Final = (
 
 
 def markdown(runs: Sequence[Run]) -> str:
-    """Tables with the runs below each other; scores are multiplied by 100."""
+    """Write tables with the runs below each other; scores are multiplied by 100."""
     joined: dict[tuple[str, tuple[str, ...]], list[Sequence[str | int]]] = {}
     for run, name in zip(runs, run_names(runs), strict=True):
         for table in tables(run) if isinstance(run, ScoredRun) else [_statuses(run)]:
             rows = joined.setdefault((table.title, tuple(table.columns)), [])
             rows += [[name, *row] for row in table.rows]
-    made = [Table(title=title, columns=["run", *columns], rows=rows) for (title, columns), rows in joined.items()]
+    made = [TextTable(title=title, columns=["run", *columns], rows=rows) for (title, columns), rows in joined.items()]
     return "\n\n".join(table.markdown() for table in made) + "\n"
 
 
 def csv(runs: Sequence[Run]) -> str:
-    """A line for every figure, as it is (0.6134), and for the share of every status."""
+    """Write a line for every figure, as it is (0.6134), and for the share of every status."""
     rows: list[list[str | int]] = []
     for run, name in zip(runs, run_names(runs), strict=True):
         rows += [[name, *cells] for cells in _figures(run)]
-    return Table(title="", columns=COLUMNS, rows=rows).csv()
+    return TextTable(title="", columns=COLUMNS, rows=rows).csv()
 
 
-def _statuses(run: Run) -> Table:
+def _statuses(run: Run) -> TextTable:
     counts = run.statuses("")
     rows = [(status, number, hundredths(number / counts.total())) for status, number in counts.most_common()]
-    return Table(title="What became of the requests", columns=["status", "requests", "%"], rows=rows)
+    return TextTable(title="What became of the requests", columns=["status", "requests", "%"], rows=rows)
 
 
 def _figures(run: Run) -> Iterator[list[str | int]]:

@@ -1,21 +1,22 @@
-"""Small pictures of the frames that a model saw: decoded again, checked against the rows, bounded in size."""
+"""Thumbnails of the frames that a model saw: decoded again, checked against the rows, bounded in size."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from pipelines.stages.decoding.client import Decoder, Failure
+from videollm.errors import UserError
 from videollm.io import is_remote
 from videollm.types import Clip, FrameBatch
 
@@ -31,7 +32,7 @@ STEPS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """Frames of a clip that runs looked at."""
+    """Frames of a clip that a run looked at."""
 
     clip: Clip
     """Its video is a path on this machine, or a URL."""
@@ -41,14 +42,14 @@ class Strip:
     video_hash: str | None = None
     """Of the video as the run read it; None: it is not known."""
     sampling: Mapping[str, Any] | None = field(default=None, compare=False)
-    """How the run chose them: fields of videollm.video.Sampling; None: it does not say."""
-    decoder: Literal["auto", "planned", "decord", "pyav"] = field(default="auto", compare=False)
+    """How the run chose them: fields of videollm.Sampling; None: it does not say."""
+    decoder: str = field(default="auto", compare=False)
     allow_partial: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pictures:
-    """Some frames of a strip as pictures."""
+    """Pictures of some frames of a strip."""
 
     places: tuple[int, ...] = ()
     """Which frames of the strip they are."""
@@ -59,24 +60,46 @@ class Pictures:
     """Why there are none."""
 
 
-def make_pictures(strips: Sequence[Strip], *, per_clip: int, height: int, megabytes: float) -> list[Pictures]:
-    """Pictures of all strips, each of which gets the same share of the room.
+@dataclass(frozen=True, kw_only=True)
+class PictureSpec:
+    """How many pictures are made, and how large.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    megabytes: float = 30.0
+    """Bound on all pictures together, as the page holds them (base64); 0: none are made."""
+    per_clip: int = 8
+    """Pictures of a clip at most, evenly spread over its frames."""
+    height: int = 120
+    """Pixels."""
+
+    def __post_init__(self) -> None:
+        if self.megabytes < 0 or self.per_clip < 1 or self.height < 16:
+            raise UserError(
+                f"Got --thumbnail-megabytes {self.megabytes:g}, --thumbnails-per-clip {self.per_clip}, --height "
+                f"{self.height}; expected at least 0, 1 and 16 (0 megabytes leave pictures out)."
+            )
+
+
+def make_pictures(
+    strips: Sequence[Strip], spec: PictureSpec, on_made: Callable[[int, int], None] | None = None
+) -> list[Pictures]:
+    """Make the pictures of all strips, each of which gets the same share of the room.
 
     Args:
-        per_clip: pictures of a strip at most, evenly spread over its frames.
-        height: pixels.
-        megabytes: bound on all of them together, as the page holds them (base64); 0: none are made.
+        on_made: called after every strip, by one thread at a time, with the number of strips made and of all.
     """
-    if not strips or not megabytes:
+    if not strips or not spec.megabytes:
         return [Pictures(missing="The report was made without pictures (--thumbnail-megabytes 0).") for _ in strips]
-    share = int(megabytes * 1e6) // len(strips)
+    share = int(spec.megabytes * 1e6) // len(strips)
     made: list[Pictures | None] = [None] * len(strips)
-    left = iter(enumerate(strips))
+    left, done = iter(enumerate(strips)), itertools.count(1)
     lock, stop = threading.Lock(), threading.Event()
-    bar = tqdm(total=len(strips), desc="pictures", unit="clip", dynamic_ncols=True, disable=None)
 
     def work() -> None:
-        """In a thread with a decoder of its own, as `Decoder` wants it."""
+        """Make pictures in a thread with a decoder of its own, which no other thread may use."""
         decoder = Decoder(timeout_seconds=TIMEOUT_SECONDS)
         try:
             while not stop.is_set():
@@ -84,27 +107,29 @@ def make_pictures(strips: Sequence[Strip], *, per_clip: int, height: int, megaby
                     i, strip = next(left, (-1, None))
                 if strip is None:
                     return
-                made[i] = _pictures(strip, decoder, per_clip=per_clip, height=height, share=share)
-                bar.update()
+                made[i] = _pictures(strip, decoder, spec, share)
+                with lock:
+                    if on_made is not None:
+                        on_made(next(done), len(strips))
         finally:
             decoder.close()
 
     num_threads = min(_num_cpus(), len(strips))
-    with bar, ThreadPoolExecutor(num_threads) as pool:
+    with ThreadPoolExecutor(num_threads) as pool:
         try:
-            for done in [pool.submit(work) for _ in range(num_threads)]:
-                done.result()
+            for thread in [pool.submit(work) for _ in range(num_threads)]:
+                thread.result()
         finally:
             stop.set()
     return [p for p in made if p is not None]
 
 
-def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, share: int) -> Pictures:
+def _pictures(strip: Strip, decoder: Decoder, spec: PictureSpec, share: int) -> Pictures:
     if is_remote(strip.clip.video):
         return Pictures(missing=f"The video is remote ({strip.clip.video}); a report fetches nothing.")
     if strip.sampling is None:
         return Pictures(missing="run.json does not say how frames were chosen.")
-    size = {"height": height, "width": height, "mode": "shortest_edge"}
+    size = {"height": spec.height, "width": spec.height, "mode": "shortest_edge"}
     found = decoder.decode(strip.clip, strip.sampling, size, decoder=strip.decoder, allow_partial=strip.allow_partial)
     if isinstance(found, Failure):
         return Pictures(missing=f"The video cannot be read any more: {found.status}: {found.error}")
@@ -113,18 +138,18 @@ def _pictures(strip: Strip, decoder: Decoder, *, per_clip: int, height: int, sha
     video_seconds = None if info is None or isinstance(info, Failure) else info["duration_seconds"]
     if difference := _difference(strip, batch):
         return Pictures(video_seconds=video_seconds, missing=f"The video is not the one the run saw: {difference}")
-    places, jpegs = _fitted(batch.frames, _distinct(strip.indices), per_clip=per_clip, height=height, share=share)
+    places, jpegs = _fit(batch.frames, _distinct(strip.indices), spec, share)
     missing = None if jpegs else f"{share:,} bytes a clip are too few for a picture (--thumbnail-megabytes)."
     return Pictures(places=places, jpegs=jpegs, video_seconds=video_seconds, missing=missing)
 
 
 def _num_cpus() -> int:
-    """CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _difference(strip: Strip, batch: FrameBatch) -> str | None:
-    """What tells the video as it is now from the one that the run saw."""
+    """Say what tells the video as it is now from the one that the run saw; None: nothing does."""
     if batch.indices != strip.indices:
         return f"it gives frames {_some(batch.indices)} where the run saw {_some(strip.indices)}."
     if any(abs(now - then) > SAME_SECONDS for now, then in zip(batch.seconds, strip.seconds, strict=True)):
@@ -139,29 +164,32 @@ def _some(indices: Sequence[int]) -> str:
 
 
 def _distinct(indices: Sequence[int]) -> list[int]:
-    """Places of frames, each frame once: sampling repeats frames of short videos."""
+    """Return places of frames, each frame once: sampling repeats frames of short videos."""
     return [i for i, index in enumerate(indices) if index not in indices[:i]]
 
 
-def _fitted(
-    frames: NDArray[np.uint8], candidates: Sequence[int], *, per_clip: int, height: int, share: int
+def _fit(
+    frames: NDArray[np.uint8], candidates: Sequence[int], spec: PictureSpec, share: int
 ) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
-    """The most and the best pictures that fit into so many bytes (base64).
+    """Make the most and the best pictures that fit into a share of the room.
 
     Args:
-        frames: (t h w c) RGB, their short side `height` pixels.
+        frames: (t h w c) RGB, their short side `spec.height` pixels.
         candidates: frames to choose from.
+        share: bytes of base64.
+    Returns:
+        Places of the chosen frames, and their JPEGs.
     """
     for scale, quality, part in STEPS:
-        places = _evenly(candidates, max(1, round(per_clip * part)))
-        jpegs = tuple(_jpeg(frames[i], max(1, round(height * scale)), quality) for i in places)
+        places = _evenly(candidates, max(1, round(spec.per_clip * part)))
+        jpegs = tuple(_jpeg(frames[i], max(1, round(spec.height * scale)), quality) for i in places)
         if sum(_base64_size(j) for j in jpegs) <= share:
             return places, jpegs
     return (), ()
 
 
 def _evenly(items: Sequence[int], num: int) -> tuple[int, ...]:
-    """So many of the items at most, the first and the last among them; a single one from the middle."""
+    """Choose so many of the items at most, the first and the last among them; a single one from the middle."""
     if len(items) <= num:
         return tuple(items)
     if num == 1:

@@ -1,4 +1,4 @@
-"""What the page shows, as plain values that JSON can hold: runs with their scores, and every question with its answers.
+"""Data of the page, as plain values that JSON can hold: runs with their scores, questions with their answers.
 
 Questions and answers are laid out in columns, and texts that many of them share stand in one table.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from string import ascii_uppercase
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pipelines.evals.answers.choice import read_choice
 from pipelines.evals.benchmark import Sample, each
 from pipelines.evals.grades import MISSING, UNPARSED
 from pipelines.evals.report.runs import (
     Run,
-    differences,
-    facts,
+    headline_facts,
     paired_differences,
     path_of,
     provenance,
@@ -24,11 +23,14 @@ from pipelines.evals.report.runs import (
     sampling,
 )
 from pipelines.evals.report.thumbnails import Strip
-from pipelines.evals.scores import Score, Scored, ScoredRun
+from pipelines.evals.scores import Score, ScoredQuestion, ScoredRun
+from pipelines.evals.settings import differing_settings
 from pipelines.evals.statistics.bootstrap import Estimate
 from pipelines.results.schema import OK, Row
 from videollm.types import Clip
 
+VERSION: Final = 1
+"""Of the data's form; goes up when a reader of older pages could not read them."""
 T = TypeVar("T", bound=Hashable)
 Fields = dict[str, Any]
 Key = tuple[str, str]
@@ -37,7 +39,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A page."""
+    """Data of a page, and the frames that it shows."""
 
     data: Fields
     strips: tuple[Strip, ...]
@@ -46,7 +48,7 @@ class View:
 
 @dataclass(kw_only=True)
 class Item:
-    """A question."""
+    """Question of a page."""
 
     id: str
     setting: str
@@ -66,7 +68,7 @@ class Item:
 
 @dataclass(kw_only=True)
 class Answer:
-    """What a run made of a question."""
+    """Answer of a run to a question."""
 
     status: str
     reading: str | None = None
@@ -92,7 +94,7 @@ class Answer:
 
 
 def make_view(runs: Sequence[Run]) -> View:
-    """The page of some runs, side by side: every question of any of them, with the answers of each."""
+    """Lay out runs side by side: every question of any of them, with the answers of each."""
     texts, strips = _Table[str](), _Table[Strip]()
     items: dict[Key, Item] = {}
     answers: list[dict[Key, Answer]] = []
@@ -111,10 +113,11 @@ def make_view(runs: Sequence[Run]) -> View:
             items.setdefault((item.id, item.setting), item)
             answers[-1][item.id, item.setting] = answer
     data = {
+        "version": VERSION,
         "runs": [_run(run, name) for run, name in zip(runs, run_names(runs), strict=True)],
         "metrics": metrics,
         "groupings": groupings,
-        "differences": differences(runs),
+        "differences": differing_settings([run.record for run in runs]),
         "paired": paired_differences(runs),
         "items": _columns(Item, list(items.values())),
         "answers": [_columns(Answer, [of_run.get(key) for key in items]) for of_run in answers],
@@ -124,7 +127,7 @@ def make_view(runs: Sequence[Run]) -> View:
 
 
 class _Table(Generic[T]):
-    """Values, each once, that are named by their place."""
+    """Values, each kept once, that are named by their place."""
 
     def __init__(self) -> None:
         self._places: dict[T, int] = {}
@@ -138,7 +141,7 @@ class _Table(Generic[T]):
 
 
 def _groupings(run: Run) -> Iterable[str]:
-    """Those that get a plot, then any other."""
+    """Return groupings that get a plot, then any other."""
     return (
         [*run.benchmark.groups, *(n for i in run.items for n in i.sample.groups)] if isinstance(run, ScoredRun) else ()
     )
@@ -149,7 +152,7 @@ def _run(run: Run, name: str) -> Fields:
         "name": name,
         "finished": "finished" in run.record,
         "graded": isinstance(run, ScoredRun) and run.benchmark.kind == "captions",
-        "facts": facts(run),
+        "facts": headline_facts(run),
         "provenance": provenance(run),
         "statuses": {setting: dict(run.statuses(setting).most_common()) for setting in run.settings},
         "scores": [_score(s) for s in run.scores] if isinstance(run, ScoredRun) else [],
@@ -179,7 +182,7 @@ def _estimate(found: Estimate) -> Fields:
     }
 
 
-def _item(scored: Scored, groupings: Sequence[str], texts: _Table[str]) -> Item:
+def _item(scored: ScoredQuestion, groupings: Sequence[str], texts: _Table[str]) -> Item:
     sample = scored.sample
     return Item(
         id=sample.id,
@@ -195,21 +198,21 @@ def _item(scored: Scored, groupings: Sequence[str], texts: _Table[str]) -> Item:
     )
 
 
-def _answer(scored: Scored, metrics: Sequence[str]) -> Answer:
-    mark = scored.mark
+def _answer(scored: ScoredQuestion, metrics: Sequence[str]) -> Answer:
+    grade = scored.grade
     return Answer(
-        status=mark.status,
-        reading=mark.reading,
-        rule=mark.rule,
+        status=grade.status,
+        reading=grade.reading,
+        rule=grade.rule,
         correct=scored.right,
-        strict=[mark.strict.get(m) for m in metrics] if mark.strict else None,
-        compat=[mark.compat.get(m) for m in metrics] if mark.compat else None,
+        strict=[grade.strict.get(m) for m in metrics] if grade.strict else None,
+        compat=[grade.compat.get(m) for m in metrics] if grade.compat else None,
         rotations=[_rotation(scored.sample, by, row) for by, row in enumerate(scored.rotations, 1)] or None,
     )
 
 
 def _rotation(sample: Sample, by: int, row: Row | None) -> Fields:
-    """One more answer, to the options moved on; `reading` is the letter that the option has where they are not."""
+    """Lay out the answer to options moved on; `reading` is the letter of the option where they are not moved."""
     asked = sample.rotated(by)
     choice = read_choice(row["answer"] or "", asked.options) if row is not None and row["status"] == OK else None
     option = None if choice is None or choice.option is None else (choice.option + by) % len(asked.options)
@@ -224,7 +227,7 @@ def _rotation(sample: Sample, by: int, row: Row | None) -> Fields:
 
 
 def _asked(row: Row, texts: _Table[str]) -> Item:
-    """The question of a row without a benchmark."""
+    """Lay out the question of a row without a benchmark."""
     return Item(
         id=row["id"],
         setting="",
@@ -237,7 +240,7 @@ def _asked(row: Row, texts: _Table[str]) -> Item:
 
 
 def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
-    """Put into an answer what its row says."""
+    """Fill in what the row of an answer says."""
     prompt, asked = row["prompt"], row["question"]
     if prompt:
         before, found, after = prompt.partition(asked) if asked else (prompt, "", "")
@@ -267,7 +270,7 @@ def _strip(row: Row, clip: Clip, run: Run) -> Strip:
 
 
 def _columns(kind: type[Item] | type[Answer], rows: Sequence[Item | Answer | None]) -> Fields:
-    """Name of a field -> its values, None where there are none at all."""
+    """Turn rows into columns: name of a field -> its values, None where there are none at all."""
     columns: Fields = {"count": len(rows)}
     for name in (f.name for f in fields(kind)):
         values = [None if row is None else getattr(row, name) for row in rows]

@@ -1,4 +1,4 @@
-"""How sure a score is: standard errors clustered by video, paired comparisons, corrections for many of them.
+"""Standard errors clustered by video, and paired comparisons of two runs.
 
 The questions of one video succeed and fail together, so the video is what was drawn at random, not the question (Miller
 2024, "Adding Error Bars to Evals", arXiv 2411.00640). docs/statistics.md has the formulae.
@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evals.statistics.significance import mcnemar, t_quantile
+from videollm.errors import UserError
+
 LEVEL: Final = 0.95
 """Of every interval."""
 POWER: Final = 0.80
-"""With which the smallest detectable difference is found."""
+"""Probability of finding the smallest detectable difference."""
 DRAWS: Final = 10_000
 CELLS_AT_ONCE: Final = 2**20
 """Draws times clusters held in memory at one time."""
@@ -65,7 +67,7 @@ class Difference:
 
 
 def estimate(values: Sequence[float], clusters: Sequence[str], groups: Sequence[str] | None = None) -> Estimate:
-    """Mean with its cluster-robust standard error and 95% interval.
+    """Estimate a mean with its cluster-robust standard error and 95% interval.
 
     The variance is the sandwich CR1 with its small-sample factor G/(G-1) * (N-1)/(N-K) for G clusters, N questions and
     K groups; the interval that of Student's t with G-1 degrees of freedom, as the normal one is too short for few
@@ -78,7 +80,7 @@ def estimate(values: Sequence[float], clusters: Sequence[str], groups: Sequence[
     Raises:
         ValueError: no values, a value that is not finite, or lengths that differ.
     """
-    table = _tabulate(values, clusters, groups)
+    table = _add_up(values, clusters, groups)
     error = _standard_error(table)
     margin = None if error is None else error * t_quantile((1 + LEVEL) / 2, len(table.counts) - 1)
     mean = _mean(table)
@@ -126,9 +128,9 @@ def difference(
     if len(a) != len(b):
         raise ValueError(f"Got {len(a)} and {len(b)} values, expected the same questions in both runs.")
     if draws < 1:
-        raise ValueError(f"draws is {draws}, expected 1 or more.")
+        raise UserError(f"draws is {draws}, expected 1 or more.")
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    table = _tabulate(second - first, clusters, groups)
+    table = _add_up(second - first, clusters, groups)
     rng = np.random.default_rng(seed)
     means = _bootstrap(table, draws, rng)
     alone = len(table.counts) == 1
@@ -151,67 +153,16 @@ def difference(
     )
 
 
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of McNemar's test (1947) in its exact, binomial form: are changes as likely one way as the other?"""
-    num, term, tail = gained + lost, 1, 0
-    for k in range(min(gained, lost) + 1):
-        tail += term
-        term = term * (num - k) // (k + 1)
-    return min(1.0, tail / (1 << num) * 2)  # whole numbers up to the division: exact
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for being many, in the order given (Holm 1979, "A Simple Sequentially Rejective Procedure").
-
-    Raises:
-        ValueError: a value is not between 0 and 1.
-    """
-    if wrong := [p for p in p_values if not 0 <= p <= 1]:
-        raise ValueError(f"Got p values {wrong}, expected each between 0 and 1.")
-    adjusted, largest = [1.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, p_values[i] * (len(p_values) - rank)))
-        adjusted[i] = largest
-    return adjusted
-
-
-@lru_cache(maxsize=256)
-def t_quantile(probability: float, degrees: int) -> float:
-    """Student's t quantile of a probability of at least 0.5, to about 12 digits.
-
-    Bisects the finite series for whole degrees of freedom (Abramowitz and Stegun 26.7.3 and 26.7.4).
-    """
-    if degrees < 1 or not 0.5 <= probability < 1:
-        raise ValueError(f"Got {probability} and {degrees} degrees of freedom, expected 0.5 to 1 and at least 1.")
-    odd = degrees % 2
-    j = np.arange(1, (degrees - odd) // 2)
-    factors = np.cumprod(np.concatenate([[1.0], (2 * j - 1 + odd) / (2 * j + odd)]))
-    powers = 2 * np.arange(len(factors)) + odd
-
-    def within(angle: float) -> float:
-        """Probability of |T| below sqrt(degrees) * tan(angle)."""
-        if degrees == 1:
-            return 2 * angle / math.pi
-        series = math.sin(angle) * float(np.sum(factors * math.cos(angle) ** powers))
-        return (angle + series) * 2 / math.pi if odd else series
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(64):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < 2 * probability - 1 else (low, middle)
-    return math.sqrt(degrees) * math.tan((low + high) / 2)
-
-
-class _Table(NamedTuple):
-    """What a (macro) mean and its spread need: values added up by cluster and group (clusters in order of name)."""
+class _Sums(NamedTuple):
+    """Values added up by cluster and group, all that a (macro) mean and its spread need; clusters in order of name."""
 
     sums: Floats
-    """(clusters, groups)"""
+    """(clusters groups)"""
     counts: Floats
-    """(clusters, groups), questions."""
+    """(clusters groups), numbers of questions."""
 
 
-def _tabulate(values: Sequence[float] | Floats, clusters: Sequence[str], groups: Sequence[str] | None) -> _Table:
+def _add_up(values: Sequence[float] | Floats, clusters: Sequence[str], groups: Sequence[str] | None) -> _Sums:
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
         raise ValueError("Got no values, expected at least one question.")
@@ -227,55 +178,69 @@ def _tabulate(values: Sequence[float] | Floats, clusters: Sequence[str], groups:
         )
     rows, num_rows = _number(clusters)
     columns, num_columns = _number(groups)
-    # In one order of adding up, so that the last digit does not depend on the order of rows either.
+    # Always added up in one order, so that not even the last digit depends on the order of rows.
     order = np.lexsort([numbers, columns, rows])
     cells = (rows * num_columns + columns)[order]
 
-    def added_up(what: Floats) -> Floats:
+    def by_cell(what: Floats) -> Floats:
         cell_sums: Floats = np.bincount(cells, what, minlength=num_rows * num_columns).astype(np.float64)
         return cell_sums.reshape(num_rows, num_columns)
 
-    return _Table(sums=added_up(numbers[order]), counts=added_up(np.ones(len(numbers))))
+    return _Sums(sums=by_cell(numbers[order]), counts=by_cell(np.ones(len(numbers))))
 
 
 def _number(names: Sequence[str]) -> tuple[NDArray[Any], int]:
-    """Each name's place among the sorted ones, and how many there are."""
+    """Return each name's place among the sorted names, and how many names there are."""
     places = {name: i for i, name in enumerate(sorted(set(names)))}
     return np.asarray([places[name] for name in names]), len(places)
 
 
-def _mean(table: _Table) -> float:
+def _mean(table: _Sums) -> float:
     return float(np.mean(table.sums.sum(0) / table.counts.sum(0)))
 
 
-def _standard_error(table: _Table) -> float | None:
+def _standard_error(table: _Sums) -> float | None:
+    """Return CR1 of the (macro) mean; None where the data say nothing of the spread."""
     num_clusters, num_groups = table.counts.shape
     num = table.counts.sum()
     if num_clusters == 1 or num == num_groups:
         return None
+    # A cluster's residual is what its values add to the sum of their group beyond the group's mean, as a share of the
+    # group; the macro mean takes the mean of these shares over groups. Squares of whole clusters, not of questions, are
+    # added up, so that questions of one video may go wrong together.
     sizes = table.counts.sum(0)
-    residuals = ((table.sums - table.counts * (table.sums.sum(0) / sizes)) / sizes).mean(1)  # of each cluster
+    residuals = ((table.sums - table.counts * (table.sums.sum(0) / sizes)) / sizes).mean(1)
     factor = num_clusters / (num_clusters - 1) * (num - 1) / (num - num_groups)
     return math.sqrt(factor * float(residuals @ residuals))
 
 
-def _bootstrap(table: _Table, draws: int, rng: np.random.Generator) -> Floats:
-    """(draws,): means of clusters drawn with replacement."""
+def _bootstrap(table: _Sums, draws: int, rng: np.random.Generator) -> Floats:
+    """Compute the (macro) means of clusters drawn with replacement.
+
+    Returns:
+        (draws,)
+    """
     num_clusters = len(table.counts)
     means = []
     for size in _chunks(draws, num_clusters):
+        # Each draw takes as many clusters as there are. Numbers of draw i are moved up by i * num_clusters, so that one
+        # bincount over all of them counts how often each draw took each cluster: (size num_clusters). These are the
+        # same multinomial counts as of rng.multinomial, which takes five times as long.
         drawn = rng.integers(num_clusters, size=(size, num_clusters)) + num_clusters * np.arange(size)[:, None]
-        # How often each cluster was drawn: the same law as multinomial(), which takes five times as long.
         times = np.bincount(drawn.ravel(), minlength=size * num_clusters).reshape(size, num_clusters)
+        # Sums and numbers of questions of a draw, group by group, are then one matrix product: no question is copied.
         sums, counts = times @ table.sums, times @ table.counts
+        # A group that a draw missed has no mean, and no part in the mean of means.
         by_group = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
         means.append(by_group.sum(1) / (counts > 0).sum(1))
     return np.concatenate(means)
 
 
-def _exchange(table: _Table, draws: int, rng: np.random.Generator) -> float:
-    """P value of the mean under exchange of the two runs within clusters drawn at random."""
-    parts = (table.sums / table.counts.sum(0)).mean(1)  # of each cluster; they add up to the mean
+def _exchange(table: _Sums, draws: int, rng: np.random.Generator) -> float:
+    """Compute the p value of the mean difference if the two runs were exchanged within clusters at random."""
+    # If the runs do not differ, a cluster's part in the difference is as likely to have the other sign. So signs are
+    # drawn, and draws counted whose difference is as large as the one observed. Clusters without a part cannot matter.
+    parts = (table.sums / table.counts.sum(0)).mean(1)  # they add up to the mean
     parts = parts[parts != 0]
     if not len(parts):
         return 1.0
@@ -284,9 +249,10 @@ def _exchange(table: _Table, draws: int, rng: np.random.Generator) -> float:
     for size in _chunks(draws, len(parts)):
         signs = 2 * rng.integers(2, size=(size, len(parts)), dtype=np.int8) - 1
         hits += int((abs(signs @ parts) >= reached).sum())
-    return (hits + 1) / (draws + 1)
+    return (hits + 1) / (draws + 1)  # the observed difference is one of the exchanges, so that p is never 0
 
 
 def _chunks(draws: int, width: int) -> list[int]:
+    """Split draws into numbers whose arrays fit into memory."""
     size = max(1, CELLS_AT_ONCE // width)
     return [min(size, draws - start) for start in range(0, draws, size)]

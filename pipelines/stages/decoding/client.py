@@ -70,8 +70,8 @@ class Decoder:
         """Frames of a clip and the seconds it took, or why there are none.
 
         Args:
-            sampling: fields of videollm.video.Sampling.
-            size: fields of videollm.video.FrameSize; None is full size.
+            sampling: fields of videollm.Sampling.
+            size: fields of videollm.FrameSize; None is full size.
             decoder: a name in DECODERS.
             allow_partial: keep the healthy frames of a damaged video.
         """
@@ -99,7 +99,7 @@ class Decoder:
         return batch, reply["decode_seconds"]
 
     def probe(self, video: str) -> dict[str, Any] | Failure:
-        """Fields of videollm.video.VideoInfo, or why there are none."""
+        """Fields of videollm.VideoInfo, or why there are none."""
         reply, _ = self._ask({"do": "probe", "video": video})
         info: dict[str, Any] = reply.get("info", {})
         return info if reply["status"] == "ok" else Failure(status=Status(reply["status"]), error=reply["error"])

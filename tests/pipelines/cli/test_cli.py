@@ -10,10 +10,11 @@ from pipelines.cli import main as cli
 from pipelines.cli.options import FrameOptions, ModelOptions, WorkerOptions
 from pipelines.executors.ray_worker import StageWorker
 from pipelines.executors.sizing import size_pools
+from pipelines.jobs.resolve import resolve
 from pipelines.stages.base import StageSpec
 from pipelines.stages.batching import batch_slices, call_with_fallback
 from pipelines.stages.encode import Encode
-from pipelines.stages.model_info import read_model_info
+from videollm.checkpoints import load_with
 
 
 def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) -> None:
@@ -96,20 +97,19 @@ def test_dry_run_writes_nothing(tmp_path: Path, clips: Path, model: str, capsys:
 
 
 def test_a_models_folder_says_what_loading_it_says(model: str) -> None:
-    frames, spec = FrameOptions(num_frames=4, sampling="linspace"), ModelOptions(model=model).spec()
-    loaded, seen = spec.load().describe(), read_model_info(spec)
-    assert seen is not None
+    frames = FrameOptions(num_frames=4, sampling="linspace").choice()
+    options = ModelOptions(model=model).load_options()
+    loaded, seen = load_with(options).describe(), resolve(options, frames).info
     assert frames.override(seen.sampling) == frames.override(loaded.sampling)
     assert (seen.name, seen.connector, seen.sampling, seen.frame_size, seen.notice) == (
         loaded.name, loaded.connector, loaded.sampling, loaded.frame_size, loaded.notice)  # fmt: skip
-    assert read_model_info(ModelOptions(model="org/name").spec()) is None
 
 
 def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
     import numpy as np
 
-    folder, spec = Path(model), ModelOptions(model="/nowhere/model").spec()
-    worker = StageWorker(StageSpec(stage=Encode, config=Encode.Config(model=spec), folder=Path(spec.name)))
+    folder, options = Path(model), ModelOptions(model="/nowhere/model").load_options()
+    worker = StageWorker(StageSpec(stage=Encode, config=Encode.Config(model=options), folder=Path(options.name)))
     files = [np.fromfile(f, np.uint8) for f in folder.iterdir()]
     found, error = worker.setup("digest", [f.name for f in folder.iterdir()], *files)
     assert error is None
@@ -118,8 +118,8 @@ def test_a_model_travels_to_workers_that_do_not_see_it(model: str) -> None:
 
 def test_sizes_leave_room_for_each_other() -> None:
     def of(num_cpus: int, num_gpus: float = 0, **options: object) -> tuple[int, int, int, float, int | None]:
-        workers = WorkerOptions(**options)  # type: ignore[arg-type]
-        s = size_pools(workers.wanted(), device="auto", num_cpus=num_cpus, num_gpus=num_gpus,
+        workers = WorkerOptions(**options).workers()  # type: ignore[arg-type]
+        s = size_pools(workers.sizes, device="auto", num_cpus=num_cpus, num_gpus=num_gpus,
                        on_cluster=workers.address is not None)  # fmt: skip
         return s.num_decoders, s.num_encoders, s.num_llms, s.gpus_per_llm, s.num_threads
 

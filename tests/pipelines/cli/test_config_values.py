@@ -4,7 +4,8 @@ from typing import Literal
 import pytest
 
 from connectors import CONNECTORS, Connector
-from pipelines.cli.config_values import parse_fields, read_connector_config
+from pipelines.cli.config_values import parse_fields, read_connector_config, read_sampling_config
+from pipelines.cli.options import FrameOptions
 from videollm.errors import UserError
 
 
@@ -73,3 +74,21 @@ def test_pairs_of_the_command_line():
 def test_pairs_that_are_no_settings(name, pairs, message):
     with pytest.raises(UserError, match=message):
         read_connector_config(name, pairs)
+
+
+def test_settings_of_a_sampling_policy(tmp_path):
+    assert read_sampling_config(None, ()) == {}
+    assert read_sampling_config("every", ["every_seconds=0.5", "num_frames=4"]) == {
+        "every_seconds": 0.5,
+        "num_frames": 4,
+    }
+    with pytest.raises(UserError, match=r"every got num_frames='few', expected int\. It has num_frames, every_seconds"):
+        read_sampling_config("every", ["num_frames=few"])
+    (tmp_path / "theirs.py").write_text(
+        "from dataclasses import dataclass\nfrom videollm.video.sampling.linspace import Linspace\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Odd(Linspace):\n    kinds: tuple[str, ...] = ()\n"
+    )
+    policy = f"{tmp_path}/theirs.py:Odd"
+    options = FrameOptions(sampling=policy, sampling_config=("kinds=a,b",), num_frames=5)
+    chosen = options.choice().override({"policy": "every", "num_frames": 9, "every_seconds": 2.0})
+    assert chosen == {"policy": policy, "num_frames": 5, "kinds": ("a", "b")}

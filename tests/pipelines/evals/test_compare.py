@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pipelines.evals.compare import Point, compare
-from pipelines.evals.statistics.bootstrap import difference, estimate, holm
+from pipelines.evals.statistics.bootstrap import difference, estimate
+from pipelines.evals.statistics.significance import holm
 from videollm.errors import UserError
 
 

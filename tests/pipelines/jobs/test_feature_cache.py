@@ -32,6 +32,7 @@ from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder
 from pipelines.stages.generate import EncodeAnswer
 from tests.support.paths import GOLDEN
+from videollm.checkpoints import load_with
 from videollm.features.codec import pack, read_metadata, unpack
 from videollm.features.key import make_key
 from videollm.features.store import FeatureCache
@@ -55,7 +56,7 @@ class CountingDecoder(Decoder):
 
 @functools.cache
 def load_once(model: str, connector: str | None = None, dtype: str = "auto") -> Any:
-    return ModelOptions(model=model, device="cpu", connector=connector, dtype=dtype).spec().load()
+    return load_with(ModelOptions(model=model, device="cpu", connector=connector, dtype=dtype).load_options())
 
 
 class Stages:
@@ -64,9 +65,9 @@ class Stages:
     def __init__(
         self, model: str, decoder: CountingDecoder, cache: FeatureCache | None, frames: FrameOptions, **options: Any
     ) -> None:
-        spec = ModelOptions(model=model, device="cpu", **options).spec()
+        load_options = ModelOptions(model=model, device="cpu", **options).load_options()
         self.last = EncodeAnswer(
-            EncodeAnswer.Config(model=spec, generation=SHORT.given(), questions_per_batch=8, cache=cache)
+            EncodeAnswer.Config(model=load_options, generation=SHORT.given(), questions_per_batch=8, cache=cache)
         )
         self.last._model = load_once(model, **options)
         self.num_forwards = self.num_decoded = 0
@@ -74,7 +75,7 @@ class Stages:
         self.info = info = self.last.model.describe(with_tower_key=cache is not None)
         self.first = Decode(
             Decode.Config(
-                sampling=frames.override(info.sampling),
+                sampling=frames.choice().override(info.sampling),
                 frame_size=info.frame_size,
                 decoder=frames.decoder,
                 allow_partial=frames.allow_partial,
@@ -244,9 +245,9 @@ def test_what_differs_is_another_entry(stages: Callable[..., Stages], tmp_path: 
 
 
 def test_the_key_of_a_tower_is_that_of_its_numbers(model: str) -> None:
-    here = ModelOptions(model=model, device="cpu").spec().load()
+    here = load_once(model)
     key = here.tower_key()
-    assert ModelOptions(model=model, device="cpu", connector="mlp").spec().load().tower_key() == key
+    assert load_once(model, connector="mlp").tower_key() == key
     here.transform = replace(here.transform, exact=True)  # type: ignore[type-var]
     assert here.tower_key() != key
 
@@ -340,6 +341,7 @@ import random, sys
 from pathlib import Path
 import torch
 from tests.pipelines.jobs.test_feature_cache import clip
+from videollm.checkpoints import load_with
 from videollm.features.codec import unpack
 from videollm.features.key import make_key
 from videollm.features.store import FeatureCache

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +116,14 @@ def poisoned(
     return folder / "requests.jsonl", cases
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, poisoned: tuple[Path, Any], model: str) -> Path:
-    """The output of a job over the poisoned manifest."""
+@pytest.fixture(scope="module", params=["local", "ray_actors"])
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, poisoned: tuple[Path, Any], model: str
+) -> Path:
+    """The output of a job over the poisoned manifest, by each executor."""
     output = tmp_path_factory.mktemp("jobs") / "answers"
-    answer.main(job(answer, poisoned[0], output, model, workers=WorkerOptions(decode_timeout=5.0, clips_per_batch=4)))
+    workers = WorkerOptions(executor=request.param, decode_timeout=5.0, clips_per_batch=4)
+    answer.main(job(answer, poisoned[0], output, model, workers=workers))
     return output
 
 
@@ -192,12 +196,13 @@ def test_a_clip_is_decoded_and_encoded_once_and_answered_as_alone(finished: Path
     import videollm
 
     here = videollm.load(model)
+    generation = replace(here.generation, **SHORT.given())
     rows = rows_of(finished)
     for id in ("good", "http", "one frame"):
         row = rows[id]
         video = {"good": clips / "clip0.mp4", "http": clips / "clip1.mp4"}.get(id)
         if video is not None:
-            assert here.answer(video, "What?", generation=SHORT.over(here.generation)).text == row["answer"]
+            assert here.answer(video, "What?", generation=generation).text == row["answer"]
 
 
 def test_retry_errors_replaces_their_rows(
@@ -315,7 +320,8 @@ def test_killed_workers_and_killed_drivers_lose_nothing(
     rows.insert(20, {"id": "gated", "video": gated, "question": "What?"})
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     command = ("answer", tmp_path / "m.jsonl", "-o", tmp_path / "out", "--model", model, "--max-new-tokens", 16,
-               "--clips-per-batch", 2, "--num-decoders", 2, "--decode-timeout", 600)  # fmt: skip
+               "--clips-per-batch", 2, "--num-decoders", 2, "--decode-timeout", 600,
+               "--executor", "ray_actors")  # fmt: skip
     for number in (10, 40):  # the driver, twice
         driver = start(environment, *command)
         wait_for_rows(tmp_path / "out", number, driver)

@@ -34,6 +34,33 @@ def test_srt_and_vtt_give_the_same_cues(tmp_path, name, text):
     assert read_subtitles(tmp_path / name) == CUES
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("note.vtt", "WEBVTT - of Bob\nKind: captions\n\nNOTE by hand\n\nSTYLE\n::cue { color: red }\n\n"
+                     "00:01.000 --> 00:02.000\n<v Bob>Hello <00:01.200><c>there</c>\n\nNOTE\nnot said\n\n"
+                     "second cue\n00:03.000 --> 00:04.000 align:start\n3 &lt; 4\n\nNOTE the end\n"),
+        ("plain.srt", "1\n00:00:01,000 --> 00:00:02,000\n<b>Hello</b> there\n\n"
+                      "2\n00:00:03,000 --> 00:00:04,000\n3 < 4\n"),
+        ("close.srt", "1\n00:00:01,000 --> 00:00:02,000\nHello there\n2\n00:00:03,000 --> 00:00:04,000\n3 < 4\n"),
+        ("wide.srt", "1\n00:00:01.0 --> 00:00:02.0 X1:10 X2:20\nHello\n\nthere\n\n"
+                     "2\n00:00:03.0 --> 00:00:04.0\n3 < 4\n\n"
+                     "3\n00:00:05,000 --> 00:00:06,000\n\n\n4\n00:00:07,000 --> 00:00:08,000\n\n"),
+    ],
+)  # fmt: skip
+def test_only_what_is_said_is_read(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert read_subtitles(tmp_path / name) == (
+        Cue(start=1.0, end=2.0, text="Hello there"),
+        Cue(start=3.0, end=4.0, text="3 < 4"),
+    )
+
+
+def test_words_in_braces_are_said(tmp_path):
+    (tmp_path / "a.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\n{laughs} {\\an8}Well\n")
+    assert [c.text for c in read_subtitles(tmp_path / "a.srt")] == ["{laughs} Well"]
+
+
 def test_both_layouts_of_longvideobench(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"start": "00:00:01.0", "end": "00:00:02.5", "line": "Hello"}]))
     (tmp_path / "b.json").write_text(

@@ -10,14 +10,14 @@ import torch
 import videollm
 from videollm.checkpoints import EMBEDDED
 from videollm.models.composed import MAX_FRAMES_PER_CONNECT
-from videollm.shapes.clips import Job, main
+from videollm.shapes.clips import ClipsConfig, write_clips
 from videollm.shapes.scores import Scored, evaluate
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("held-out")
-    main(Job(output=str(folder), num_clips=100, seed=4242))
+    write_clips(folder, ClipsConfig(num_clips=100, seed=4242))
     return folder
 
 

@@ -1,1 +1,1 @@
-"""What training lowers."""
+"""Objectives: what training lowers, a file each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Final
@@ -10,6 +11,7 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.errors import VideoError
@@ -23,7 +25,8 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a local file and its best video stream; other streams are not read.
 
     Raises:
-        VideoError: `no_video`: not a video, no video stream, or no decoder for it.
+        VideoError: `no_video`: not a video, no video stream, or no decoder for it. `decode_error`: FFmpeg failed inside
+            the block.
     """
     try:
         # "file:" keeps a colon in a file's name from being read as a protocol.
@@ -35,13 +38,42 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         stream = _best_stream(container, path)
         for other in container.streams:
             other.discard = Discard.default if other is stream else Discard.all
-        yield container, stream
+        try:
+            yield container, stream
+        except av.FFmpegError as error:
+            message = f"{path}: decoding stopped ({reason(error)}); the file is damaged, or not what its header says."
+            raise VideoError("decode_error", message) from error
 
 
 def set_threads(stream: VideoStream, threads: int) -> None:
     """Let a decoder use this many threads; only before its first packet."""
     context = stream.codec_context
     context.thread_type, context.thread_count = ("FRAME", threads) if threads > 1 else ("SLICE", 1)
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets of a stream in file order, then an empty one that flushes its decoder.
+
+    PyAV trips at the end of a file in which a stream began that the header did not announce (FLV, MPEG-TS); its last
+    packet has been yielded by then.
+    """
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        yield packet
+
+
+def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Yield the frames of a stream in display order.
+
+    Raises:
+        av.FFmpegError: the file is damaged.
+    """
+    for packet in demux(container, stream):
+        yield from packet.decode()
 
 
 def tick(packet: Packet[VideoStream]) -> int | None:
@@ -58,7 +90,9 @@ def is_shown(packet: Packet[VideoStream], codec: str) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """The useful part of an FFmpeg error."""
+    """Return the useful part of an FFmpeg error."""
+    if getattr(error, "errno", None) == errno.EPERM:  # FFmpeg's plain -1, which Python takes for "not permitted"
+        return "FFmpeg gives no reason"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 

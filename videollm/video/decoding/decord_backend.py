@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from videollm.types import FrameBatch
 from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
 from videollm.video.preprocessing.frame_size import resize_frame, target_size
 from videollm.video.sampling import Timeline, sample
+
+PREFIX: Final = re.compile(r"^(\[\d\d:\d\d:\d\d\] \S+:\d+: )+")
+"""Clock and line of code with which decord's messages begin: the same failure must read the same in two runs."""
 
 
 class DecordDecoder(Decoder):
@@ -35,7 +39,7 @@ class DecordDecoder(Decoder):
         except VideollmError:
             raise
         except Exception as error:  # decord throws RuntimeError, IndexError and its own kind for the same things
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = PREFIX.sub("", (str(error).strip().splitlines() or [type(error).__name__])[0])
             message = f"{request.clip.video}: decord failed ({reason}); use another decoder."
             raise VideoError(Status.DECODE_ERROR, message) from error
 

@@ -6,12 +6,14 @@ SHAPES  h w pixels, c colour channels (RGB).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from videollm.errors import Status, VideoError
 from videollm.io import check_file
@@ -49,7 +51,8 @@ def folder_images(path: str) -> list[Path]:
     if not files:
         kinds = ", ".join(sorted(SUFFIXES))
         raise VideoError(Status.NO_VIDEO, f"{path}: a folder without images; expected {kinds} files, or a video file.")
-    return sorted(files, key=lambda p: ([int(n) if n.isdigit() else n for n in re.split(r"(\d+)", p.name)], p.name))
+    parts = {file: re.split(r"(\d+)", file.name) for file in files}  # every second one is a number
+    return sorted(files, key=lambda p: ([int(n) if i % 2 else n for i, n in enumerate(parts[p])], p.name))
 
 
 def image_timeline(path: str, fps: float | None = None) -> Timeline:
@@ -64,12 +67,9 @@ def image_timeline(path: str, fps: float | None = None) -> Timeline:
         num_frames, fps = len(folder_images(path)), FOLDER_FPS if fps is None else fps
         return Timeline(num_frames=num_frames, fps=fps, duration_seconds=num_frames / fps)
     num_frames, duration = 1, 1 / FOLDER_FPS
-    try:
-        with Image.open(path) as image:
-            num_frames = getattr(image, "n_frames", 1)
-            milliseconds = float(image.info.get("duration", 0) or 0)
-    except (UnidentifiedImageError, OSError) as error:
-        raise VideoError(Status.NO_VIDEO, f"{path}: not a readable image ({error}).") from error
+    with _opened(path, Status.NO_VIDEO) as image:
+        num_frames = getattr(image, "n_frames", 1)
+        milliseconds = float(image.info.get("duration", 0) or 0)
     if num_frames > 1:
         duration = num_frames * (milliseconds / 1000 or 0.1)
     return Timeline(num_frames=num_frames, fps=num_frames / duration, duration_seconds=duration)
@@ -87,12 +87,20 @@ def read_image(path: str, index: int) -> NDArray[np.uint8]:
     Raises:
         VideoError: `decode_error`: it cannot be decoded.
     """
+    with _opened(path, Status.DECODE_ERROR) as image:
+        image.seek(index)
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+@contextmanager
+def _opened(path: str, status: Status) -> Iterator[Image.Image]:
+    """Open an image file; what Pillow raises inside the block becomes a VideoError of a status."""
     try:
         with Image.open(path) as image:
-            image.seek(index)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise VideoError(Status.DECODE_ERROR, f"{path}: the image cannot be decoded ({error}).") from error
+            yield image
+    except Exception as error:  # a damaged header brings Pillow's parsers to a TypeError, a struct.error, ...
+        reason = str(error) or type(error).__name__
+        raise VideoError(status, f"{path}: the image cannot be read ({reason}); expected a healthy image.") from error
 
 
 def decode_images(request: DecodeRequest) -> FrameBatch:
@@ -121,7 +129,7 @@ def decode_images(request: DecodeRequest) -> FrameBatch:
             else:
                 image = read_image(request.path, index)
         except VideoError as error:
-            damage = str(error)
+            damage = str(error).rstrip(".")
             continue
         if frames is None:
             height, width = target_size(size, *image.shape[:2])

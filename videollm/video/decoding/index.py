@@ -1,4 +1,4 @@
-"""Where the frames of a video are: how many, at which times, and on which keyframes they hang.
+"""The index of a video: how many frames it has, at which times, and on which keyframes they hang.
 
 An mp4 or mov tells this in its header and no packet is read; other files are demuxed once, without decoding.
 
@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from videollm.errors import VideoError
-from videollm.video.decoding.container import is_shown, reason, tick
+from videollm.video.decoding.container import demux, is_shown, reason, tick
 from videollm.video.sampling import Timeline
 
 ONE_KEYFRAME: Final = frozenset({"gif", "apng"})
@@ -58,11 +58,14 @@ class Index:
     """Why reading ended early, if it did."""
 
     def keyframe_of(self, index: int) -> int:
-        """Number of the last keyframe whose packets hold a displayed frame (itself, unless it is a leading picture)."""
+        """Return the number of the last keyframe with at most `index` displayed frames before it.
+
+        A frame is decoded from there, unless it is a leading picture: those need the keyframe before.
+        """
         return max(0, bisect_right(self.bases, index) - 1)
 
     def timeline(self, stream: VideoStream) -> Timeline:
-        """Times of the frames, and the average rate the container states (as decord and OpenCV report it)."""
+        """Return the times of the frames, and the average rate the container states, as decord and OpenCV do."""
         assert stream.time_base is not None
         seconds = (self.ticks - self.ticks[0]) * float(stream.time_base)
         last = float(np.median(np.diff(seconds))) if self.num_frames > 1 else 0.0
@@ -77,12 +80,12 @@ class Index:
         )
 
 
-class UnplannableError(Exception):
+class UnplannableError(VideoError):
     """The container does not say which frame is where: frames must be counted as they are decoded."""
 
 
 def read_index(container: InputContainer, stream: VideoStream, *, exact_times: bool) -> Index:
-    """Index of a freshly opened video: from the header where that is exact, otherwise by demuxing.
+    """Index a freshly opened video: from the header where that is exact, otherwise by demuxing.
 
     Args:
         container: at its start; its read position is moved.
@@ -99,7 +102,12 @@ def read_index(container: InputContainer, stream: VideoStream, *, exact_times: b
 
 
 def _header_index(container: InputContainer, stream: VideoStream) -> Index | None:
-    """Index from the sample table of an mp4 or mov; None where it is absent, partial or cut up by an edit list."""
+    """Index an mp4 or mov by its sample table; None where that is absent, partial or cut up by an edit list.
+
+    The table lists packets in the order of the file, with their decoding times: which frames are hidden, where the
+    keyframes are and how many frames come before each is exact. Presentation times are not in it; they are predicted
+    to step as decoding times do, from the first frame's, which is read.
+    """
     if "mp4" not in container.format.name:
         return None
     entries = stream.index_entries[:] if stream.frames else []
@@ -133,10 +141,10 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
 
 
 def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyframe) -> int:
-    """Tick of the first displayed frame: read packets until no earlier one can follow."""
+    """Find the tick of the first displayed frame: read packets until no earlier one can follow."""
     first: int | None = None
     try:
-        for packet in container.demux(stream):
+        for packet in demux(container, stream):
             if first is not None and packet.dts is not None and packet.dts > first:
                 break
             time = tick(packet)
@@ -148,7 +156,7 @@ def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyfram
 
 
 def demux_index(container: InputContainer, stream: VideoStream) -> Index:
-    """Index from one pass over all packets.
+    """Index a video by one pass over all packets.
 
     Raises:
         VideoError: `decode_error`: there is no packet.
@@ -157,18 +165,18 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     codec = stream.codec_context.name
     reordered = stream.codec_context.has_b_frames
     if reordered and container.format.name == "avi":  # it knows no presentation times, and made-up ones are wrong
-        raise UnplannableError
+        raise _unplannable(container)
     keys: list[tuple[int, int, bool]] = []  # tick, displayed frames before it in the file, hidden
     shown: list[int] = []
     damage = None
-    rewind(container, stream)
     try:
-        for packet in container.demux(stream):
+        rewind(container, stream)
+        for packet in demux(container, stream):
             if not packet.size:
                 continue
             time = tick(packet)
             if time is None or (packet.pts is None and reordered):
-                raise UnplannableError
+                raise _unplannable(container)
             if packet.is_keyframe and (not keys or codec not in ONE_KEYFRAME):
                 keys.append((time, len(shown), packet.is_discard))
             if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0][0]):
@@ -176,11 +184,12 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     except av.FFmpegError as error:
         damage = f"reading stopped after {len(shown)} frames ({reason(error)})"
     if not shown:
-        raise VideoError("decode_error", f"{container.name}: its video stream holds no frame; the file is damaged.")
+        message = f"{_name(container)}: its video stream holds no frame ({damage or 'no packet'}); the file is damaged."
+        raise VideoError("decode_error", message)
     order = np.array(shown, np.int64)
     ticks = np.sort(order)
     if (np.diff(ticks) == 0).any():
-        raise UnplannableError
+        raise _unplannable(container)
     keyframes = _usable_keyframes(keys, order, ticks)
     return Index(len(ticks), keyframes, [k.base for k in keyframes], ticks, True, True, damage)
 
@@ -188,7 +197,10 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
 def _usable_keyframes(
     keys: list[tuple[int, int, bool]], order: NDArray[np.int64], ticks: NDArray[np.int64]
 ) -> list[Keyframe]:
-    """Keyframes that part the file as they part the screen (an edit list can repeat or reorder what is shown)."""
+    """Keep the keyframes that part the file as they part the screen (an edit list can repeat or reorder frames).
+
+    What a run needs lies between two such keyframes: all shown before one precedes it in the file, all later follows.
+    """
     latest_before = np.maximum.accumulate(order)
     earliest_after = np.minimum.accumulate(order[::-1])[::-1]
     usable = [Keyframe(keys[0][0], None, 0)]
@@ -214,3 +226,12 @@ def rewind(container: InputContainer, stream: VideoStream) -> None:
         except av.FFmpegError:
             continue
     container.seek(0, unsupported_byte_offset=True)
+
+
+def _unplannable(container: InputContainer) -> UnplannableError:
+    message = f"{_name(container)}: the container does not say which frame is where; use the decoder auto or pyav."
+    return UnplannableError("decode_error", message)
+
+
+def _name(container: InputContainer) -> str:
+    return container.name.removeprefix("file:")

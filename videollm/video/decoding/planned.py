@@ -47,8 +47,7 @@ class PlannedDecoder(Decoder):
         """Decode exactly the frames asked for.
 
         Raises:
-            VideoError: as `decode.decode`.
-            UnplannableError: the container does not say which frame is where.
+            VideoError: as `decode.decode`; an UnplannableError where the container does not say which frame is where.
         """
         try:
             with open_video(request.path) as (container, stream):

@@ -27,7 +27,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from videollm.video.decoding.container import reason, tick
+from videollm.video.decoding.container import demux, reason, tick
 from videollm.video.decoding.index import Index, rewind
 
 SKIPPABLE: Final = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
@@ -139,7 +139,7 @@ class RunDecoder:
             else:
                 before = key.seek_tick - int(back_seconds / time_base)
                 self._container.seek(before, stream=self._stream, backward=True)
-            packets = self._container.demux(self._stream)
+            packets = demux(self._container, self._stream)
             for packet in packets:
                 if not packet.size:
                     break

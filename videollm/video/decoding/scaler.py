@@ -23,8 +23,8 @@ INTERPOLATION: Final = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
 def quarter_turns(frame: VideoFrame) -> int:
-    """Return the counterclockwise quarter turns that bring a frame upright."""
-    return round(frame.rotation / 90) % 4
+    """Return the counterclockwise quarter turns that bring a frame upright; 0 where its matrix is no rotation."""
+    return round(frame.rotation / 90) % 4 if abs(frame.rotation) <= 360 else 0
 
 
 class Scaler:

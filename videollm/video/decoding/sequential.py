@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
 from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
-from videollm.video.decoding.container import open_video, reason, set_threads
+from videollm.video.decoding.container import decode_all, open_video, reason, set_threads
 from videollm.video.decoding.index import UnplannableError, read_index
 from videollm.video.decoding.scaler import Scaler
 from videollm.video.sampling import Timeline, sample
@@ -121,7 +121,7 @@ def _decode(
         time_base = float(stream.time_base or 1 / fps)
         scaler = Scaler(request.size, stream.codec_context.height, stream.codec_context.width)
         try:
-            for index, frame in enumerate(container.decode(stream)):
+            for index, frame in enumerate(decode_all(container, stream)):
                 first = frame.pts if first is None else first
                 if not timed or frame.pts is None or first is None:  # the container's times are made up, if any
                     seconds.append(index / fps)
@@ -145,7 +145,7 @@ def _decode(
                 ended = damage is None
         except av.FFmpegError as error:
             frames = _before(frames, len(seconds))
-            damage = f"decoding stopped after frame {len(seconds) - 1} ({reason(error)})"
+            damage = f"decoding stopped after {len(seconds)} frames ({reason(error)})"
     return _Pass(seconds, fps, frames, ended, damage)
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from pipelines.cli import report
 from pipelines.evals.benchmark import Sample
-from pipelines.evals.variants import save, variants
+from pipelines.evals.variants import save_questions, variants
 from pipelines.results.journal import Output, write_json
 from pipelines.results.schema import ResultRow
 from videollm.errors import Status
-from videollm.shapes import clips as make_clips
+from videollm.shapes.clips import ClipsConfig, write_clips
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.sampling import Sampling
@@ -103,7 +103,7 @@ def write_eval(
     (folder.parent / "mini.py").write_text(BENCHMARK)
     sampling = Sampling(num_frames=num_frames)
     frames: dict[Clip, Any] = {}
-    save(samples, folder)
+    save_questions(samples, folder)
     rows = []
     for sample in samples:
         if sample.clip not in frames:
@@ -198,7 +198,7 @@ def failed(status: str, error: str) -> dict[str, Any]:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of six clips of 2 s, one with a name that could be taken for HTML."""
     folder = tmp_path_factory.mktemp("clips")
-    make_clips.main(make_clips.Job(output=str(folder), num_clips=6, seconds=2.0, size=96))
+    write_clips(folder, ClipsConfig(num_clips=6, seconds=2.0, size=96))
     (folder / "000-00005.mp4").rename(folder / f"{HOSTILE_NAME}.mp4")
     return folder
 

@@ -14,9 +14,9 @@ from PIL import Image
 from pipelines.cli import main as cli
 from pipelines.cli import report
 from pipelines.evals.benchmark import Sample
-from pipelines.evals.report.build import as_block
+from pipelines.evals.report.page import as_block
 from pipelines.evals.report.runs import read_run
-from pipelines.evals.report.thumbnails import Strip, make_pictures
+from pipelines.evals.report.thumbnails import PictureSpec, Strip, make_pictures
 from pipelines.evals.report.view import make_view
 from pipelines.evals.scores import ScoredRun, score_run
 from videollm.errors import UserError
@@ -50,7 +50,7 @@ def test_nothing_in_the_data_ends_its_block() -> None:
 
 def test_pictures_are_of_the_frames_that_the_run_saw(clips: Path) -> None:
     video = clips / "000-00001.mp4"
-    (made,) = make_pictures([strip(video, 16)], per_clip=4, height=96, megabytes=5)
+    (made,) = make_pictures([strip(video, 16)], PictureSpec(per_clip=4, height=96, megabytes=5))
     assert made.places == (0, 5, 10, 15)
     assert made.video_seconds == pytest.approx(2.0, abs=0.1)
     frames = decode(str(video), Sampling(num_frames=16)).frames
@@ -64,7 +64,7 @@ def test_pictures_are_of_the_frames_that_the_run_saw(clips: Path) -> None:
 
 
 def test_a_short_clip_shows_each_frame_once(clips: Path) -> None:
-    (made,) = make_pictures([strip(clips / "000-00001.mp4", 64)], per_clip=8, height=32, megabytes=5)
+    (made,) = make_pictures([strip(clips / "000-00001.mp4", 64)], PictureSpec(per_clip=8, height=32, megabytes=5))
     assert len(set(made.places)) == 8
 
 
@@ -72,14 +72,14 @@ def test_pictures_stay_below_their_bound(clips: Path) -> None:
     strips = [strip(v) for v in sorted(clips.glob("*.mp4"))]
     sizes = []
     for megabytes in (5, 0.03, 0.012, 0.004):
-        made = make_pictures(strips, per_clip=8, height=96, megabytes=megabytes)
+        made = make_pictures(strips, PictureSpec(per_clip=8, height=96, megabytes=megabytes))
         sizes.append(sum(len(j) * 4 / 3 for p in made for j in p.jpegs))
         assert sizes[-1] <= megabytes * 1e6
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[2] > 0
-    (tiny, *_) = make_pictures(strips, per_clip=8, height=96, megabytes=0.0001)
+    (tiny, *_) = make_pictures(strips, PictureSpec(per_clip=8, height=96, megabytes=0.0001))
     assert "bytes a clip are too few" in (tiny.missing or "")
-    assert "--thumbnail-megabytes 0" in (make_pictures(strips, per_clip=8, height=96, megabytes=0)[0].missing or "")
+    assert "--thumbnail-megabytes 0" in (make_pictures(strips, PictureSpec(megabytes=0))[0].missing or "")
 
 
 def test_a_video_that_is_gone_or_changed_says_so(clips: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_video_that_is_gone_or_changed_says_so(clips: Path, tmp_path: Path) ->
         strip(other, sampling=None),
         strip(other),
     ]
-    *bad, good = make_pictures(strips, per_clip=2, height=32, megabytes=1)
+    *bad, good = make_pictures(strips, PictureSpec(per_clip=2, height=32, megabytes=1))
     said = [
         "not_found",
         "no_video",
@@ -134,7 +134,7 @@ def test_rotations_name_the_option_where_it_first_stood(runs: tuple[Path, Path],
             answers["reading"][i] == "ABCD"[item.sample.answer],
             *(r["correct"] for r in answers["rotations"][i]),
         ]  # type: ignore[index]
-        assert item.mark.strict["mean over rotations"] == sum(circular) / 4
+        assert item.grade.strict["mean over rotations"] == sum(circular) / 4
         for rotation in answers["rotations"][i]:
             assert rotation["correct"] == (rotation["reading"] == "ABCD"[item.sample.answer])  # type: ignore[index]
 

@@ -1,25 +1,17 @@
-"""The estimators against textbook loops written on their own, and against the truth in simulations."""
+"""The estimators against textbook loops written on their own."""
 
 import math
 import random
 import tracemalloc
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
-from statistics import NormalDist, mean, quantiles, stdev
+from statistics import mean, quantiles, stdev
 
 import numpy as np
 import pytest
 
-from pipelines.evals.statistics.bootstrap import Difference, difference, estimate, holm, mcnemar, t_quantile
-
-
-def clustered(seed: int, num_clusters: int, size: int, *, spread: float = 1.5) -> tuple[list[float], list[str]]:
-    """0/1 scores, and the video of each; videos are easy or hard by a normal of this spread (in logits)."""
-    rng = np.random.default_rng(seed)
-    chance = 1 / (1 + np.exp(-rng.normal(0, spread, num_clusters)))
-    right = rng.random((num_clusters, size)) < chance[:, None]
-    return right.astype(float).ravel().tolist(), [f"v{i}" for i in range(num_clusters) for _ in range(size)]
+from pipelines.evals.statistics.bootstrap import difference, estimate
+from pipelines.evals.statistics.significance import mcnemar, t_quantile
 
 
 def uneven(seed: int) -> tuple[list[float], list[str], list[str]]:
@@ -33,9 +25,6 @@ def uneven(seed: int) -> tuple[list[float], list[str], list[str]]:
     rng.shuffle(rows)
     values, clusters, groups = zip(*rows, strict=True)
     return list(values), list(clusters), list(groups)
-
-
-# --- textbook ---------------------------------------------------------------------------------------------------------
 
 
 def macro_mean(rows: Sequence[tuple[float, str]]) -> float:
@@ -73,34 +62,6 @@ def resampled(
         questions[cluster].append((value, group))
     names = list(questions)
     return [macro_mean([q for name in rng.choices(names, k=len(names)) for q in questions[name]]) for _ in range(draws)]
-
-
-# --- agreement --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("degrees", "expected"),  # R: qt(0.975, degrees), to 10 digits; 1 and 2 have closed forms
-    [
-        (1, math.tan(0.475 * math.pi)),
-        (2, math.sqrt(2 * 0.95**2 / (1 - 0.95**2))),
-        (3, 3.182446305),
-        (4, 2.776445105),
-        (9, 2.262157163),
-        (30, 2.042272456),
-        (100, 1.983971519),
-    ],
-)
-def test_t_quantile_is_that_of_the_tables(degrees: int, expected: float) -> None:
-    assert t_quantile(0.975, degrees) == pytest.approx(expected, rel=1e-9)
-
-
-def test_t_quantile_tends_to_the_normal() -> None:
-    assert t_quantile(0.975, 200_000) == pytest.approx(NormalDist().inv_cdf(0.975), abs=2e-5)
-    for degrees in (1, 2, 5, 8, 50):
-        assert t_quantile(0.9, degrees) > t_quantile(0.9, degrees + 1) > t_quantile(0.8, degrees + 1)
-        assert t_quantile(0.5, degrees) == pytest.approx(0, abs=1e-12)
-    with pytest.raises(ValueError, match="0 degrees"):
-        t_quantile(0.975, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -175,28 +136,6 @@ def test_p_of_one_question_a_video_is_mcnemars() -> None:
     assert found.p == pytest.approx(mcnemar(15, 6), abs=0.006)  # 4 standard errors of 40,000 draws
 
 
-@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (0, 5), (5, 5), (6, 15), (40, 90), (700, 800)])
-def test_mcnemar_is_the_binomial_test(gained: int, lost: int) -> None:
-    num = gained + lost
-    tail = sum(math.comb(num, k) for k in range(num + 1) if k <= min(gained, lost))
-    assert mcnemar(gained, lost) == pytest.approx(float(min(Fraction(1), Fraction(2 * tail, 2**num))), rel=1e-12)
-
-
-def test_holm_by_hand() -> None:
-    # sorted .005 .01 .03 .04, times 4 3 2 1: .02 .03 .06 .04, and never below the one before
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9, 0.6]) == [1.0, 1.0, 1.0]
-    assert holm([0.02, 0.02]) == pytest.approx([0.04, 0.04])
-    assert holm([0.2]) == [0.2]
-    assert holm([]) == []
-    for wrong in (math.nan, -0.1, 1.1):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            holm([0.5, wrong])
-
-
-# --- edges ------------------------------------------------------------------------------------------------------------
-
-
 def test_one_cluster_has_no_interval() -> None:
     for values in ([1.0], [1.0, 0.0, 1.0]):
         found = estimate(values, ["v"] * len(values))
@@ -267,97 +206,6 @@ def test_figures_do_not_depend_on_the_order_of_rows() -> None:
     assert len(seen) == 1
     assert difference(a, b, clusters, seed=1) == difference(a, b, clusters, seed=1)
     assert difference(a, b, clusters, seed=1).low != difference(a, b, clusters, seed=2).low
-
-
-# --- simulations ------------------------------------------------------------------------------------------------------
-
-
-def test_intervals_cover_and_naive_ones_do_not() -> None:
-    """Of 400 simulations 95% +- 3 standard errors (1.1% each) must hold the truth, 0.5 by symmetry."""
-    num, covered, naive = 400, 0, 0
-    for seed in range(num):
-        values, clusters = clustered(seed, num_clusters=60, size=10)
-        found = estimate(values, clusters)
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 0.5 <= found.high
-        error = stdev(values) / math.sqrt(len(values))
-        naive += abs(found.mean - 0.5) <= 1.96 * error
-    assert 0.917 * num <= covered <= 0.983 * num
-    assert naive < 0.8 * num
-
-
-def test_few_clusters_are_covered_by_t() -> None:
-    """Normal scores in 5 equal clusters: t with 4 degrees is exact; 1.96 would cover 88%."""
-    num, covered = 1000, 0
-    rng = np.random.default_rng(0)
-    for _ in range(num):
-        values = (rng.normal(size=5)[:, None] + rng.normal(size=(5, 4))).ravel().tolist()
-        found = estimate(values, [str(i // 4) for i in range(20)])
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 0 <= found.high
-    assert 0.929 * num <= covered <= 0.971 * num
-
-
-def shuffled_runs(seed: int) -> Difference:
-    """Two runs alike but for chance: each video's two sheets of answers are dealt to the runs at random."""
-    one, clusters = clustered(seed, num_clusters=200, size=5)
-    rng = np.random.default_rng(10_000 + seed)
-    # A sheet of answers goes wrong as a whole, so that changes are clustered too.
-    other = np.where(np.repeat(rng.random(200) < 0.3, 5), 1 - np.array(one), one)
-    swap = np.repeat(rng.random(200) < 0.5, 5)
-    return difference(
-        np.where(swap, other, one).tolist(), np.where(swap, one, other).tolist(), clusters, draws=2000, seed=seed
-    )
-
-
-def test_shuffled_labels_show_no_difference() -> None:
-    """About 95 of 100 seeds; 89 to 100 hold 99.5% of the binomial. McNemar, blind to videos, sees what is not there."""
-    runs = [shuffled_runs(seed) for seed in range(100)]
-    counts = Counter(
-        quiet_p=sum(run.p > 0.05 for run in runs),
-        quiet_interval=sum((run.low or 0) <= 0 <= (run.high or 0) for run in runs),
-        quiet_mcnemar=sum((run.mcnemar_p or 0) > 0.05 for run in runs),
-    )
-    assert 89 <= counts["quiet_p"] <= 100
-    assert 89 <= counts["quiet_interval"] <= 100
-    assert counts["quiet_mcnemar"] < 85
-
-
-def test_bootstrap_intervals_of_differences_cover() -> None:
-    """The truth is 0.1: B is A where 10% of all questions, whole videos at a time, turn from wrong to right."""
-    num, covered = 300, 0
-    for seed in range(num):
-        rng = np.random.default_rng(seed)
-        better = np.repeat(rng.random(150) < 0.2, 4)
-        a = (rng.random(600) < 0.5).astype(float)
-        b = np.where(better, 1.0, a)
-        found = difference(a.tolist(), b.tolist(), [str(i // 4) for i in range(600)], draws=1000, seed=seed)
-        assert found.low is not None
-        assert found.high is not None
-        covered += found.low <= 0.1 <= found.high
-    assert 0.912 * num <= covered <= 0.988 * num
-
-
-def video_mme(rng: np.random.Generator, gain: float) -> Difference:
-    """2,700 questions, 3 a video: 15% of the answers change, more in some videos, with a net gain of so much."""
-    changing = np.repeat(rng.beta(1, 1 / 0.15 - 1, 900), 3)
-    changes = rng.random(2700) < changing
-    up = rng.random(2700) < 0.5 + gain / (2 * 0.15)
-    direction = np.where(rng.random(2700) < 0.5, up, np.repeat(up[::3], 3))  # half of them follow the video's first
-    a = np.where(changes, ~direction, rng.random(2700) < 0.6).astype(float)
-    b = np.where(changes, direction, a).astype(float)
-    return difference(a.tolist(), b.tolist(), [f"v{i // 3}" for i in range(2700)], draws=1000)
-
-
-def test_detectable_difference_is_found_in_80_percent() -> None:
-    """72% to 88% of 200: 80% +- 2.8 standard errors. On Video-MME's size it is about two points."""
-    rng = np.random.default_rng(5)
-    detectable = mean(video_mme(rng, 0).detectable or 0 for _ in range(20))
-    assert 0.018 < detectable < 0.03
-    found = sum(video_mme(rng, detectable).p < 0.05 for _ in range(200))
-    assert 0.72 * 200 <= found <= 0.88 * 200
 
 
 def test_memory_does_not_grow_with_draws() -> None:

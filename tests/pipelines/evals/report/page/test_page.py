@@ -8,10 +8,10 @@ from typing import Any
 
 from pipelines.cli import main as cli
 from pipelines.cli import report
-from pipelines.cli.compare_runs import comparisons
 from pipelines.evals.benchmark import Sample
+from pipelines.evals.compare import compare_runs
 from pipelines.evals.scores import score_run
-from pipelines.evals.table import hundredths, signed_hundredths
+from pipelines.evals.text_table import hundredths, signed_hundredths
 
 FIRST_LIST_MS = 5000
 """Generous: 300 to 510 ms were measured for 2,000 questions of 700 clips, on two busy cores."""
@@ -85,7 +85,7 @@ def test_scores_are_those_of_the_tables(browser: Any, page: Path, runs: tuple[Pa
     chips = texts(browser, ".status-row .chip")
     assert "timeout11.7%" in chips
     assert "connectorstcresampler3d" in texts(browser, "#differences tbody tr")
-    _, _, found = comparisons(*(score_run(folder) for folder in runs))[0]
+    _, _, found = compare_runs(*(score_run(folder) for folder in runs))[0]
     paired = texts(browser, "#scores .note")[-1]
     assert f"{signed_hundredths(found.difference.mean)}, 95% interval" in paired
     assert paired.endswith(f"{found.difference.gained} better, {found.difference.lost} worse.")

@@ -1,0 +1,174 @@
+"""Pages of the site that are made from the code: commands, columns, statuses, tables, Python API; a hook of MkDocs."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from unittest import mock
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+ROOT: Final = Path(__file__).parents[1]
+TABLES: Final = (
+    "connectors:CONNECTORS",
+    "videollm.video.sampling:POLICIES",
+    "videollm.video.decoding.base:DECODERS",
+    "videollm.video.preprocessing:PREPROCESSINGS",
+    "videollm.vision:TOWERS",
+    "videollm.checkpoints:FAMILIES",
+    "videollm.engines:ENGINES",
+    "pipelines.executors.base:EXECUTORS",
+)
+"""Every table of classes by name."""
+INTERFACES: Final = ("pipelines.evals.benchmark", "pipelines.stages.base", "pipelines.executors.base")
+"""Modules of `pipelines` that are written for people who extend it."""
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages to the site, before its links are checked."""
+    from mkdocs.structure.files import File
+
+    for path, make in PAGES.items():
+        files.append(File.generated(config, path, content=make()))
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        files.append(File.generated(config, f"examples/{path.name}", content=path.read_text()))
+    return files
+
+
+def quickstart() -> str:
+    """Make the first page: the README, its links as seen from the site."""
+    return _from_root("README.md")
+
+
+def contributing() -> str:
+    """Make the page of CONTRIBUTING.md."""
+    return _from_root("CONTRIBUTING.md")
+
+
+def changelog() -> str:
+    """Make the page of CHANGELOG.md."""
+    return _from_root("CHANGELOG.md")
+
+
+def commands() -> str:
+    """Make the page of commands: what each prints for `--help`."""
+    from pipelines.cli.main import COMMANDS
+
+    text = "# Commands\n\nWhat `videollm COMMAND --help` prints.\n"
+    for name in COMMANDS:
+        text += f"\n## {name}\n\n```text\n{help_of(name)}\n```\n"
+    return text
+
+
+def help_of(command: str) -> str:
+    """Return what a command prints for `--help`."""
+    from pipelines.cli.main import main
+
+    printed = io.StringIO()
+    wide = mock.patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"})
+    with wide, contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        main([command, "--help"])
+    return printed.getvalue().strip()
+
+
+def columns() -> str:
+    """Make the page of result columns."""
+    from pipelines.results.schema import COLUMNS, column_descriptions
+
+    rows = ((f"`{name}`", f"`{COLUMNS[name]}`", what) for name, what in column_descriptions().items())
+    return "# Result columns\n\nEvery row of a job has these columns, in Parquet and in JSON lines.\n\n" + _table(
+        ("column", "Arrow type", "what it holds"), rows
+    )
+
+
+def statuses() -> str:
+    """Make the page of statuses."""
+    from pipelines.results.schema import status_descriptions
+
+    return (
+        "# Statuses\n\nEvery row has a `status`; all but `ok` come with an `error` that says more. A job ends well "
+        "whatever statuses its rows have, and `--retry-errors` runs those that are not `ok` again.\n\n"
+        + _table(("status", "what happened"), ((f"`{name}`", what) for name, what in status_descriptions().items()))
+    )
+
+
+def tables() -> str:
+    """Make the page of the tables: what goes by name, and how one more is added from outside."""
+    text = (
+        "# Names and extension points\n\nClasses that go by name. Each table also takes the classes that installed "
+        "packages name in its entry-point group, and `pkg.mod:Class` or `path/to/file.py:Class`.\n"
+    )
+    for target in TABLES:
+        module, _, name = target.partition(":")
+        table = getattr(import_module(module), name)
+        classes = {known: table[known] for known in table.builtin}
+        rows = ((f"`{known}`", f"`{c.__module__}`", summary(c)) for known, c in classes.items())
+        text += (
+            f"\n## {name}\n\nA {table.noun} derives from `{table.base.replace(':', '.')}`; entry points: "
+            f"`{table.group}`.\n\n{_table((table.noun, 'module', 'what it is'), rows)}"
+        )
+    return text
+
+
+def summary(documented: object) -> str:
+    """Return the first sentence of a docstring, on one line."""
+    paragraph = (inspect.getdoc(documented) or "").partition("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def package_page(package: str) -> Callable[[], str]:
+    """Return the maker of a package's API page: all that `__all__` names."""
+
+    def make() -> str:
+        module = import_module(package)
+        text = f"# {package}\n\n{summary(module)}\n"
+        return text + "".join(f"\n::: {package}.{name}\n" for name in module.__all__)
+
+    return make
+
+
+def pipelines_page() -> str:
+    """Make the API page of the modules by which `pipelines` is extended."""
+    text = "# pipelines\n\nWhat benchmarks, stages and executors of your own derive from.\n"
+    return text + "".join(f"\n::: {module}\n    options: {{show_root_full_path: true}}\n" for module in INTERFACES)
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(header)
+    lines = [head, ("---",) * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _from_root(name: str) -> str:
+    """Read a page of the root folder, its links as seen from docs/."""
+    pages = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+
+    def moved(link: re.Match[str]) -> str:
+        target = link[1].removeprefix("docs/")
+        return f"]({pages.get(target, target)}{link[2]})"
+
+    return re.sub(r"\]\(([\w./-]+)(#[\w-]*)?\)", moved, (ROOT / name).read_text())
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "index.md": quickstart,
+    "contributing.md": contributing,
+    "changelog.md": changelog,
+    "statuses.md": statuses,
+    "reference/commands.md": commands,
+    "reference/columns.md": columns,
+    "reference/tables.md": tables,
+    "reference/videollm.md": package_page("videollm"),
+    "reference/connectors.md": package_page("connectors"),
+    "reference/pipelines.md": pipelines_page,
+}
+"""Path in the site -> maker of its text."""

@@ -1,0 +1,70 @@
+"""One HTML file out of page.html, page.css, the scripts and the data; it fetches nothing.
+
+Data stand in blocks of JSON in which no character of HTML is left; the scripts show them as text only. The page's
+Content-Security-Policy allows the very style and script below, by their hashes, and pictures made of data; no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+SCRIPTS: Final = ("data.js", "draw.js", "summary.js", "list.js", "question.js", "page.js")
+"""In the order in which they need each other; all of them are one script of the page."""
+UNSAFE: Final = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
+"""What could end a block of JSON, or is no text that UTF-8 can hold."""
+
+
+def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence[bytes]]) -> None:
+    """Write the page in one step.
+
+    Args:
+        title: of the window.
+        data: JSON-able, what the page shows.
+        pictures: JPEG files of every strip, in the order of the data's strips.
+    Raises:
+        OSError: it cannot be written.
+    """
+    style, script = _part("page.css"), "\n".join(_part(name) for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head, _, tail = (
+        Template(_part("page.html"))
+        .substitute(
+            title=html.escape(title), policy=policy, style=style, script=script, data=as_block(data), pictures="\0"
+        )
+        .partition("\0")
+    )
+    scratch = path.with_name(f"{path.name}.partial")
+    with scratch.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(head)
+        for i, jpegs in enumerate(pictures):
+            if jpegs:
+                block = as_block([base64.b64encode(j).decode("ascii") for j in jpegs])
+                file.write(f'<script type="application/json" id="pictures-{i}">{block}</script>\n')
+        file.write(tail)
+    scratch.replace(path)
+
+
+def as_block(value: Any) -> str:
+    """Write JSON that can stand between the tags of a script element, whatever the texts in it say."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _part(name: str) -> str:
+    return (files("pipelines.evals.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"

@@ -1,0 +1,131 @@
+"""The first step of a job: everything it names is found and checked, before anything is written or started.
+
+Neither Ray nor, where the model's folder says enough, torch is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipelines.executors.base import EXECUTORS, num_gpus_here
+from pipelines.jobs.job import BatchJob, FrameChoice
+from pipelines.requests.discover import absolute
+from videollm import checkpoints
+from videollm.checkpoints import Options as LoadOptions
+from videollm.checkpoints.hub import find_model, is_local
+from videollm.errors import UserError
+from videollm.features.store import FeatureCache
+from videollm.io import is_remote, quick_hash
+from videollm.models.protocol import ModelInfo
+from videollm.video.decoding.base import DECODERS
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
+    """A model that is there and looks as if it loads, and the frames that it will see."""
+
+    options: LoadOptions
+    """How to load it; a folder is named by its whole path, for workers that stand elsewhere."""
+    info: ModelInfo
+    """What its configuration says of it."""
+    sampling: Mapping[str, Any]
+    """Fields of Sampling, the user's choice in the place of the model's own."""
+    identity: Mapping[str, Any]
+    """Which weights and which connector's code answer: what rows depend on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedJob:
+    """A job all parts of which are there."""
+
+    job: BatchJob
+    model: ResolvedModel
+    cache: FeatureCache | None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """All that the rows depend on."""
+        return {**self.job.config, "model": self.model.identity}
+
+
+def resolve_job(job: BatchJob) -> ResolvedJob:
+    """Find and check all that a job names.
+
+    Raises:
+        UserError: something is not there, or is not what it should be.
+    """
+    if re.match(r"\w+:/", str(job.output)):
+        raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
+    executor, on_cluster = job.workers.executor, job.workers.address is not None
+    if executor == "local" and on_cluster:
+        raise UserError(f"--executor local runs in this process, --address {job.workers.address} elsewhere. Leave one.")
+    if executor != "auto" and executor not in EXECUTORS:
+        EXECUTORS.load(executor)  # `pkg.mod:Class`, or says which there are
+    return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
+
+
+def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:
+    """Find and check a model, and what is chosen of its frames.
+
+    Args:
+        on_cluster: whether it runs on other machines, whose devices are not known here.
+    Raises:
+        UserError: something is not there, or is not what it should be.
+    """
+    if not DEVICE.fullmatch(options.device):
+        raise UserError(f"--device is {options.device!r}, expected auto, cpu, cuda or cuda:N.")
+    if options.device.startswith("cuda") and not on_cluster and not num_gpus_here():
+        raise UserError(f"--device is {options.device!r}, and torch sees no GPU on this machine. Use cpu or auto.")
+    if (folder := Path(options.name).expanduser()).is_dir():
+        options = replace(options, name=str(folder.absolute()))
+    if frames.decoder not in DECODERS:
+        DECODERS.load(frames.decoder)  # `pkg.mod:Class`, or says which there are
+    info = checkpoints.resolve(options).info
+    sampling = frames.override(info.sampling)
+    return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))
+
+
+def identify(options: LoadOptions) -> dict[str, Any]:
+    """Say which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    found: dict[str, Any] = {"name": options.name}
+    if is_local(options.name):
+        found["files"] = _hashes(find_model(options.name))
+    if options.connector_weights is not None:
+        found["connector_weights"] = _hashes(options.connector_weights)
+    if options.connector is not None:
+        from connectors import CONNECTORS
+
+        source = inspect.getsourcefile(CONNECTORS.load(options.connector))
+        found["connector_code"] = None if source is None else quick_hash(Path(source))
+    return found
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
+
+
+def _open_cache(job: BatchJob) -> FeatureCache | None:
+    """The feature cache; its folder is not made yet."""
+    folder, gb = job.feature_cache, job.feature_cache_gb
+    if folder is None:
+        return None
+    if is_remote(folder):
+        raise UserError(f"--feature-cache is {folder}, expected a local folder.")
+    if not 0 < gb < math.inf:
+        raise UserError(f"--feature-cache-gb is {gb}, expected a number above 0.")
+    path = Path(absolute(folder))
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"The feature cache {folder} cannot be written: {nearest} is no folder of yours. Name another.")
+    return FeatureCache(path, int(gb * 1e9))

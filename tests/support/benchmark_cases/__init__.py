@@ -1,0 +1,36 @@
+"""What is expected of every benchmark's miniature."""
+
+from typing import Final
+
+from tests.support.benchmark_cases import (
+    activitynet_qa,
+    captions,
+    egoschema,
+    longvideobench,
+    lvbench,
+    mlvu,
+    mvbench,
+    nextqa,
+    perception_test,
+    shapes,
+    tempcompass,
+    videomme,
+)
+from tests.support.benchmark_cases.base import Cases
+
+CASES: Final[dict[str, Cases]] = {
+    "videomme": videomme.CASES,
+    "mvbench": mvbench.CASES,
+    "egoschema": egoschema.CASES,
+    "nextqa": nextqa.CASES,
+    "mlvu": mlvu.CASES,
+    "longvideobench": longvideobench.CASES,
+    "lvbench": lvbench.CASES,
+    "perception_test": perception_test.CASES,
+    "tempcompass": tempcompass.CASES,
+    "activitynet_qa": activitynet_qa.CASES,
+    "msrvtt": captions.MSRVTT,
+    "vatex": captions.VATEX,
+    "shapes": shapes.CASES,
+}
+"""Benchmark -> its cases."""
