@@ -30,8 +30,14 @@ from pipelines.executors.ray_worker import put_folder
 from pipelines.stages.base import Advance, Finished, Item, StageSpec
 from videollm.errors import Status
 
-MAX_BLOCKS: Final = 10_000
-"""Blocks that a pass begins with, each of one item where there are no more: a reference costs the driver some KB."""
+ITEMS_PER_TASK: Final = 8
+"""Of the first stage, at most; what it has done goes on at once, but a task costs Ray Data about 0.1 s."""
+TASKS_PER_WORKER: Final = 8
+"""Of the first stage, at least: fewer would leave workers idle at the end."""
+MAX_TASKS: Final = 10_000
+"""Of the first stage: each costs the driver some KB from the start."""
+BLOCK_BYTES: Final = 100_000
+"""Above which a block is passed on: each item with frames is a block of its own, rows of a call share one."""
 TASKS_PER_ACTOR: Final = 2
 """One that runs and one that waits, so that no actor waits for the driver."""
 MAX_ACTORS: Final = 4096
@@ -150,7 +156,8 @@ class RayData(Executor):
 
     def _dataset(self, stages: Sequence[StageSpec], left: Mapping[int, Item], *, isolated: bool) -> Any:
         parcels = [Parcel(number=number, result=Advance(item=item)) for number, item in left.items()]
-        size = 1 if isolated else -(-len(parcels) // MAX_BLOCKS)
+        size = min(ITEMS_PER_TASK, len(parcels) // (TASKS_PER_WORKER * stages[0].num_workers))
+        size = 1 if isolated else max(1, size, -(-len(parcels) // MAX_TASKS))
         dataset = ray.data.from_blocks([pack(parcels[i : i + size]) for i in range(0, len(parcels), size)])
         for spec in stages:
             actor_class = type(spec.name, (StageActor,), {})  # the name by which processes and dashboards show workers
@@ -245,6 +252,6 @@ def _configure() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.target_max_block_size = 1  # every row is a block: it goes on, and is lost, alone
+    context.target_max_block_size = BLOCK_BYTES
     context.max_errored_blocks = -1
     context.max_consecutive_actor_init_deaths = 20
