@@ -239,6 +239,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="*", help="healthy videos; small ones of every kind if not given")
     parser.add_argument("--count", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=300.0, help="of a child, for 100 copies")
     parser.add_argument("--readers", nargs="+", default=READERS)
     parser.add_argument("--show", nargs="*", default=(), help="results to print; those that are no status always are")
     parser.add_argument("--child", type=Path)
@@ -249,7 +250,8 @@ def main() -> None:
     counts: Counter[tuple[str, str]] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         files = options.files or sources(Path(folder))
-        for outcome in outcomes(files, count=options.count, seed=options.seed, readers=options.readers):
+        how = {"count": options.count, "seed": options.seed, "readers": options.readers, "seconds": options.seconds}
+        for outcome in outcomes(files, **how):
             counts[outcome.reader, outcome.result] += 1
             if not outcome.result.islower() or outcome.result in ("died", "hung", *options.show):
                 print(outcome.copy, outcome.reader, outcome.result, outcome.message, flush=True)

@@ -46,9 +46,16 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def set_threads(stream: VideoStream, threads: int) -> None:
-    """Let a decoder use this many threads; only before its first packet."""
+    """Let a decoder use this many threads; only before its first packet.
+
+    Several return a damaged frame before they know of its damage, so they are told to fail instead.
+    """
     context = stream.codec_context
-    context.thread_type, context.thread_count = ("FRAME", threads) if threads > 1 else ("SLICE", 1)
+    if threads > 1:
+        context.thread_type, context.thread_count = "FRAME", threads
+        context.options = {"err_detect": "explode"}
+    else:
+        context.thread_type, context.thread_count = "SLICE", 1
 
 
 def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

@@ -8,12 +8,15 @@
    as keyframes that only become right some frames later).
 5. Where times decide and the header only predicted them, the times of the decoded frames are compared with the
    prediction; a wrong one means that the file is demuxed and decoded again.
+6. Where several threads miss a frame, one thread has the last word: several find more of a damaged file broken than
+   one, and not the same every time.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import Final
 
@@ -27,13 +30,15 @@ from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
 from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
 from videollm.video.decoding.container import open_video, set_threads
-from videollm.video.decoding.index import Index, demux_index, read_index
+from videollm.video.decoding.index import Index, UnplannableError, demux_index, read_index
 from videollm.video.decoding.run import Run, RunDecoder
 from videollm.video.decoding.scaler import Scaler
 from videollm.video.sampling import sample
 
 LEADING_WINDOW: Final = 16
 """Frames after a keyframe that may be leading pictures (displayed before it)."""
+ONE_THREAD: Final = frozenset({"ffv1", "mjpeg"})
+"""Codecs whose decoders fill what is damaged from the picture before in their memory, and do not tell."""
 
 
 class WrongPredictionError(Exception):
@@ -50,12 +55,26 @@ class PlannedDecoder(Decoder):
             VideoError: as `decode.decode`; an UnplannableError where the container does not say which frame is where.
         """
         try:
-            with open_video(request.path) as (container, stream):
-                index = read_index(container, stream, exact_times=request.needs_times)
-                return _decode_indexed(request, container, stream, index, check_times=request.needs_times)
-        except WrongPredictionError:
-            with open_video(request.path) as (container, stream):
-                return _decode_indexed(request, container, stream, demux_index(container, stream), check_times=False)
+            batch = _decode(request)
+            if request.threads == 1 or not batch.missing:
+                return batch
+        except UnplannableError:
+            raise
+        except VideoError as error:
+            if request.threads == 1 or error.status != Status.DECODE_ERROR:
+                raise
+        return _decode(replace(request, threads=1))
+
+
+def _decode(request: DecodeRequest) -> FrameBatch:
+    """Decode as the header says; where it turns out to be wrong, as the packets say."""
+    try:
+        with open_video(request.path) as (container, stream):
+            index = read_index(container, stream, exact_times=request.needs_times)
+            return _decode_indexed(request, container, stream, index, check_times=request.needs_times)
+    except WrongPredictionError:
+        with open_video(request.path) as (container, stream):
+            return _decode_indexed(request, container, stream, demux_index(container, stream), check_times=False)
 
 
 def _decode_indexed(
@@ -109,8 +128,9 @@ def _decode_runs(
     found: _FoundFrames,
 ) -> None:
     """Decode runs, longest first, in this thread and in as many others as the request allows."""
-    num_workers = min(request.threads, len(runs))
-    frame_threads = request.threads // num_workers
+    threads = 1 if stream.codec_context.name in ONE_THREAD else request.threads
+    num_workers = min(threads, len(runs))
+    frame_threads = threads // num_workers
     queue = deque(sorted(runs, key=lambda run: index.keyframes[run.keyframe].base - run.indices[-1]))
 
     def work(container: InputContainer, stream: VideoStream) -> None:

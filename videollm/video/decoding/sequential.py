@@ -116,7 +116,7 @@ def _decode(
     first: int | None = None
     damage, broken, ended = None, False, False
     with open_video(request.path) as (container, stream):
-        set_threads(stream, request.threads)
+        set_threads(stream, 1)  # several lose frames of a damaged file without a word, and not the same every time
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         time_base = float(stream.time_base or 1 / fps)
         scaler = Scaler(request.size, stream.codec_context.height, stream.codec_context.width)
