@@ -31,7 +31,7 @@ HEALTH: Final = {
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "4",
 }
-"""A node that is silent for 16 s is lost; by Ray's defaults it is 65 s (both measured)."""
+"""Threshold x (period + timeout): a silent node is lost after about 16 s; by Ray's defaults after 65 s (measured)."""
 MAX_STARTS: Final = 3
 _AUTOSCALING: Final = """
 import sys
