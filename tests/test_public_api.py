@@ -15,6 +15,7 @@ import pytest
 import videollm
 from connectors import CONNECTORS
 from connectors.registry import Table
+from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.executors.base import EXECUTORS
 from tests.support.paths import ROOT
 from videollm.checkpoints import FAMILIES
@@ -26,7 +27,17 @@ from videollm.vision import TOWERS
 
 DOTTED = re.compile(r"(?<![\w./@-])(?:videollm|connectors|pipelines)(?:[.:][A-Za-z_]\w*)+\b(?![/\w-])")
 HEAVY = {"torch", "transformers", "av", "decord", "ray", "tyro", "tqdm", "PIL", "pyarrow"}
-TABLES: tuple[Table, ...] = (CONNECTORS, DECODERS, ENGINES, EXECUTORS, FAMILIES, POLICIES, PREPROCESSINGS, TOWERS)
+TABLES: tuple[Table, ...] = (
+    BENCHMARKS,
+    CONNECTORS,
+    DECODERS,
+    ENGINES,
+    EXECUTORS,
+    FAMILIES,
+    POLICIES,
+    PREPROCESSINGS,
+    TOWERS,
+)
 NOT_PYTHON = {table.group for table in TABLES}
 """Entry-point groups."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +34,7 @@ TRACE: Final = "VIDEOLLM_TRACE"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; exit with 2 where the user can do something about it, 130 after Ctrl-C."""
+    """Run a command; exit with 2 where the user can do something about it, 1 after a bug, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
@@ -52,9 +54,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\nStopped. What is finished is kept; run the same command to go on.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if os.environ.get(TRACE) or not isinstance(error, _expected()):
+        if os.environ.get(TRACE):
             raise
-        _fail(str(error))
+        from videollm.errors import VideollmError
+
+        if isinstance(error, VideollmError):
+            _fail(str(error))
+        _report_bug(error)
 
 
 def _run(name: str, arguments: list[str]) -> None:
@@ -68,13 +74,6 @@ def _run(name: str, arguments: list[str]) -> None:
     module.main(tyro.cli(getattr(module, options), prog=f"videollm {name}", args=arguments, config=flat))
 
 
-def _expected() -> tuple[type[Exception], ...]:
-    """Exceptions whose message is for the user."""
-    from videollm.errors import UserError, VideoError
-
-    return (UserError, VideoError, ValueError, OSError)
-
-
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()]
@@ -84,6 +83,18 @@ def _usage() -> str:
 def _fail(message: str) -> None:
     print(f"videollm: {message}", file=sys.stderr)
     sys.exit(2)
+
+
+def _report_bug(error: Exception) -> None:
+    """Say that the product itself failed, and where the trace lies: in the log of the job, or in a file of its own."""
+    place: Path | None = getattr(error, "trace_file", None)
+    if place is None:
+        place = Path(tempfile.mkdtemp(prefix="videollm-")) / "trace.txt"
+        place.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    message = next(iter(str(error).splitlines()), "")
+    print(f"videollm: internal error: {type(error).__name__}: {message}", file=sys.stderr)
+    print(f"The trace is in {place}; please report it. ({TRACE}=1 shows it at once.)", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

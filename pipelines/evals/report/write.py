@@ -46,8 +46,8 @@ def write_report(
         on_judged: see `score_run`.
         on_picture: called after every clip whose pictures are made.
     Raises:
-        UserError: no folder, one that is given twice or holds no rows, or another ending of the page.
-        OSError: a file cannot be written.
+        UserError: no folder, one that is given twice or holds no rows, another ending of the page, or a file that
+            cannot be written.
     """
     _check(folders, page)
     page = page or folders[0] / PAGE
@@ -59,10 +59,15 @@ def write_report(
         for strip, found in zip(view.strips, made, strict=True)
     ]
     title = ", ".join(run_names(runs))
-    write_page(page, title=title, data=view.data | {"strips": strips}, pictures=(found.jpegs for found in made))
     tables = {page.with_suffix(".md"): markdown(runs), page.with_suffix(".csv"): csv(runs)}
-    for path, text in tables.items():
-        path.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        write_page(page, title=title, data=view.data | {"strips": strips}, pictures=(found.jpegs for found in made))
+        for path, text in tables.items():
+            path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(
+            f"The report cannot be written to {page}: {error.strerror}. Name another file by -o."
+        ) from error
     without = sum(not found.jpegs for found in made)
     return Report(files=(page, *tables), num_clips=len(made), num_without_pictures=without)
 

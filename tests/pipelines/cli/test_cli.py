@@ -134,6 +134,34 @@ def test_sizes_leave_room_for_each_other() -> None:
     assert of(4, num_decoders=7)[0] == 7
 
 
+def test_a_bug_is_called_one_and_its_trace_is_kept(
+    tmp_path: Path, clips: Path, model: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is a ValueError, which once looked like the user's mistake."""
+
+    def broken(*_: object) -> None:
+        raise ValueError("a bug of ours")
+
+    places = []
+    for module, arguments in (
+        ("pipelines.jobs.run.resolve_job", ["-o", str(tmp_path / "early")]),
+        ("pipelines.jobs.run.execute", ["-o", str(tmp_path / "late")]),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, broken)
+            with pytest.raises(SystemExit) as stopped:
+                cli.main(["caption", str(clips), "--model", model, *arguments])
+        assert stopped.value.code == 1
+        first, second = capsys.readouterr().err.splitlines()[-2:]
+        assert first == "videollm: internal error: ValueError: a bug of ours"
+        places.append(Path(second.removeprefix("The trace is in ").partition("; ")[0]))
+        assert "in broken" in places[-1].read_text()
+    assert not (tmp_path / "early").exists()
+    assert places[1].is_relative_to(tmp_path / "late" / "logs")
+    places[0].unlink()
+    places[0].parent.rmdir()
+
+
 def test_a_bad_item_fails_alone() -> None:
     def halve(items: list[int]) -> list[int]:
         if any(i % 2 for i in items):
