@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 from videollm.errors import Status
 from videollm.shapes.clips import ClipsConfig, write_clips
 
-FIRST, *LATER = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 OTHERS = {"--help", "--version", "--index-url", "--no-deps", "--disable_llm"}
 """Flags of other tools that pages show, and those of `videollm` itself."""
@@ -60,7 +60,8 @@ def inline_code(page: Path) -> list[str]:
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
 
 
-@pytest.mark.parametrize("page", [FIRST, *(pytest.param(p, marks=pytest.mark.slow) for p in LATER)], ids=page_id)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TUTORIALS, ids=page_id)
 def test_tutorial_runs(page: Path, tmp_path: Path) -> None:
     run_page(page, tmp_path)
 

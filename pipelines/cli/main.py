@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -29,6 +30,8 @@ COMMANDS: Final = {
     "train": ("pipelines.cli.train:TrainOptions", "train a connector, an LLM or a vision tower"),
 }
 """Command -> its options, in a module with `main`, and what it does."""
+OF_THE_MACHINE: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""Errors of the operating system that only the user can mend: no permission, or no space."""
 TRACE: Final = "VIDEOLLM_TRACE"
 """Environment variable that shows where an error came from."""
 
@@ -58,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         from videollm.errors import VideollmError
 
-        if isinstance(error, VideollmError):
+        if isinstance(error, VideollmError) or (isinstance(error, OSError) and error.errno in OF_THE_MACHINE):
             _fail(str(error))
         _report_bug(error)
 
