@@ -1,9 +1,9 @@
 """VideoLLaMA2.1-7B-16F and MiniCPM-V 4.5 at full size with random weights: how fast a GPU encodes and answers.
 
 python benchmarks/full_size.py      # both, in bfloat16, on a GPU of 24 GB or more; rows that do not fit say so
-python benchmarks/full_size.py --device cpu --dtype float32 --layers 2 --width 128 --max-batch 2      # does it run?
+python benchmarks/full_size.py --device cpu --dtype float32 --layers 2 --width 128 --batches 1 2      # does it run?
 
-Nothing is downloaded: the configurations are the published ones, the weights are made on the device, clips are noise.
+It needs torch, transformers and einops: no decoder, no Ray, no tyro. Nothing is downloaded: the configurations are the published ones, the weights are made on the device, clips are noise.
 
 - ceiling: the best of a few matrix products, in the type of the weights.
 - encode: tower alone, on pixels that lie on the device; connector alone; the rest, which is the host's (pixels are made
@@ -18,6 +18,7 @@ All are medians after a warm-up. Peak GB is what tensors take, weights included 
 
 from __future__ import annotations
 
+import argparse
 import gc
 import resource
 import sys
@@ -28,13 +29,12 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from statistics import median
-from typing import Final, Literal
+from typing import Final
 
 import plain_loop
 import torch
 import transformers
-import tyro
-from random_models import CASES, Case, Name, build
+from random_models import CASES, Case, build
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -44,7 +44,6 @@ from videollm.models.composed import MAX_FRAMES_PER_FORWARD
 from videollm.models.protocol import Visual
 from videollm.types import Clip, Completion, FrameBatch, Generation, Request
 
-BATCHES: Final = (1, 2, 4, 8, 16)
 QUESTIONS: Final = ("What happens in the video?", "What moves first?", "How many people are there?")
 NUM_QUESTIONS: Final = (1, 3)
 SQUARES: Final = {"cuda": (4096, 8192, 16384), "cpu": (1024, 2048)}
@@ -152,7 +151,9 @@ def connector_seconds(model: VideoLLM, clips: Sequence[FrameBatch], meter: Meter
     return meter(lambda: model.connect(encoded))[0]
 
 
-def encode_rows(model: VideoLLM, case: Case, clips: Sequence[FrameBatch], meter: Meter, best: float) -> None:
+def encode_rows(
+    model: VideoLLM, case: Case, clips: Sequence[FrameBatch], batches: Sequence[int], meter: Meter, best: float
+) -> None:
     """Print what encoding takes, a row a number of clips."""
     table = Table(
         "encode clips", "tower frames/s", "TFLOP/s", "of ceiling", "connector ms", "rest ms", "encode frames/s",
@@ -176,12 +177,20 @@ def encode_rows(model: VideoLLM, case: Case, clips: Sequence[FrameBatch], meter:
 
     plain = plain_loop.transformers_tower(model, case.side)
     row("plain 1", clips[:1], plain, lambda: plain_loop.encode(model, plain, clips[0]))
-    for n in (n for n in BATCHES if n <= len(clips)):
+    for n in batches:
         with room_for(f"{n}"):
             row(f"{n}", clips[:n], model.tower, partial(model.encode, clips[:n]))
 
 
-def answer_rows(model: VideoLLM, case: Case, clips: Sequence[FrameBatch], meter: Meter, new_tokens: int) -> None:
+def answer_rows(
+    model: VideoLLM,
+    case: Case,
+    clips: Sequence[FrameBatch],
+    batches: Sequence[int],
+    meter: Meter,
+    new_tokens: int,
+    num_checked: int,
+) -> None:
     """Print what answering takes, a row a number of clips and of questions; then whether the tokens are the same."""
     table = Table("answer clips", "questions", "tokens/s", "prompt tokens/s", "peak GB", "x plain")
     tower = plain_loop.transformers_tower(model, case.side)
@@ -203,7 +212,7 @@ def answer_rows(model: VideoLLM, case: Case, clips: Sequence[FrameBatch], meter:
 
     for q in NUM_QUESTIONS:
         row("plain 1", 1, q, partial(plain_loop.answer, model, visual, QUESTIONS[:q]))
-    for n in (n for n in BATCHES if n <= len(clips)):
+    for n in batches:
         for q in NUM_QUESTIONS:
             with room_for(f"{n}, {q} questions"):
                 row(f"{n}", n, q, partial(answer_batch, model.encode(clips[:n]), q))
@@ -211,64 +220,56 @@ def answer_rows(model: VideoLLM, case: Case, clips: Sequence[FrameBatch], meter:
 
     alone = [
         plain_loop.answer(model, plain_loop.encode(model, tower, clip), QUESTIONS[: len(completions)], new_tokens)
-        for clip, completions in zip(clips, batched, strict=False)
+        for clip, completions in zip(clips[:num_checked], batched, strict=False)
     ]
-    pairs = [(c.ids, tuple(ids)) for both in zip(batched, alone, strict=True) for c, ids in zip(*both, strict=True)]
+    both = zip(batched[:num_checked], alone, strict=True)
+    pairs = [(c.ids, tuple(ids)) for clip in both for c, ids in zip(*clip, strict=True)]
     same, different = sum(together == one for together, one in pairs), len({one for _, one in pairs})
     show(f"greedy tokens of the largest batch and of the plain loop: {same}/{len(pairs)} answers the same "
          f"({different} different ones)")  # fmt: skip
 
 
-def main(
-    models: tuple[Name, ...] = tuple(CASES),
-    device: Literal["cuda", "cpu"] = "cuda",
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
-    max_batch: Literal[1, 2, 4, 8, 16] = 16,
-    new_tokens: int = 64,
-    repeats: int = 3,
-    layers: int | None = None,
-    width: int | None = None,
-) -> None:
-    """Print the figures of each model.
-
-    Args:
-        models: which of the two.
-        device: where to run.
-        dtype: type of the weights.
-        max_batch: clips at once, at most.
-        new_tokens: tokens of every answer.
-        repeats: measurements whose median is printed.
-        layers: cut tower and LLM down to so many layers each, to try the script out.
-        width: cut tower and LLM down to this width, likewise.
-    """
-    place = torch.device(device)
+def main() -> None:
+    """Print the figures of each model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=tuple(CASES), default=tuple(CASES))
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), default="bfloat16")
+    parser.add_argument("--batches", nargs="+", type=int, default=(1, 4, 16, 64), help="clips at once")
+    parser.add_argument("--new-tokens", type=int, default=64, help="tokens of every answer")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements whose median is printed")
+    parser.add_argument("--checked", type=int, default=4, help="clips whose tokens are compared with the plain loop's")
+    parser.add_argument("--layers", type=int, help="cut tower and LLM to so many layers each, to try the script out")
+    parser.add_argument("--width", type=int, help="cut tower and LLM to this width, likewise")
+    args = parser.parse_args()
+    place = torch.device(args.device)
     if place.type == "cuda" and not torch.cuda.is_available():
         print("No CUDA device here; this measures a GPU. Give --device cpu --dtype float32 --layers 2 --width 128 "
-              "--max-batch 2 to try it out without one.", file=sys.stderr)  # fmt: skip
+              "--batches 1 2 to try it out without one.", file=sys.stderr)  # fmt: skip
         raise SystemExit(2)
     transformers.logging.set_verbosity_error()
     where = torch.cuda.get_device_name() if place.type == "cuda" else f"CPU, torch threads: {torch.get_num_threads()}"
-    show(f"{where}; torch {torch.__version__}, transformers {transformers.__version__}; {dtype}")
-    if layers is not None or width is not None:
+    show(f"{where}; torch {torch.__version__}, transformers {transformers.__version__}; {args.dtype}")
+    if args.layers is not None or args.width is not None:
         kind = place.type.upper()
         show(f"These are figures of cut-down models on this {kind}: they say nothing of the full-size ones.")
-    meter = Meter(device=place, repeats=repeats)
-    for name in models:
+    meter = Meter(device=place, repeats=args.repeats)
+    for name in args.models:
         case = CASES[name]
         with torch.inference_mode():
-            model = build(name, place, getattr(torch, dtype), layers, width)
-            clips = case.clips(max(n for n in BATCHES if n <= max_batch))
+            model = build(name, place, getattr(torch, args.dtype), args.layers, args.width)
+            clips = case.clips(max(args.batches))
             num_tokens = model.num_visual_tokens(case.num_frames, case.side, case.side, packing=case.packing)
             gigabytes = sum(p.nbytes for p in model.parameters()) / 1e9
             show(f"\n{name}: {gigabytes:.1f} GB of weights; {case.num_frames} frames of {case.side} x {case.side} a "
-                 f"clip, {num_tokens} visual tokens; {new_tokens} new tokens an answer")  # fmt: skip
+                 f"clip, {num_tokens} visual tokens; {args.new_tokens} new tokens an answer")  # fmt: skip
             num_frames = min(len(clips) * case.num_frames, MAX_FRAMES_PER_FORWARD)
             best = ceiling(model, num_frames * prod(model.tower.grid(case.side, case.side)), meter)
-            encode_rows(model, case, clips, meter, best)
-            answer_rows(model, case, clips, meter, new_tokens)
+            encode_rows(model, case, clips, args.batches, meter, best)
+            answer_rows(model, case, clips, args.batches, meter, args.new_tokens, args.checked)
         del model
         gc.collect()  # there may not be room for both
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main()

@@ -14,7 +14,7 @@ from tests.support.paths import ROOT
 
 SCRIPT = str(ROOT / "benchmarks" / "full_size.py")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-CUT = "--device cpu --dtype float32 --layers 2 --width 32 --max-batch 2 --new-tokens 8 --repeats 1"
+CUT = "--device cpu --dtype float32 --layers 2 --width 32 --batches 1 2 --new-tokens 8 --repeats 1"
 FIGURE = re.compile(r"-?[\d,]+(\.\d+)?(e[-+]\d+)?%?")
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines import packing
+from videollm.engines.attention import grouped
 from videollm.engines.base import Engine, Prompt
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
@@ -160,14 +161,15 @@ class _SharedRows:
         return masks if len(kinds) > 1 else masks[next(iter(kinds))]
 
     def _forward(self, embeds: Tensor, positions: Tensor, mask: Tensor | dict[str, Tensor] | None, keep: int) -> Tensor:
-        logits: Tensor = self.llm(
-            inputs_embeds=embeds,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=keep,
-        ).logits
+        with grouped(self.llm):
+            logits: Tensor = self.llm(
+                inputs_embeds=embeds,
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=self.cache,
+                use_cache=True,
+                logits_to_keep=keep,
+            ).logits
         return logits
 
 

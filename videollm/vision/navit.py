@@ -35,7 +35,8 @@ class NavitTower(VisionTower):
         h, w = self.grid(*pixels.shape[-2:])
         embeddings = self.model.embeddings
         ids = position_ids(h, w, self.num_buckets).to(pixels.device)
-        patches = rearrange(embeddings.patch_embedding(pixels), "f d h w -> f (h w) d")
+        # As the convolution leaves patches, features lie one by one; every layer would copy them and add them slowly.
+        patches = rearrange(embeddings.patch_embedding(pixels), "f d h w -> f (h w) d").contiguous()
         x = self.model.encoder(inputs_embeds=patches + embeddings.position_embedding(ids)).last_hidden_state
         made: Tensor = rearrange(self.model.post_layernorm(x), "f (h w) d -> f h w d", h=h)
         return made

@@ -23,5 +23,7 @@ class SiglipTower(VisionTower):
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames: (f c H W) -> (f h w d)."""
         h, _ = self.grid(*pixels.shape[-2:])
-        features: Tensor = self.model(pixels).last_hidden_state
+        # As the convolution leaves patches, features lie one by one; every layer would copy them and add them slowly.
+        patches = self.model.embeddings(pixels).contiguous()
+        features = self.model.post_layernorm(self.model.encoder(inputs_embeds=patches).last_hidden_state)
         return rearrange(features, "f (h w) d -> f h w d", h=h)
