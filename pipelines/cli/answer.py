@@ -8,10 +8,10 @@ from pipelines.cli import options
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(options.Job):
+class AnswerOptions(options.InputOptions):
     """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
 
 
-def main(job: Job) -> None:
+def main(job: AnswerOptions) -> None:
     """Run the job, or what is left of it."""
     job.run("answer", question=None)

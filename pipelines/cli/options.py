@@ -165,7 +165,7 @@ class CacheOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class BatchOptions:
     """What all batch commands have in common."""
 
     output: Annotated[Path, arg(aliases=("-o",))]
@@ -216,7 +216,7 @@ class Batch:
 
 
 def run_batch(
-    options: Batch,
+    options: BatchOptions,
     requests: Sequence[JobRequest | BadRequest],
     *,
     described: Mapping[str, Any],
@@ -244,7 +244,7 @@ def run_batch(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Batch):
+class InputOptions(BatchOptions):
     """What `caption` and `answer` have in common."""
 
     inputs: Positional[tuple[str, ...]]
