@@ -3,7 +3,8 @@
 python benchmarks/full_size.py      # both, in bfloat16, on a GPU of 24 GB or more; rows that do not fit say so
 python benchmarks/full_size.py --device cpu --dtype float32 --layers 2 --width 128 --batches 1 2      # does it run?
 
-It needs torch, transformers and einops: no decoder, no Ray, no tyro. Nothing is downloaded: the configurations are the published ones, the weights are made on the device, clips are noise.
+It needs torch, transformers and einops: no decoder, no Ray, no tyro. Nothing is downloaded: the configurations are the
+published ones, the weights are made on the device, clips are noise.
 
 - ceiling: the best of a few matrix products, in the type of the weights.
 - encode: tower alone, on pixels that lie on the device; connector alone; the rest, which is the host's (pixels are made
