@@ -1,7 +1,11 @@
-"""Published models at full size, or cut down, with random weights; and clips of noise for them."""
+"""Published models at full size, or cut down, with random weights; and clips of noise for them.
+
+python benchmarks/random_models.py VideoLLaMA2.1-7B-16F FOLDER      # writes a model folder: 17 GB
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,3 +120,8 @@ def _cut(config: ModelConfig, layers: int | None, width: int | None) -> ModelCon
         narrow = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2}
         vision, llm = vision | narrow, llm | narrow | {"head_dim": width // 2, "num_key_value_heads": 1}
     return replace(config, vision={**config.vision, "config": vision}, llm=llm)
+
+
+if __name__ == "__main__":
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    build(sys.argv[1], place, torch.bfloat16).save(sys.argv[2])  # type: ignore[arg-type]

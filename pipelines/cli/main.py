@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import os
 import signal
 import sys
@@ -52,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail(f"Unknown command {name!r}; expected one of {', '.join(COMMANDS)}.")
     try:
         _run(name, arguments[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output wants no more of it: `videollm report ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nStopped. What is finished is kept; run the same command to go on.", file=sys.stderr)
@@ -69,12 +74,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(name: str, arguments: list[str]) -> None:
     import tyro
 
+    from pipelines.cli import config_file
+
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # --connector mod:Class finds mod in the folder the user is in; workers get the path too
     path, _, options = COMMANDS[name][0].partition(":")
     module = import_module(path)
+    cls, default = getattr(module, options), None
+    file, arguments = config_file.split_flag(arguments)
+    if file is not None:
+        default, others = config_file.read_options(file, cls)
+        if others:
+            print(f"{file}: `{name}` has no {', '.join(others)}; left out.", file=sys.stderr)
     flat = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    module.main(tyro.cli(getattr(module, options), prog=f"videollm {name}", args=arguments, config=flat))
+    about = f"{inspect.cleandoc(cls.__doc__)}\n\n{config_file.HELP}"
+    module.main(tyro.cli(cls, prog=f"videollm {name}", description=about, args=arguments, default=default, config=flat))
 
 
 def _usage() -> str:

@@ -25,5 +25,5 @@ class SiglipTower(VisionTower):
         h, _ = self.grid(*pixels.shape[-2:])
         # As the convolution leaves patches, features lie one by one; every layer would copy them and add them slowly.
         patches = self.model.embeddings(pixels).contiguous()
-        features = self.model.post_layernorm(self.model.encoder(inputs_embeds=patches).last_hidden_state)
+        features: Tensor = self.model.post_layernorm(self.model.encoder(inputs_embeds=patches).last_hidden_state)
         return rearrange(features, "f (h w) d -> f h w d", h=h)
