@@ -62,7 +62,7 @@ class Connector(nn.Module):
             )
 
     def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Visual tokens `forward` makes of t frames of h x w patches, without running it.
+        """Count the visual tokens that `forward` makes of t frames of h x w patches, without running it.
 
         Raises:
             ValueError: t, h or w is smaller than the connector can take.
@@ -81,7 +81,7 @@ class Connector(nn.Module):
         raise NotImplementedError
 
     def connect(self, clips: Sequence[ClipFeatures]) -> list[Tensor]:
-        """Visual tokens (n d_llm) of every clip, in the order given.
+        """Make the visual tokens (n d_llm) of every clip, in the order given.
 
         Clips of one shape go through one `forward`, so that a batch equals single runs.
 

@@ -1,4 +1,4 @@
-"""The connectors by name, what their settings are, and new connectors built from settings."""
+"""Connectors by name, their settings, and new connectors built from settings."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def check_field_names(cls: type[Connector], names: Iterable[str]) -> None:
     """Check that a connector has these hyper-parameters.
 
     Raises:
-        ConnectorError: it lacks one; the message lists those it has.
+        ConnectorError: the connector lacks one; the message lists those that exist.
     """
     known = {f.name for f in config_fields(cls)}
     if unknown := [name for name in names if name not in known]:

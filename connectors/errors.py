@@ -1,4 +1,4 @@
-"""The mistakes that a user of connectors can mend; the message says what was got, what is expected, what to do."""
+"""Mistakes that a user of connectors can mend; the message says what was got, what is expected, what to do."""
 
 
 class ConnectorError(ValueError):

@@ -44,7 +44,7 @@ class MLP(Connector):
         return t * h * w
 
     def project(self, patches: Tensor) -> Tensor:
-        """(... d) -> (... d_llm)."""
+        """Project features: (... d) -> (... d_llm)."""
         for i, layer in enumerate(self.children()):
             patches = layer(F.gelu(patches) if i else patches)
         return patches

@@ -25,7 +25,7 @@ TEMPORAL_UNIT_SECONDS: Final = 0.1
 
 
 def sincos(positions: Tensor, d: int) -> Tensor:
-    """Rows of the 1D sine-cosine embedding.
+    """Compute rows of the 1D sine-cosine embedding.
 
     Args:
         positions: (n,) of any number type; d is the even width.
@@ -38,19 +38,19 @@ def sincos(positions: Tensor, d: int) -> Tensor:
 
 
 def pos2d(h: int, w: int, d: int, device: torch.device) -> Tensor:
-    """(h * w, d) float32, row-major: the first half of the channels encodes the column, the second the row."""
+    """Embed a grid as (h * w, d) float32, row-major: columns in the first half of the channels, rows in the second."""
     columns = repeat(sincos(torch.arange(w, device=device), d // 2), "w d -> (h w) d", h=h)
     rows = repeat(sincos(torch.arange(h, device=device), d // 2), "h d -> (h w) d", w=w)
     return torch.cat([columns, rows], dim=-1)
 
 
 def temporal_ids(seconds: Tensor) -> Tensor:
-    """(t,) float64 seconds -> (t,) int32 in units of 0.1 s, cut (not rounded) as officially; -1 for a negative time."""
+    """Convert (t,) float64 seconds to (t,) int32 tenths of a second, cut off as officially; -1 for negative times."""
     return torch.where(seconds < 0, -1, seconds / TEMPORAL_UNIT_SECONDS).to(torch.int32)
 
 
 def temporal(ids: Tensor, d: int) -> Tensor:
-    """(t,) ids -> (t d) float32; zeros for -1, a still image."""
+    """Embed ids: (t,) -> (t d) float32; zeros for -1, a still image."""
     return sincos(ids, d) * rearrange(ids >= 0, "t -> t 1")
 
 
@@ -155,7 +155,7 @@ class Resampler3D(Connector):
         return torch.stack(self.connect([ClipFeatures(frames=p.unbind(), seconds=s) for p, s in clips]))
 
     def connect(self, clips: Sequence[ClipFeatures]) -> list[Tensor]:
-        """Visual tokens (n d_llm) of every clip; frames and grids may differ within and between clips.
+        """Make the visual tokens (n d_llm) of every clip; frames and grids may differ within and between clips.
 
         Raises:
             ValueError: a clip has no frame, or a frame has no patch.

@@ -57,7 +57,7 @@ class ConvNorm(nn.Module):
         self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b c_in h w) -> (b c_out h w)."""
+        """Convolve and normalise: (b c_in h w) -> (b c_out h w)."""
         x = self.bn(self.conv(x))
         return F.silu(x) if self.act else x
 
@@ -76,20 +76,20 @@ class WindowConv(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b d t h w) -> (b d t h w), every axis divided by its window."""
+        """Convolve: (b d t h w) -> (b d t h w), every axis divided by its window."""
         kernel = (self.kernel_size[0], self.kernel_size[1], self.kernel_size[2])
         return super().forward(x if any(self.padding) else whole_windows(x, kernel))
 
 
 class WindowMean(nn.Module):
-    """Mean of windows next to each other; what does not fill a window is left out."""
+    """Mean of adjacent windows; what does not fill a window is left out."""
 
     def __init__(self, window: tuple[int, int, int]) -> None:
         super().__init__()
         self.window = window
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b d t h w) -> (b d t h w), every axis divided by its window. In bfloat16 too, unlike nn.AvgPool3d on CPU."""
+        """Average: (b d t h w) -> (b d t h w), every axis divided by its window; in bfloat16 on CPU too."""
         i, j, k = self.window
         x = whole_windows(x, self.window)
         return reduce(x, "b d (t i) (h j) (w k) -> b d t h w", "mean", i=i, j=j, k=k)
@@ -104,7 +104,7 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(c_reduced, c, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b c h w) -> (b c h w)."""
+        """Scale: (b c h w) -> (b c h w)."""
         gate = self.fc2(F.silu(self.fc1(reduce(x, "b c h w -> b c 1 1", "mean"))))
         return x * torch.sigmoid(gate)
 
@@ -121,12 +121,12 @@ class Block(nn.Module):
         self.downsample = nn.Identity() if c_in == c_out else ConvNorm(c_in, c_out, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b c_in h w) -> (b c_out h w)."""
+        """Apply the block: (b c_in h w) -> (b c_out h w)."""
         return F.silu(self.conv3(self.se(self.conv2(self.conv1(x)))) + self.downsample(x))
 
 
 def stage(c_in: int, c_out: int, depth: int) -> nn.Sequential:
-    """Blocks named b1, b2, ...; only the first changes the width."""
+    """Make blocks named b1, b2, ...; only the first changes the width."""
     blocks = nn.Sequential()
     for i in range(depth):
         blocks.add_module(f"b{i + 1}", Block(c_in if i == 0 else c_out, c_out))

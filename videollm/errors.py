@@ -9,7 +9,7 @@ from enum import Enum
 
 
 class Status(str, Enum):
-    """What became of a request; every status but `ok` comes with an error."""
+    """Outcome of a request; every status but `ok` comes with an error."""
 
     OK = "ok"
     """Answered."""

@@ -51,12 +51,12 @@ _MAGIC: Final = re.compile(r"[*?\[]")
 
 
 def is_remote(path: str) -> bool:
-    """Whether a path is a URL that must be fetched, of a scheme that is known or not."""
+    """Tell whether a path is a URL that must be fetched, of a scheme that is known or not."""
     return _scheme(path) not in ("", "file")
 
 
 def has_folders(url: str) -> bool:
-    """Whether the files below a URL can be listed."""
+    """Tell whether the files below a URL can be listed."""
     return _scheme(url) not in WEB
 
 
@@ -150,7 +150,7 @@ def list_files(url: str) -> list[str]:
 
 @contextmanager
 def local_path(path: str) -> Iterator[str]:
-    """Bring a file to this machine; yields its path, which holds for as long as the context lasts.
+    """Bring a file to this machine, and yield a path that holds for as long as the context lasts.
 
     Raises:
         VideoError: as `open_file`; also for an OSError or a MemoryError inside the block: a file that vanishes, a disk
@@ -175,7 +175,7 @@ def local_path(path: str) -> Iterator[str]:
 
 
 def remote_version(url: str) -> str | None:
-    """Return what a store says of a file that changes with its content (etag, date, size); None where it says nothing.
+    """Return what the store says of a file that changes with its content (etag, date, size); None if nothing does.
 
     Raises:
         VideoError: as `open_file`.
@@ -190,7 +190,7 @@ def remote_version(url: str) -> str | None:
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Replace a local file in one step: yields a path beside it to write to, which takes its place at the end.
+    """Replace a local file in one step: yield a path beside the file to write to, and rename that path at the end.
 
     Whoever reads `path` sees the old file or the whole new one, also after a crash; if the block raises, the old one.
 
@@ -230,7 +230,7 @@ def quick_hash(path: Path) -> str:
 
 
 def whole_hash(file: IO[bytes]) -> str:
-    """Return the SHA-256 of all bytes from where a file is read."""
+    """Return the SHA-256 of all bytes of an open file, from the read position on."""
     sha = hashlib.sha256()
     while part := file.read(1 << 20):
         sha.update(part)
@@ -244,14 +244,14 @@ def _scheme(path: str) -> str:
 
 
 def _address(url: str) -> str:
-    """Spell a URL as fsspec knows its store."""
+    """Spell a URL as fsspec spells the store's URLs."""
     scheme = _scheme(url)
     return ALIASES.get(scheme, scheme) + url[len(scheme) :]
 
 
 @contextmanager
 def _store(url: str) -> Iterator[tuple[Any, str]]:
-    """Yield the file system of a URL and the name of the file there; explain what goes wrong inside the block."""
+    """Yield the file system of a URL and the name of the file there; explain errors inside the block."""
     try:
         check_scheme(url)
         from fsspec.core import url_to_fs

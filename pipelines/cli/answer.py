@@ -13,5 +13,5 @@ class AnswerOptions(options.InputOptions):
 
 
 def main(job: AnswerOptions) -> None:
-    """Run the job, or what is left of it."""
+    """Run the job, or the rest of it."""
     job.run("answer", question=None)

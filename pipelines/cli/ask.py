@@ -13,12 +13,12 @@ from videollm.types import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class AskOptions:
-    """Ask one question about one video; the answer appears as it is written."""
+    """Ask one question about one video; the answer is printed while it is generated."""
 
     video: Positional[str]
     """Path or URL of a video, or a folder of images."""
     question: Positional[str]
-    """What to ask."""
+    """Question."""
     start: float | None = None
     """Seconds from the start of the video."""
     end: float | None = None

@@ -12,9 +12,9 @@ class CaptionOptions(options.InputOptions):
     """Describe every video of folders, globs, URLs and manifests, one result row each."""
 
     prompt: str = "Describe the video."
-    """Asked of every video (of a manifest: where a row has no question)."""
+    """Question about every video (of a manifest: where a row has no question)."""
 
 
 def main(job: CaptionOptions) -> None:
-    """Run the job, or what is left of it."""
+    """Run the job, or the rest of it."""
     job.run("caption", question=job.prompt)

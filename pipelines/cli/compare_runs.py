@@ -23,11 +23,11 @@ class CompareRunsOptions:
     a: Positional[Path]
     """Output folder of `videollm eval`."""
     b: Positional[Path]
-    """Another one, of the same benchmark."""
+    """Another such folder, of the same benchmark."""
     metric: str | None = None
-    """A score of these runs (accuracy, circular, exact, f1, ...); the headline one if not given."""
+    """A score of these runs (accuracy, circular, exact, f1, ...); by default the headline score."""
     compat: bool = False
-    """Scores by the benchmark's official rule instead of the strict one."""
+    """Take scores by the benchmark's official rule instead of the strict scores."""
     draws: int = 10_000
     """Draws of the bootstrap."""
     seed: int = 0

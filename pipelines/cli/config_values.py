@@ -1,4 +1,4 @@
-"""Values of `--connector-config k=v ...` and `--sampling-config k=v ...`, read by tyro as their fields' types say."""
+"""Values of `--connector-config k=v ...` and `--sampling-config k=v ...`, read by tyro by the types of the fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_connector_config(name: str | None, pairs: Sequence[str]) -> dict[str, o
         name: as for `CONNECTORS.load`.
         pairs: `k=v`, each.
     Raises:
-        UserError: no connector is named, there is no such one, it lacks a field, or a value does not read as its type.
+        UserError: no connector is named, there is none of that name, a field is unknown, or a value does not fit.
     """
     if not pairs:
         return {}
@@ -48,7 +48,7 @@ def read_sampling_config(policy: str | None, pairs: Sequence[str]) -> dict[str, 
         policy: as for `POLICIES.load`.
         pairs: `k=v`, each.
     Raises:
-        UserError: no policy is named, there is no such one, it lacks a setting, or a value does not read as its type.
+        UserError: no policy is named, there is none of that name, it lacks a setting, or a value does not fit its type.
     """
     if not pairs:
         return {}

@@ -17,13 +17,13 @@ class ConnectorsOptions:
     names: Positional[tuple[str, ...]] = ()
     """Only these (`pkg.mod:Class` for one out of the tree)."""
     check: bool = False
-    """Run the contract on the connectors named: every check passes, or it says which do not."""
+    """Check the contract of the connectors, and name the checks that fail."""
     num_frames: int = 8
-    """Frames of a clip."""
+    """Frames per clip."""
     height: int = 24
-    """Patches of a frame, from top to bottom."""
+    """Rows of patches per frame."""
     width: int = 24
-    """Patches of a frame, from left to right."""
+    """Columns of patches per frame."""
     d_vision: int = 1024
     """Width of the encoder's features."""
     d_llm: int = 4096
@@ -34,7 +34,7 @@ def main(options: ConnectorsOptions) -> None:
     """Print a table with the settings below it, or the outcome of the checks.
 
     Raises:
-        UserError: there is no such connector, it cannot be built, or a check failed.
+        UserError: there is no such connector, one cannot be built, or a check failed.
     """
     from connectors import CONNECTORS, ConnectorError
 

@@ -24,7 +24,7 @@ class EvalOptions(EvalSpec, BatchOptions):
 
 
 def main(job: EvalOptions) -> None:
-    """Run the eval, or what is left of it, and print its scores."""
+    """Run the eval, or the rest of it, and print its scores."""
     limit_tokens = job.generation.max_new_tokens is None and not job.model.thinking
     resolved = resolve_eval(job, limit=job.limit, limit_tokens=limit_tokens)
     _print_questions(resolved)
@@ -41,7 +41,7 @@ def main(job: EvalOptions) -> None:
 
 
 def _print_questions(resolved: Eval) -> None:
-    """Say what will be asked, and which videos are not there."""
+    """Print the number of questions, and the missing videos."""
     missing = resolved.missing
     print(f"{len(resolved.samples):,} questions on {len(resolved.videos):,} videos")
     if missing:

@@ -1,4 +1,4 @@
-"""`videollm eval-shapes`: how well a model answers on clips that it never saw, and on the same shuffled and blank."""
+"""`videollm eval-shapes`: scores of a model on clips never seen in training, as they are, shuffled and blank."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class EvalShapesOptions:
     model: Annotated[str, arg(aliases=["-m"])] = "tiny-stc"
     """Embedded model, model folder, or hub id."""
     num_frames: int | None = None
-    """Frames of a clip; the model's own number if not given."""
+    """Frames per clip; by default the model's own number."""
     seed: int = 0
     """Fixes the shuffles."""
     by_kind: bool = False
-    """Print a line for every kind of question too."""
+    """Print one more line per kind of question."""
 
 
 def main(options: EvalShapesOptions) -> None:

@@ -38,7 +38,7 @@ TRACE: Final = "VIDEOLLM_TRACE"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command; exit with 2 where the user can do something about it, 1 after a bug, 130 after Ctrl-C."""
+    """Run a command; exit with 2 after an error that the user can mend, 1 after a bug, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else "--help"
     if name in ("-h", "--help"):
@@ -103,7 +103,7 @@ def _fail(message: str) -> None:
 
 
 def _report_bug(error: Exception) -> None:
-    """Say that the product itself failed, and where the trace lies: in the log of the job, or in a file of its own."""
+    """Print that the product itself failed, and the path of the trace: the job's log, or a file of its own."""
     place: Path | None = getattr(error, "trace_file", None)
     if place is None:
         place = Path(tempfile.mkdtemp(prefix="videollm-")) / "trace.txt"

@@ -20,7 +20,7 @@ class MakeClipsOptions(ClipsConfig):
 
 
 def main(options: MakeClipsOptions) -> None:
-    """Write the clips; a clip that is there already is kept."""
+    """Write the clips; keep those that exist."""
     from pipelines.cli.progress import progress_bar
 
     with progress_bar(options.num_clips, unit="clip", description="clips") as show:

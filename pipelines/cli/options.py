@@ -1,4 +1,4 @@
-"""Options of commands: frozen, one class per concern, the docstrings are `--help`; and what they are to the library."""
+"""Options of commands, and their translation for the library: one frozen class per concern, docstrings are `--help`."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class ModelOptions:
     model: str = "tiny-stc"
     """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
     family: str | None = None
-    """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; as its config.json says if not given."""
+    """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; by default as config.json says."""
     connector: str | None = None
     """Another connector: a name of `videollm connectors`, or `pkg.mod:Class`."""
     connector_config: tuple[str, ...] = ()
     """Fields of the connector's Config, `k=v`, one or more."""
     connector_weights: str | None = None
-    """Weights of that connector: a .safetensors file or a model folder. Without them it is untrained."""
+    """Weights of that connector: a .safetensors file or a model folder. Without weights the connector is untrained."""
     thinking: bool = False
-    """Let the LLM think before it answers, where it can (MiniCPM-V 4.5)."""
+    """Let the LLM think before answering, where the model can (MiniCPM-V 4.5)."""
     engine: str = DEFAULT_ENGINE
     """What runs the LLM: `builtin`, `vllm` (the extra of that name, for plain decoders), or `pkg.mod:Class`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"
-    """`auto`, `config` (what the model's config.json says), `float32`, `bfloat16` or `float16`."""
+    """`auto`, `config` (as the model's config.json says), `float32`, `bfloat16` or `float16`."""
 
     def load_options(self) -> LoadOptions:
-        """How to load the model that these options name.
+        """Translate to the library's options of loading a model.
 
         Raises:
             UserError: a field of the connector's Config does not exist, or does not suit.
@@ -62,24 +62,24 @@ class FrameOptions:
     """Which frames the model sees."""
 
     num_frames: int | None = None
-    """Frames of a clip; the model's own number if not given."""
+    """Frames per clip; by default the model's own number."""
     sampling: str | None = None
     """How frames are chosen: `segment_centers`, `linspace`, `every`, `fps_stride`, `fps_pack`, `pkg.mod:Class` or
-    `path/to/file.py:Class`; the model's own policy if not given."""
+    `path/to/file.py:Class`; by default the model's own policy."""
     sampling_config: tuple[str, ...] | None = None
     """Settings of that policy, `k=v`, one or more."""
     choose_fps: float | None = None
-    """With `fps_pack`: frames per second, before packing sets in; the model's own number if not given."""
+    """With `fps_pack`: frames per second, before packing sets in; by default the model's own number."""
     packing: int | None = None
-    """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by the clip's length if not given."""
+    """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by default chosen by the clip's length."""
     decoder: str = "auto"
     """What decodes: `auto` (never fails where one of the others works), `planned`, `pyav`, `decord`, `pkg.mod:Class` or
     `path/to/file.py:Class`."""
     allow_partial: bool = False
-    """Answer from the healthy frames of a damaged video; without it such a video is an error row."""
+    """Answer from the healthy frames of a damaged video, which otherwise becomes an error row."""
 
     def choice(self) -> FrameChoice:
-        """The frames that these options choose.
+        """Translate to the library's choice of frames.
 
         Raises:
             UserError: a setting of the policy does not exist, or does not suit.
@@ -93,57 +93,57 @@ class FrameOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How answers are generated; what is not given is as the model's makers set it."""
+    """How answers are generated; the model's makers' settings where an option is not given."""
 
     max_new_tokens: int | None = None
     """Tokens after which an answer is cut."""
     temperature: float | None = None
     """0 is greedy; above 0 samples."""
     top_p: float | None = None
-    """Smallest set of tokens with this probability is sampled from; 1 is off."""
+    """Sample from the smallest set of tokens with this probability; 1 is off."""
     top_k: int | None = None
-    """Number of likeliest tokens sampled from; 0 is off."""
+    """Sample from this many of the likeliest tokens; 0 is off."""
     repetition_penalty: float | None = None
     """Divides the logits of tokens already generated; 1 is off."""
     stop: tuple[str, ...] = ()
-    """Strings that end an answer (and are cut from it)."""
+    """Strings that end an answer, and are cut off."""
     seed: int = 0
-    """Seed of sampling; with a request's id it fixes its answer, whatever else is in the batch."""
+    """Seed of sampling; seed and request id fix an answer, whatever else is in the batch."""
 
     def given(self) -> dict[str, Any]:
-        """Fields of Generation that take the place of the model's own."""
+        """Return the fields of Generation that replace the model's own."""
         return {name: value for name, value in vars(self).items() if value not in (None, ())}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """How much runs at once, and where. None of it changes an answer."""
+    """How much runs at once, and where. No option here changes an answer."""
 
     executor: str = "auto"
     """What runs the work: `local` (in this process), `ray_actors`, ...; `auto` takes what suits the job's size."""
     address: str | None = None
     """Join a running Ray cluster (`auto`, `host:6379`, `ray://host:10001`) instead of starting one here."""
     num_decoders: int | None = None
-    """Decoding processes; one a CPU (on a cluster: a CPU that the models leave) if not given."""
+    """Decoding processes; by default one per CPU (on a cluster: per CPU that the models leave free)."""
     num_encoders: int | None = None
-    """With --split-llm: processes that hold tower and connector (1 if not given)."""
+    """With --split-llm: processes that hold tower and connector; by default 1."""
     num_llms: int | None = None
-    """Processes that hold the LLM (with tower and connector, unless --split-llm); one a GPU, or 1, if not given."""
+    """Processes that hold the LLM (with tower and connector, unless --split-llm); by default one per GPU, or 1."""
     split_llm: bool = False
     """Tower and connector in processes of their own, apart from the LLM."""
     gpus_per_encoder: float | None = None
     """GPUs of one encoder; shares are allowed."""
     gpus_per_llm: float | None = None
-    """GPUs of one LLM; shares are allowed. 1 where the cluster has GPUs, if not given."""
+    """GPUs of one LLM; shares are allowed. By default 1 where the cluster has GPUs."""
     clips_per_batch: int = 8
     """Clips whose frames go through the vision tower in one forward."""
     questions_per_batch: int = 32
     """Questions answered at once by one LLM."""
     decode_timeout: Annotated[float, arg(name="decode-timeout")] = 120.0
-    """Seconds after which decoding a clip is given up."""
+    """Seconds after which the decoding of a clip is given up."""
 
     def workers(self) -> Workers:
-        """What these options say of the workers."""
+        """Translate to the library's settings of workers."""
         return Workers(
             executor=self.executor,
             address=self.address,
@@ -156,20 +156,20 @@ class WorkerOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOptions:
-    """What is kept for other jobs. It changes no answer."""
+    """What is kept for other jobs. No option here changes an answer."""
 
     feature_cache: str | None = None
     """Folder for what the vision tower makes of clips: other questions or connectors on them decode nothing again."""
     feature_cache_gb: float = 50.0
-    """Size of that folder; what was unused for longest is deleted."""
+    """Size of that folder in GB; the entries unused for longest are deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """What all batch commands have in common."""
+    """Options of every batch command."""
 
     output: Annotated[Path, arg(aliases=("-o",))]
-    """Folder for the results; run the same command again to go on after a stop."""
+    """Folder for the results; after a stop, the same command continues the job."""
     model: ModelOptions = field(default_factory=ModelOptions)
     frames: FrameOptions = field(default_factory=FrameOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
@@ -182,17 +182,17 @@ class BatchOptions:
     limit: int | None = None
     """Process at most this many requests."""
     retry_errors: bool = False
-    """Run the requests again whose rows say something other than ok."""
+    """Run again the requests whose rows are not ok."""
     dry_run: bool = False
-    """Probe the inputs, time a few clips, print what the job would take, and write nothing."""
+    """Probe the inputs, time a few clips, print an estimate of the job, and write nothing."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level of what is written to OUT/logs/; `info` writes a line for each call of a stage."""
+    """Lowest level written to OUT/logs/; `info` writes one line per call of a stage."""
 
     def batch_job(self, described: Mapping[str, Any]) -> BatchJob:
-        """The job that these options ask for.
+        """Build the job that these options ask for.
 
         Args:
-            described: what its rows depend on, besides these options; flat and JSON-able.
+            described: what rows depend on besides these options; flat and JSON-able.
         Raises:
             UserError: the connector's settings are not those of its Config.
         """
@@ -223,12 +223,12 @@ def run_batch(
     files: Sequence[Path],
     on_claimed: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job, or what is left of it; with --dry-run say what it would take.
+    """Run a job, or the rest of it; with --dry-run estimate the job instead.
 
     Args:
-        described: what its rows depend on, besides the options.
+        described: what rows depend on besides the options.
         files: where the requests come from; their hashes are recorded.
-        on_claimed: called once it is clear that the output folder is this job's.
+        on_claimed: called once this job holds the output folder.
     Raises:
         UserError: see `pipelines.jobs.run.run`.
     """
@@ -245,17 +245,17 @@ def run_batch(
 
 @dataclass(frozen=True, kw_only=True)
 class InputOptions(BatchOptions):
-    """What `caption` and `answer` have in common."""
+    """Options of `caption` and `answer`, which read inputs."""
 
     inputs: Positional[tuple[str, ...]]
     """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""
 
     def run(self, command: str, *, question: str | None) -> None:
-        """Ask what the inputs bring.
+        """Ask the requests of the inputs.
 
         Args:
             command: `caption` or `answer`; part of the configuration.
-            question: asked where an input brings none; None makes the question a must.
+            question: asked where an input has none; None makes a question mandatory.
         Raises:
             UserError: bad input, or see `run_batch`.
         """

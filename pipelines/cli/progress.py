@@ -15,7 +15,7 @@ def progress_bar(total: int | None, *, unit: str, description: str) -> Iterator[
     Args:
         total: units in all; None where only the work itself will tell.
     Yields:
-        What to tell the number of units that are done, and (once it is known) of all.
+        A function of the number of units done, and (once known) of all units.
     """
     with tqdm(total=total, unit=unit, desc=description, mininterval=1, disable=None) as bar:
 

@@ -14,24 +14,24 @@ from pipelines.cli.score import judge_bar
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Show runs of `eval`, `answer` or `caption` as one HTML page that needs no network; write tables beside it."""
+    """Show runs of `eval`, `answer` or `caption` as one HTML page without network, with tables beside the page."""
 
     runs: Positional[tuple[Path, ...]]
     """Output folders; several are shown side by side."""
     output: Annotated[Path | None, arg(aliases=("-o",))] = None
-    """Page to write, ending in .html; report.html in the first folder if not given. The tables lie beside it."""
+    """Page to write, ending in .html; by default report.html in the first folder. Tables go beside the page."""
     judge: str | None = None
-    """For open-ended answers: the judge of `videollm score`, whose verdicts are then shown."""
+    """For open-ended answers: the judge of `videollm score`, to show verdicts."""
     thumbnail_megabytes: float = 30.0
-    """Most that the pictures of all frames take in the page; 0 leaves them out."""
+    """Bound on the size of all pictures in the page; 0 leaves pictures out."""
     thumbnails_per_clip: int = 8
-    """Pictures of a clip at most."""
+    """Most pictures per clip."""
     height: int = 120
-    """Pixels of a picture."""
+    """Height of a picture in pixels."""
 
 
 def main(options: ReportOptions) -> None:
-    """Write the page and the tables, and say where they are."""
+    """Write the page and the tables, and print their paths."""
     from pipelines.evals.report.thumbnails import PictureSpec
     from pipelines.evals.report.write import write_report
 

@@ -16,16 +16,16 @@ from pipelines.evals.scores import Progress, score_run
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreOptions:
-    """Score the answers of an eval again, finished or not; no model is loaded and no video opened."""
+    """Score the answers of an eval again, finished or not, without loading the model or opening a video."""
 
     output: Positional[Path]
     """Output folder of `videollm eval`."""
     judge: str | None = None
-    """For open-ended answers: a causal LM that judges them (a folder, or org/name@revision)."""
+    """For open-ended answers: a causal LM as judge (a folder, or org/name@revision)."""
 
 
 def main(options: ScoreOptions) -> None:
-    """Score, keep the scores and print them."""
+    """Score the run, write the scores and print them."""
     score_and_print(options.output, options.judge)
 
 
@@ -35,7 +35,7 @@ def judge_bar(judge: str | None) -> AbstractContextManager[Progress | None]:
 
 
 def score_and_print(folder: Path, judge: str | None) -> None:
-    """Score a run, keep its scores beside its rows, and print them."""
+    """Score a run, write the scores beside the rows, and print them."""
     with judge_bar(judge) as on_judged:
         run = score_run(folder, judge, on_judged)
     submission = write_scores(run)

@@ -1,4 +1,4 @@
-"""`videollm train`: teach a connector, an LLM or a vision tower, with a seed, a log and resume."""
+"""`videollm train`: training of a connector, an LLM or a vision tower, with a seed, a log and resume."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ FREE: Final = frozenset({"output", "save_every", "log_every", "device", "num_thr
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(TrainingConfig):
-    """Train on videos with questions and answers, or on shapes drawn as it goes."""
+    """Train on videos with questions and answers, or on shapes drawn during training."""
 
     output: Annotated[str, arg(aliases=["-o"])]
-    """Folder of the trained model, its log (train.jsonl) and what a resumed run needs."""
+    """Folder of the trained model, its log (train.jsonl) and the state for a resumed run."""
     data: str = SHAPES
     """`shapes`, or a manifest (.jsonl .csv .parquet) of rows: video, question, answer [, start, end]."""
     model: str = "tiny-stc"
     """Model to start from; `scratch` is the embedded architecture with new weights."""
     connector: str | None = None
-    """Put this connector, with new weights, in the place of the model's own."""
+    """Replace the model's own connector by this one, with new weights."""
     connector_config: tuple[str, ...] = ()
     """Settings of that connector, `name=value`."""
     objective: Literal["answers", "patches", "tokens"] = "answers"
     """`answers`: the tokens of the answers. `patches`: a tower alone learns to label the patches of shapes. `tokens`: a
     new --connector alone learns to give the visual tokens of the one it replaces."""
     batch_size: int = 32
-    """Clips of 8 frames in a step (frames in a step for `patches`)."""
+    """Clips of 8 frames per step (for `patches`: frames per step)."""
     num_frames: tuple[int, ...] = (4, 8, 8, 8, 16, 32)
-    """Frames of a clip, with shapes: one of these for each step. A manifest's clips have the model's own number."""
+    """Frames per clip of shapes: each step draws one of these numbers. Manifests use the model's own number."""
     stories: tuple[str, ...] = ()
-    """Kinds of story that shapes tell (still, parade, ...); all kinds if none is given."""
+    """Kinds of story that shapes tell (still, parade, ...); by default all kinds."""
     multiple_choice: float = 0.1
-    """Share of the stories' questions that are asked with their options."""
+    """Share of the stories' questions that are asked with options."""
     drills: float = 0.0
-    """Share of the stories that bring a drill: properties looked up by another one, word by word."""
+    """Share of the stories with a drill: one property looked up by another, word by word."""
     seed: int = 0
     """Fixes the new weights and the order of the data."""
     num_threads: int = 0
@@ -58,10 +58,10 @@ class TrainOptions(TrainingConfig):
 
 
 def main(options: TrainOptions) -> None:
-    """Run a training job, or what is left of it.
+    """Run a training job, or the rest of it.
 
     Raises:
-        UserError: the job cannot be run as it is given, or differs from the one its output folder holds.
+        UserError: the job cannot be run as given, or differs from the job in the output folder.
         VideoError: a video of the manifest cannot be decoded.
     """
     import torch
@@ -87,7 +87,7 @@ def main(options: TrainOptions) -> None:
 
 
 def _check(options: TrainOptions) -> None:
-    """Check what only the options together tell, before a model is loaded."""
+    """Check the options against each other, before a model is loaded."""
     from videollm.training.data import SUFFIXES
 
     if options.data != SHAPES and Path(options.data).suffix not in SUFFIXES:

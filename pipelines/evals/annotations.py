@@ -1,4 +1,4 @@
-"""Rows and fields of annotation files; whatever is not as it should be is one error that says where."""
+"""Rows and fields of annotation files; anything wrong raises one error that says where."""
 
 from __future__ import annotations
 
@@ -187,10 +187,10 @@ def read_text(path: Path) -> str:
 
 
 def one_of(folder: Path, *names: str) -> Path:
-    """Return the first of these files that is there.
+    """Return the first of these files that exists.
 
     Raises:
-        UserError: none is.
+        UserError: no such file exists.
     """
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is None:
@@ -199,12 +199,12 @@ def one_of(folder: Path, *names: str) -> Path:
 
 
 def first_there(*paths: Path) -> Path:
-    """Return the first path that is there; if none is, the first of all, to be reported as missing."""
+    """Return the first path that exists; otherwise the first of all, to be reported as missing."""
     return next((path for path in paths if path.exists()), paths[0])
 
 
 def find_video(folders: Iterable[Path], stem: str, suffixes: Iterable[str] = VIDEO_SUFFIXES) -> str:
-    """Find a video of which only the name is known: the first file that is there, else the first it could be."""
+    """Find a video by its name: the first candidate that exists, otherwise the first candidate."""
     return str(first_there(*(folder / f"{stem}{suffix}" for folder in folders for suffix in suffixes)))
 
 
@@ -212,7 +212,7 @@ def checked(samples: Iterable[Sample], files: Iterable[Path]) -> list[Sample]:
     """Collect samples and check that they can be run.
 
     Raises:
-        UserError: there are none, or two share an id.
+        UserError: there are no samples, or two share an id.
     """
     found: dict[str, Sample] = {}
     names = ", ".join(map(str, files))

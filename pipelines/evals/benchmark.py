@@ -1,6 +1,6 @@
 """Benchmark and its samples: what is read from official files, the prompt, the official rule; a small class each.
 
-The rest is the same for all: one decode and encode a video, the strict parser, statistics, provenance, the report.
+The rest is common code: one decode and encode per video, the strict parser, statistics, provenance, the report.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Kind = Literal["choice", "open", "captions"]
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Question of a benchmark."""
+    """A question of a benchmark."""
 
     id: str
     """Unique within the benchmark."""
@@ -54,7 +54,7 @@ def each(group: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Benchmark(ABC):
-    """Benchmark; subclasses say what is particular to one."""
+    """A benchmark; a subclass holds its particulars."""
 
     kind: Kind = "choice"
     """How answers are scored: by the option they name, by their words, or as captions."""
@@ -84,7 +84,7 @@ class Benchmark(ABC):
         """List the annotation files that `samples` reads, for the record of the run."""
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """Write what the model is asked, by default as VideoLLaMA2 asks.
+        """Write the prompt, by default in VideoLLaMA2's form.
 
         Args:
             sample: its options may be rotated.
@@ -93,7 +93,7 @@ class Benchmark(ABC):
         return format_question(sample.question, sample.options)
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether an answer counts as right under the benchmark's own rule, quirks included; None: there is no rule.
+        """Tell whether an answer is right under the benchmark's own rule, quirks included; None: there is no rule.
 
         Args:
             sample: as it was asked, its options rotated if they were.

@@ -58,7 +58,7 @@ class Comparison:
     lost: tuple[str, ...]
 
     def tables(self) -> list[TextTable]:
-        """Return means, what changed, and one table per grouping; scores and differences are multiplied by 100."""
+        """Return tables of means, of changes, and one per grouping; scores and differences are multiplied by 100."""
         return [self._means(), self._changes(), *(_by_group(name, groups) for name, groups in self.groups.items())]
 
     def _means(self) -> TextTable:
@@ -98,7 +98,7 @@ class Comparison:
 def compare_runs(
     a: ScoredRun, b: ScoredRun, *, metric: str | None = None, compat: bool = False, draws: int = DRAWS, seed: int = 0
 ) -> list[tuple[str, str, Comparison]]:
-    """Compare two runs in each setting that both have.
+    """Compare two runs in every setting common to both.
 
     Args:
         metric: name of a score; None: the headline one of A.
@@ -144,7 +144,7 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Comparison:
-    """Compare run B with run A over the questions that both have.
+    """Compare run B with run A over their common questions.
 
     Args:
         group_by: groupings to compare within, group by group.

@@ -1,6 +1,6 @@
-"""Worth of answers: one function for each kind of benchmark, over all questions of a setting.
+"""Grades of answers: one function per kind of benchmark, over all questions of a setting.
 
-An answer that failed, is missing or cannot be read is worth nothing; it is never guessed and never left out.
+An answer that failed, is missing or cannot be read scores 0; no answer is guessed or left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ AskJudge = Callable[[Sequence[tuple[Sample, str | None]]], Verdicts]
 
 @dataclass(frozen=True, kw_only=True)
 class Grade:
-    """What was read of an answer, and its worth."""
+    """The reading of an answer, and its score."""
 
     status: str
     """`ok`, `unparsed`, `missing`, or the row's own status (`decode_error`, `timeout`, ...)."""
@@ -38,13 +38,13 @@ class Grade:
     rule: str | None = None
     """Which rule of the parser fired, or why none did."""
     strict: Mapping[str, float] = field(default_factory=dict)
-    """Metric -> worth of the answer, the headline first; {} where no right answer is published."""
+    """Metric -> score of the answer, the headline first; {} where no right answer is published."""
     compat: Mapping[str, float] = field(default_factory=dict)
-    """The same by the benchmark's own rule, quirks included; {} where it has none."""
+    """Scores by the benchmark's own rule, quirks included; {} where the benchmark has no rule."""
 
 
 def grade_choices(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
-    """Grade by accuracy; with rotations also by how many of them are right, and whether all are (circular)."""
+    """Grade by accuracy; with rotations also by the share of right rotations, and whether all are right (circular)."""
     circular = any(len(rows) > 1 for _, rows in asked)
     return [_choice(benchmark, sample, rows, circular) for sample, rows in asked]
 
@@ -80,12 +80,12 @@ def _one_choice(sample: Sample, row: Row | None) -> Grade:
 
 
 def _is_right(option: int, sample: Sample) -> bool:
-    """Whether an option is the right one, or a copy of it (NExT-QA and MLVU have some)."""
+    """Tell whether an option is the right one, or a copy of the right one (NExT-QA and MLVU have copies)."""
     return isinstance(sample.answer, int) and sample.options[option] == sample.options[sample.answer]
 
 
 def grade_open(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
-    """Grade by exact match and token F1 against the best of the right answers, and by a judge where there is one."""
+    """Grade by exact match and token F1 against the best right answer, and by a judge if given."""
     grades = [_open(sample, rows[0]) for sample, rows in asked]
     if judge is None:
         return grades
@@ -105,7 +105,7 @@ def _open(sample: Sample, row: Row | None) -> Grade:
 
 
 def grade_captions(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
-    """Grade by CIDEr-D and ROUGE-L against the references; a caption that is not there counts as empty.
+    """Grade by CIDEr-D and ROUGE-L against the references; a missing caption counts as empty.
 
     BLEU-4 is no mean over captions: `scores` adds it over all of them.
     """
@@ -137,7 +137,7 @@ GRADERS: Final[Mapping[Kind, Callable[[Benchmark, Sequence[Asked], AskJudge | No
 
 
 def _text(row: Row | None) -> str | None:
-    """Return the raw output, if there is one."""
+    """Return the raw output of an answered row, else None."""
     return None if row is None or row["status"] != OK else row["answer"] or ""
 
 

@@ -1,4 +1,4 @@
-"""Language model that judges open-ended answers, as Video-ChatGPT had GPT judge them.
+"""A language model as judge of open-ended answers, as Video-ChatGPT uses GPT.
 
 A judgement is kept beside the run under a hash of all it depends on, so that scoring again asks nothing anew. What
 cannot be read as a verdict is no verdict: it counts as wrong, and its rate is a metric of its own.
@@ -50,10 +50,10 @@ _FENCE: Final = re.compile(r"```(?:python|json)?\s*(.*?)\s*```", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Judgement of an answer."""
+    """A judgement of an answer."""
 
     right: bool | None
-    """None: it could not be read."""
+    """None: the judge's output could not be read."""
     score: float | None
     """0 to 5."""
     raw: str
@@ -102,7 +102,7 @@ class Judge:
         return found.hexdigest()
 
     def key(self, case: Case) -> str:
-        """Return the name under which a judgement is kept."""
+        """Return the name under which a judgement is stored."""
         return hashlib.sha256(json.dumps([self.identity, *asdict(case).values()]).encode()).hexdigest()
 
     def __call__(self, cases: Sequence[Case]) -> Iterator[Verdict]:
@@ -192,7 +192,7 @@ def judge_answers(
 
 
 def read_verdict(text: str) -> Verdict:
-    """Read a judge's output, which must be a dictionary of `pred` (yes, no) and `score` (0 to 5) and nothing else."""
+    """Read a judge's output, which must be only a dictionary of `pred` (yes, no) and `score` (0 to 5)."""
     fenced = _FENCE.fullmatch(text.strip())
     try:
         found = ast.literal_eval(fenced[1] if fenced else text.strip())
@@ -210,7 +210,7 @@ def read_verdict(text: str) -> Verdict:
 
 
 def _case(sample: Sample, text: str) -> Case | None:
-    """Return what the judge is to be asked; None where no right answer is published."""
+    """Return the case for the judge; None where no right answer is published."""
     if not isinstance(sample.answer, tuple):
         return None
     return Case(question=sample.question, answer=" or ".join(sample.answer), prediction=text)
@@ -223,7 +223,7 @@ def _metrics(verdict: Verdict | None) -> dict[str, float]:
 
 
 def _known(file: Path) -> dict[str, Verdict]:
-    """Read earlier judgements; a line that was cut off while it was written is none."""
+    """Read earlier judgements, without a last line that was cut off."""
     found = {}
     for line in file.read_text().split("\n")[:-1] if file.is_file() else []:
         try:

@@ -25,22 +25,22 @@ SETTINGS: Final = {"off": ("plain",), "on": ("subtitles",), "both": ("plain", "s
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSpec:
-    """What an eval asks, and how."""
+    """Questions of an eval, and the way of asking."""
 
     benchmark: str
     """A name (videomme, mvbench, ...), a table of questions (.jsonl, .csv), or `path/to/file.py:Class`."""
     data: Path | None = None
-    """Folder with the benchmark's official files; a table of questions has its own folder if this is not given."""
+    """Folder with the benchmark's official files; by default, of a table of questions, the table's folder."""
     split: str | None = None
-    """Part of the benchmark; its first one if not given."""
+    """Part of the benchmark; by default the first one."""
     subtitles: Literal["off", "on", "both"] = "off"
-    """Show the model the subtitles of the frames it sees; `both` asks every question without and with them."""
+    """Show the model the subtitles of the sampled frames; `both` asks every question without and with subtitles."""
     circular: bool = False
-    """Ask every rotation of the options too: a question is circularly right if all of them are."""
+    """Ask every rotation of the options too: a question is circularly right if every rotation is right."""
     prompt: Literal["benchmark", "model"] = "benchmark"
-    """Whose wording: the benchmark's official one, or the one that the embedded models and VideoLLaMA2 know."""
+    """Wording: the benchmark's official one, or the one that the embedded models and VideoLLaMA2 know."""
     judge: str | None = None
-    """For open-ended answers: a causal LM that judges them (a folder, or org/name@revision)."""
+    """For open-ended answers: a causal LM as judge (a folder, or org/name@revision)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Eval:
     videos: tuple[str, ...]
     """Paths, each once."""
     missing: tuple[str, ...]
-    """Videos that are not there; their questions count as wrong."""
+    """Missing videos; their questions count as wrong."""
     files: tuple[Path, ...]
     """Annotation files."""
     config: Mapping[str, Any]
@@ -65,7 +65,7 @@ class Eval:
 
 
 def resolve_eval(spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool = True) -> Eval:
-    """Read a benchmark's questions and check all that would otherwise show after the run, or never.
+    """Read a benchmark's questions and check whatever would otherwise show after the run, or never.
 
     Args:
         limit: number of questions to ask, the first ones; None: all.
@@ -129,7 +129,7 @@ def _folder(spec: EvalSpec, benchmark: Benchmark) -> Path:
 
 
 def _check_samples(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
-    """Check what a benchmark of one's own may get wrong and would only show in the scores."""
+    """Check for mistakes of a user's own benchmark that would only show in the scores."""
     for sample in samples:
         where = f"Question {sample.id!r}"
         if missing := [name for name in benchmark.groups if name not in sample.groups]:
@@ -153,10 +153,10 @@ def _check_options(spec: EvalSpec, benchmark: Benchmark, samples: Sequence[Sampl
 
 
 def _missing(videos: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """Return the videos that are not there.
+    """Return the missing videos.
 
     Raises:
-        UserError: none is there.
+        UserError: all videos are missing.
     """
     missing = tuple(video for video in videos if not is_remote(video) and not Path(video).exists())
     if len(missing) == len(videos):

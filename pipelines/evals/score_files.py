@@ -18,7 +18,7 @@ UNVERSIONED: Final = 1
 
 
 def write_scores(run: ScoredRun) -> Path | None:
-    """Write the scores and every question's grade, each file in one step, and the submission if there is one.
+    """Write the scores and every question's grade, each file in one step, and the submission if the benchmark has one.
 
     Returns:
         The file for the benchmark's server; None where the benchmark has no server.
@@ -40,7 +40,7 @@ def write_scores(run: ScoredRun) -> Path | None:
 
 
 def written_rules(folder: Path) -> int | None:
-    """Return the version of the reader's rules that made a run's scores.json; None where there is no such file."""
+    """Return the version of the reader's rules in a run's scores.json; None where there is no such file."""
     try:
         return int(json.loads((folder / SCORES).read_text()).get("rules", UNVERSIONED))
     except (OSError, ValueError, TypeError, AttributeError):
@@ -48,7 +48,7 @@ def written_rules(folder: Path) -> int | None:
 
 
 def rules_warning(run: ScoredRun) -> str | None:
-    """Say that a run's scores.json was made by other rules than those that read its answers now; None: it was not."""
+    """Warn if a run's scores.json was made by other rules than the present ones; None if not."""
     version = written_rules(run.folder)
     if run.benchmark.kind != "choice" or version in (None, RULES_VERSION):
         return None
@@ -78,7 +78,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value of plain dataclasses as JSON has it."""
+    """Convert a value of plain dataclasses to JSON's types."""
     if hasattr(value, "__dataclass_fields__"):
         return {name: _as_json(getattr(value, name)) for name in value.__dataclass_fields__}
     return dict(value) if isinstance(value, Mapping) else value

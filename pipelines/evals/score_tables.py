@@ -19,7 +19,7 @@ def tables(run: ScoredRun) -> list[TextTable]:
 
 
 def figure_name(score: Score) -> str:
-    """Return what a figure is called."""
+    """Return the name of a figure."""
     return score.metric + (f", mean over {score.macro}" if score.macro else "")
 
 
@@ -66,7 +66,7 @@ def _cells(score: Score) -> list[str]:
 
 
 def _compat(score: Score, scores: Sequence[Score]) -> str:
-    """Return the same figure by the benchmark's own rule."""
+    """Return the matching figure by the benchmark's own rule."""
     where = (score.setting, score.metric, score.macro, score.group)
     same = [s.over_all for s in scores if s.rule == "compat" and (s.setting, s.metric, s.macro, s.group) == where]
     return _mean(same[0] if same else None)

@@ -1,4 +1,4 @@
-"""Scores of a run from its rows and questions: every question counts, whatever became of it."""
+"""Scores of a run from its rows and questions: every question counts, failed or not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScoredQuestion:
     video: str
     """Path of its video, from the data folder on."""
     row: Row | None
-    """Row of its answer, options not rotated; None: it is not there."""
+    """Row of its answer, options not rotated; None: there is no row."""
     rotations: tuple[Row | None, ...]
     """Rows with the options moved on by 1, 2, ..."""
     grade: Grade
@@ -61,9 +61,9 @@ class Score:
     """None: over all questions."""
     group: str | None
     over_all: Estimate
-    """What has no answer is wrong."""
+    """A question without an answer is wrong."""
     over_answered: Estimate | None
-    """Over the questions whose answer could be read; None: there are none."""
+    """Mean over the questions whose answer could be read; None: no such question."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class ScoredRun:
 
     folder: Path
     record: Mapping[str, Any]
-    """What run.json holds."""
+    """Content of run.json."""
     benchmark: Benchmark
     items: tuple[ScoredQuestion, ...]
     scores: tuple[Score, ...]
@@ -84,19 +84,19 @@ class ScoredRun:
         return list(dict.fromkeys(i.setting for i in self.items))
 
     def statuses(self, setting: str) -> Counter[str]:
-        """Number of questions by status."""
+        """Count questions by status."""
         return Counter(i.grade.status for i in self.items if i.setting == setting)
 
 
 def score_run(folder: Path, judge: str | None = None, on_judged: Progress | None = None) -> ScoredRun:
-    """Score what an eval wrote; no model is needed but a judge, if there is one.
+    """Score the output of an eval; no model is loaded but the judge, if given.
 
     Args:
         folder: output of `videollm eval`, finished or not.
         judge: model that judges open-ended answers, for benchmarks of that kind.
         on_judged: called after every answer that the judge was asked about.
     Raises:
-        UserError: it is no such folder, or a file of it cannot be read.
+        UserError: the folder is no eval's output, or a file of it cannot be read.
     """
     record, samples = read_record(folder), load_questions(folder)
     config = record["config"]
@@ -140,14 +140,14 @@ def check_judge(benchmark: Benchmark, judge: str | None) -> None:
 
 
 def _judge(folder: Path, model: str, on_judged: Progress | None) -> AskJudge:
-    """Return the judge as a function; torch is imported where there is one, and nowhere else in scoring."""
+    """Return the judge as a function; scoring imports torch only for a judge."""
     from pipelines.evals.judge import judge_answers
 
     return partial(judge_answers, folder, model, on_judged=on_judged)
 
 
 def _video(sample: Sample, data: str) -> str:
-    """Return a name of the video that is the same wherever the data lie."""
+    """Return a video's name that does not depend on the place of the data."""
     return sample.clip.video.removeprefix(data.rstrip("/") + "/")
 
 
@@ -171,7 +171,7 @@ def _figures(
     grouping: str | None = None,
     group: str | None = None,
 ) -> Iterator[Score]:
-    """Yield the figures over these questions: a mean for each metric, and metrics that are no means."""
+    """Yield the figures over these questions: one mean per metric, and metrics that are no means."""
     answered = [i for i in items if i.grade.status == OK]
 
     def score(metric: str, rule: str, figure: Callable[[Sequence[ScoredQuestion]], Estimate]) -> Score:
@@ -193,12 +193,12 @@ def _mean(items: Sequence[ScoredQuestion], *, rule: str, metric: str, macro: str
 
 
 def _bleu_4(items: Sequence[ScoredQuestion]) -> Estimate:
-    """Score the captions together: BLEU-4 is no mean over them, so that it has no standard error."""
+    """Score the captions together: BLEU-4 is no mean over captions, and so has no standard error."""
     return _without_interval(score_captions(*_captions(items)).bleu_4, items)
 
 
 def _java_scores(items: Sequence[ScoredQuestion], setting: str) -> Iterator[Score]:
-    """Yield METEOR and SPICE, where what they need is installed."""
+    """Yield METEOR and SPICE, where Java and pycocoevalcap are installed."""
     for metric, figure in (("METEOR", meteor), ("SPICE", spice)):
         if (mean := figure(*_captions(items)).mean) is not None:
             yield Score(setting=setting, metric=metric, rule="strict", macro=None, grouping=None, group=None,

@@ -1,4 +1,4 @@
-"""Settings and facts of runs, as run.json holds them: what may explain why two scores differ."""
+"""Settings and facts of runs in run.json that may explain a difference of scores."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SESSION_FACTS: Final = (
 
 
 def settings_of(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return settings and facts that may explain another score: dotted name -> value."""
+    """Return the settings and facts that may explain a difference of scores: dotted name -> value."""
     facts = {name: value for name in SESSION_FACTS if (value := latest_fact(record, name)) is not None}
     return dict(flatten({**record["config"], **facts}))
 
 
 def latest_fact(record: Mapping[str, Any], name: str) -> Any:
-    """Return a fact from the last session that knows it (one that found nothing to do knows little), else None."""
+    """Return a fact from the last session that recorded it, else None; a session with nothing to do records little."""
     return next((s[name] for s in reversed(record["sessions"]) if s.get(name) is not None), None)
 
 
 def differing_settings(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str | None]]]:
-    """Return settings that are not the same in all runs, with the value in each; None where a run has none."""
+    """Return the settings that differ between runs, with the value in each run; None where a run has no value."""
     settings = [settings_of(record) for record in records]
     names = dict.fromkeys(name for found in settings for name in found)
     values = {name: [found.get(name) for found in settings] for name in names}
@@ -40,7 +40,7 @@ def differing_settings(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, 
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return names and values, names dotted where values lie deeper, values that are no text as JSON."""
+    """Return names and values: nested names are dotted, and values other than text are JSON."""
     flat = []
     for name, inner in value.items():
         if isinstance(inner, Mapping):

@@ -26,7 +26,7 @@ class TextTable:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str | int]]
-    """Text as it is to be read: whoever makes the table rounds its figures."""
+    """Cells as they are shown, figures already rounded."""
 
     def __post_init__(self) -> None:
         for row in self.rows:
@@ -36,7 +36,7 @@ class TextTable:
                 )
 
     def text(self) -> str:
-        """Lay out for a terminal: a line per row, columns as wide as their widest cell, no control characters."""
+        """Lay out for a terminal: one line per row, columns as wide as their widest cell, no control characters."""
         from rich.cells import cell_len
         from rich.console import Console
         from rich.table import Table as Grid
@@ -55,7 +55,7 @@ class TextTable:
         return "\n".join([_one_line(self.title), *(line.rstrip() for line in captured.get().splitlines())])
 
     def markdown(self) -> str:
-        """Write GitHub-flavoured Markdown that shows the cells' text as it is."""
+        """Write GitHub-flavoured Markdown that shows the cells' text unchanged."""
         ruler = ["---:" if right else "---" for right in self._numeric()]
         lines = [[_escape(str(cell)) for cell in row] for row in (self.columns, *self.rows)]
         return "\n".join(
@@ -63,13 +63,13 @@ class TextTable:
         )
 
     def csv(self) -> str:
-        """Write header and rows (RFC 4180, lines end in a newline); the title has no place in it."""
+        """Write header and rows (RFC 4180, lines end in a newline), without the title."""
         out = io.StringIO()
         csv.writer(out, lineterminator="\n").writerows([self.columns, *self.rows])
         return out.getvalue()
 
     def _numeric(self) -> list[bool]:
-        """Whether each column holds numbers."""
+        """Tell of each column whether it holds numbers."""
         columns = [[str(row[i]) for row in self.rows] for i in range(len(self.columns))]
         return [any(cells) and all(NUMBER.fullmatch(cell) for cell in cells) for cells in columns]
 
@@ -96,11 +96,11 @@ def p_value(p: float | None) -> str:
 
 
 def _one_line(cell: str) -> str:
-    """Put a cell on one line, and show what would move a terminal's cursor."""
+    """Put a cell on one line, with control characters made visible."""
     return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in cell)
 
 
 def _escape(cell: str) -> str:
-    """Escape what would be Markdown or HTML; line breaks stay."""
+    """Escape Markdown and HTML; keep line breaks."""
     cell = MARKUP.sub(r"\\\g<0>", cell).replace("&", "&amp;").replace("<", "&lt;")
     return "<br>".join(_one_line(line) for line in cell.splitlines())

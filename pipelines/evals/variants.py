@@ -1,4 +1,4 @@
-"""Questions of an eval as requests, and as a file beside the rows, so that scoring needs no model and no annotations.
+"""Questions of an eval as requests, and as a file beside the rows: scoring needs neither model nor annotations.
 
 One question is asked in several variants: without and with subtitles, and with its options rotated.
 """
@@ -27,11 +27,11 @@ class Variant:
     subtitles: bool = False
     """With the subtitles of the sampled frames."""
     rotation: int = 0
-    """Number of places by which the options are moved on."""
+    """Number of places by which the options are rotated."""
 
     @property
     def setting(self) -> str:
-        """Name that its scores go by."""
+        """Name of the variant's scores."""
         return "subtitles" if self.subtitles else "plain"
 
     def id(self, sample: Sample) -> str:
@@ -40,11 +40,11 @@ class Variant:
 
 
 def variants(sample: Sample, *, subtitles: Sequence[bool], circular: bool) -> list[Variant]:
-    """List all ways in which a question is asked.
+    """List all variants of a question.
 
     Args:
         subtitles: without, with, or both.
-        circular: with every rotation of its options, if it shows them.
+        circular: with every rotation of the options, where the question shows options.
     """
     rotations = len(sample.options) if circular and sample.options and sample.lettered else 1
     return [Variant(subtitles=s, rotation=r) for s in subtitles for r in range(rotations)]
@@ -65,7 +65,7 @@ def build_requests(
         own_prompt: ask with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
         limit_tokens: cut answers after the benchmark's own number of tokens.
     Raises:
-        UserError: subtitles are wanted and a file of them cannot be read.
+        UserError: a file of subtitles is wanted and cannot be read.
     """
     read: dict[tuple[Path, float], tuple[Cue, ...]] = {}
     made = []
@@ -88,7 +88,7 @@ def build_requests(
 def _subtitles(
     sample: Sample, benchmark: Benchmark, read: dict[tuple[Path, float], tuple[Cue, ...]]
 ) -> Subtitles | None:
-    """Return the subtitles of a question's video; None where it has none."""
+    """Return the subtitles of a question's video; None where there are none."""
     if sample.subtitles is None:
         return None
     place = (sample.subtitles, sample.subtitles_from)

@@ -1,4 +1,4 @@
-"""Executors: what runs stages on items, in this process or on a cluster.
+"""Executors, which run stages on items, in this process or on a cluster.
 
 An executor knows nothing of models, rows or connectors: it builds stages from their specs, calls `run_stage`, moves
 payloads, and gives up on items that keep killing their workers (`Item.fail`).
@@ -25,7 +25,7 @@ LOGGER: Final = logging.getLogger("pipelines.executors")
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What there is to run on."""
+    """CPUs and GPUs to run on."""
 
     num_cpus: int
     num_gpus: float
@@ -53,7 +53,7 @@ class Executor(ABC):
 
     @abstractmethod
     def __enter__(self) -> Executor:
-        """Start, or join, what runs workers.
+        """Start or join the cluster, where there is one.
 
         Raises:
             UserError: there is no such cluster.
@@ -65,11 +65,11 @@ class Executor(ABC):
 
     @abstractmethod
     def resources(self) -> Resources:
-        """CPUs and GPUs of the machine, or of the cluster."""
+        """Return the CPUs and GPUs of the machine, or of the cluster."""
 
     @abstractmethod
     def describe(self, stage: StageSpec) -> Any:
-        """What a worker of the stage says once it is set up (what `Stage.setup` returned).
+        """Return what `Stage.setup` returned in a worker of the stage.
 
         Waits for one such worker, before or after `run`, which uses the workers that are there.
 
@@ -94,18 +94,18 @@ class Executor(ABC):
         """
 
     def queue_lengths(self) -> dict[str, int]:
-        """Items that wait for each stage, by its name, while `run` is under way."""
+        """Count the items that wait for each stage, by stage name, while `run` is under way."""
         return {}
 
     def publish(self, values: Mapping[tuple[str, str], float]) -> None:  # noqa: B027 (most machines collect none)
-        """Publish metrics where the cluster collects them.
+        """Publish metrics where the cluster collects metrics.
 
         Args:
             values: (name, kind) -> number: ("rows", "ok"), ("waiting", "Decode"), ...
         """
 
     def log_call(self, call: StageCall) -> None:
-        """Log and count one call of a stage; an executor does so on the driver for every call."""
+        """Log and count one call of a stage; executors do so on the driver for every call."""
         with self._counting:
             self.busy_seconds[call.stage] += call.seconds
         LOGGER.info("stage call", extra={"fields": asdict(call)})
@@ -126,12 +126,12 @@ EXECUTORS: Final[Table[Executor]] = Table(
 
 
 def num_cpus_here() -> int:
-    """CPUs that this process may use."""
+    """Count the CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def num_gpus_here() -> float:
-    """GPUs of this machine; torch is imported only where there may be one."""
+    """Count the GPUs of this machine; import torch only where there may be one."""
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/dev/dxg").exists():
         return 0.0
     import torch

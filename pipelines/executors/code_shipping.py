@@ -1,4 +1,4 @@
-"""Which code travels to the workers of a cluster."""
+"""Code that travels to the workers of a cluster."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from videollm.errors import UserError
 
 
 def code_paths(module: str | None) -> list[str]:
-    """Folders (or files) of our own packages and of one module more.
+    """Find the folders (or files) of our own packages and of one more module.
 
     Args:
         module: `pkg.mod`, of which all of `pkg` travels.

@@ -33,7 +33,7 @@ class Local(Executor):
         if config.address is not None:
             raise UserError(f"--executor local runs in this process; got --address {config.address}. Leave one out.")
         self._set_up: list[tuple[StageSpec, Stage, Any]] = []
-        """Stages of the caller's thread, and what they say of themselves."""
+        """Stages of the caller's thread, with their descriptions."""
         self._channels: dict[str, _Channel] = {}
 
     def __enter__(self) -> Local:
@@ -45,7 +45,7 @@ class Local(Executor):
         self._set_up = []
 
     def resources(self) -> Resources:
-        """CPUs of this process and GPUs of this machine."""
+        """Return the CPUs of this process and the GPUs of this machine."""
         return Resources(num_cpus=num_cpus_here(), num_gpus=num_gpus_here())
 
     def describe(self, stage: StageSpec) -> Any:
@@ -53,11 +53,11 @@ class Local(Executor):
         return self._stage(stage)[1]
 
     def queue_lengths(self) -> dict[str, int]:
-        """Items that wait for each stage but the first."""
+        """Count the items that wait for each stage but the first."""
         return {name: len(channel) for name, channel in self._channels.items()}
 
     def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
-        """Threads take items through the first stages while the last one is set up, and then runs, in this thread."""
+        """Run the first stages in threads, and set up and run the last stage in this thread."""
         source = _Source(items)
         inputs: _Source | _Channel = source
         threads = []
@@ -93,7 +93,7 @@ class Local(Executor):
                 yield None
 
     def _through(self, stage: Stage, taken: Sequence[StageResult]) -> Iterator[StageResult]:
-        """Run a stage on the items among what was taken; what is finished passes it by."""
+        """Run a stage on the items that go on; results that are finished bypass the stage."""
         yield from (r for r in taken if isinstance(r, Finished))
         if items := [r.item for r in taken if isinstance(r, Advance)]:
             results, call = run_stage(stage, items)
@@ -101,7 +101,7 @@ class Local(Executor):
             yield from results
 
     def _stage(self, spec: StageSpec) -> tuple[Stage, Any]:
-        """The stage of the caller's thread, and what it says of itself."""
+        """Return a stage of the caller's thread, set up once, and its description."""
         for known, stage, description in self._set_up:
             if known == spec:
                 return stage, description
@@ -112,7 +112,7 @@ class Local(Executor):
 
 
 def _work(executor: Local, spec: StageSpec, inputs: _Source | _Channel, outputs: _Channel) -> None:
-    """What a thread of an early stage does, until there is nothing to come."""
+    """Run an early stage in its own thread until its inputs end."""
     stage = spec.build()
     try:
         stage.setup(spec.folder)
@@ -129,7 +129,7 @@ def _work(executor: Local, spec: StageSpec, inputs: _Source | _Channel, outputs:
 
 
 class _Closed(Exception):  # noqa: N818 (no error: the run was ended)
-    """Nobody takes results any more."""
+    """The end of a run: results are no longer taken."""
 
 
 class _Source:
@@ -139,7 +139,7 @@ class _Source:
         self._items, self._lock, self._closed = items, threading.Lock(), False
 
     def take(self, limit: int, timeout: float | None) -> list[StageResult] | None:
-        """So many items, or what is left of them; None after the last."""
+        """Take at most `limit` items; None after the last."""
         with self._lock:
             taken: list[StageResult] = []
             while not self._closed and len(taken) < limit and (item := next(self._items, None)) is not None:
@@ -177,7 +177,7 @@ class _Channel:
             self._changed.notify_all()
 
     def take(self, limit: int, timeout: float | None) -> list[StageResult] | None:
-        """So many results at most, at least one; none after the timeout, and None after the last."""
+        """Take at most `limit` results; an empty list after the timeout, and None after the last."""
         with self._changed:
             self._changed.wait_for(lambda: self._results or self._error or not self._num_writers, timeout)
             if self._error is not None:
@@ -190,19 +190,19 @@ class _Channel:
             return taken
 
     def fail(self, error: BaseException) -> None:
-        """Have the taker raise what a writer raised."""
+        """Let `take` raise a writer's error."""
         with self._changed:
             self._error = error
             self._changed.notify_all()
 
     def end_writer(self) -> None:
-        """One of the writers is done."""
+        """Count a writer as done."""
         with self._changed:
             self._num_writers -= 1
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Have writers stop."""
+        """Stop the writers."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

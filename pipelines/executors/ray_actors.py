@@ -64,14 +64,14 @@ class RayActors(Executor):
         ray.shutdown()
 
     def drop_workers(self) -> None:
-        """End all workers, and let their places go."""
+        """End all workers, and free their places."""
         for pool in self._pools:
             for worker in [*pool.workers]:
                 pool.drop(worker)
         self._pools = []
 
     def resources(self) -> Resources:
-        """CPUs of the machine, or of the cluster, and its GPUs."""
+        """Return the CPUs and GPUs of the machine, or of the cluster."""
         self._begun = self._cluster.resources()
         return self._begun
 
@@ -80,7 +80,7 @@ class RayActors(Executor):
         self._metrics.set(values)
 
     def describe(self, stage: StageSpec) -> Any:
-        """Wait for the first worker of a pool that is set up; the others go on."""
+        """Wait until the first worker of the stage's pool is set up; the others go on loading."""
         pool = next((p for p in self._pools if p.spec == stage), None)
         if pool is None:
             pool = WorkerPool(stage)
@@ -90,11 +90,11 @@ class RayActors(Executor):
         return pool.description[0]
 
     def queue_lengths(self) -> dict[str, int]:
-        """Items that wait for each stage."""
+        """Count the items that wait for each stage."""
         return {p.spec.name: len(p.queue) + len(p.quarantine) for p in self._pools}
 
     def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
-        """Start the pools that are not there yet, and hand items from pool to pool.
+        """Start the missing pools, and hand items from pool to pool.
 
         Every turn: take up new items; give what waits to workers that are up and whose node has room, the last stage
         first, so that finished clips make room for new ones; wait for any call, placement or set-up to end; queue
@@ -116,7 +116,7 @@ class RayActors(Executor):
             yield None
 
     def _step_workers(self, calls: Sequence[Any] = ()) -> None:
-        """Wait for a call, a placement or a set-up to end, and take up what workers say that come up."""
+        """Wait for a call, a placement or a set-up to end, and bring workers up."""
         self._tune()
         rising = {(w.placing or w.loading): (p, w) for p in self._pools for w in p.workers if not w.is_up}
         ray.wait([*calls, *rising], num_returns=1, timeout=TICK_SECONDS, fetch_local=False)
@@ -128,7 +128,7 @@ class RayActors(Executor):
                 pool.on_death(worker, error, node_lost=self._cluster.lost(worker.node))
 
     def _feed(self, items: Iterator[Item]) -> None:
-        """Queue new items at the first pool, as many as it can take up."""
+        """Queue new items at the first pool, up to its free calls."""
         first, *later = self._pools
         most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
         underway = sum(len(p.underway()) for p in self._pools)
@@ -140,7 +140,7 @@ class RayActors(Executor):
             underway += 1
 
     def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
-        """Take what a finished call says: what goes on is queued at the next pool, what died is tried again."""
+        """Take the results of a finished call: queue items at the next pool, retry items of a dead worker."""
         if ref not in worker.calls:  # the worker died, and its other call has told so for both
             return
         pool = self._pools[at]
@@ -175,7 +175,7 @@ class RayActors(Executor):
     def _retry(
         self, held: Held, error: RayError, incident: Incident, node: str | None, *, alone: bool, node_lost: bool
     ) -> Iterator[Finished]:
-        """Run an item again from the start that was in a worker when it died.
+        """Run an item of a dead worker again from the start.
 
         It is the item's fault only if it was alone in the worker, nothing else died with it, and the machine lives on;
         until that is clear it runs isolated. What was on a lost machine is innocent.
@@ -194,7 +194,7 @@ class RayActors(Executor):
             self._pools[0].quarantine.append(again)
 
     def _retry_call(self, held: Held, error: RayError) -> Iterator[Finished]:
-        """Run an item again from the start whose call failed in a worker that lives on."""
+        """Run an item of a failed call again from the start; its worker lives on."""
         again = Held(item=held.item.restarted(), suspicions=held.suspicions, num_errors=held.num_errors)
         if not (isinstance(error, ObjectLostError) or self._cluster.lost(held.node)):
             again.num_errors += 1
@@ -230,7 +230,7 @@ class RayActors(Executor):
             pool.fill()
 
     def _tell_what_is_waited_for(self) -> None:
-        """Name the stages that have no worker, because the cluster has no room for one."""
+        """Tell the user which stages have no worker because the cluster has no room for one."""
         now = time.monotonic()
         waiting = [p.spec for p in self._pools if now - p.without_worker_since > TELL_SECONDS]
         told = waiting_text(waiting, self._cluster.resources())
@@ -259,7 +259,7 @@ def _follow(pool: WorkerPool, there: Resources, begun: Resources, others: Sequen
 
 
 class _Room:
-    """What payloads take of each node's object store; one node's can be full while others are empty."""
+    """Use of each node's object store by payloads; one store can be full while others are empty."""
 
     def __init__(self, pools: Sequence[WorkerPool], nodes: Mapping[str, Node], largest: int) -> None:
         self.first, self.largest = pools[0], largest
@@ -273,7 +273,7 @@ class _Room:
                 self.used[worker.node] += sum(brought)
 
     def reserve(self, worker: Worker, held: Held) -> bool:
-        """Take room for what an item brings to a worker's node: frames decoded there, or a copy of its payload.
+        """Reserve room on a worker's node for an item's frames decoded there, or for a copy of its payload.
 
         A node on which nothing lies, or a model without work, takes one item of any size.
         """

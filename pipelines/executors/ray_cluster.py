@@ -1,4 +1,4 @@
-"""The Ray cluster that a job runs on: one that is joined, or one that is started on this machine."""
+"""The Ray cluster of a job, joined or started on this machine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def connect(config: Executor.Config) -> None:
 
 
 def _start_here(**options: Any) -> None:
-    """Start a cluster on this machine; one that is busy with other things may take more than Ray's 30 s."""
+    """Start a cluster on this machine; a busy machine may take longer than Ray's 30 s."""
     for last in (False, False, True):
         try:
             ray.init(address="local", **options)
@@ -66,7 +66,7 @@ class Node:
 
 
 class Cluster:
-    """What the cluster has at the moment; nodes come and go.
+    """Present state of the cluster; nodes come and go.
 
     Args:
         is_local: whether it was started on this machine, where Ray's CPUs mean nothing.
@@ -78,7 +78,7 @@ class Cluster:
         self._looked = float("-inf")
 
     def nodes(self) -> dict[str, Node]:
-        """Nodes that are alive, by their id."""
+        """Return the living nodes by id."""
         if time.monotonic() - self._looked >= FRESH_SECONDS:
             nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
             self._nodes = {n["NodeID"]: _node(n["Resources"]) for n in nodes if n["Alive"]}
@@ -86,26 +86,26 @@ class Cluster:
         return self._nodes
 
     def lost(self, node: str | None) -> bool:
-        """Whether a node has left the cluster, as far as the cluster knows by now."""
+        """Tell whether a node has left the cluster, as far as the cluster knows."""
         if node is None or node not in self.nodes():
             return node is not None
         self._looked = float("-inf")  # the list may be older than what raised the question
         return node not in self.nodes()
 
     def resources(self) -> Resources:
-        """CPUs of the machine, or of the cluster, and GPUs."""
+        """Return the CPUs and GPUs of the machine, or of the cluster."""
         nodes = self.nodes().values()
         cpus = num_cpus_here() if self.is_local else int(sum(n.num_cpus for n in nodes))
         return Resources(num_cpus=cpus, num_gpus=sum(n.num_gpus for n in nodes))
 
     def free(self) -> Resources:
-        """CPUs and GPUs that no worker holds."""
+        """Return the CPUs and GPUs that no worker holds."""
         there: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
         return Resources(num_cpus=int(there.get("CPU", 0)), num_gpus=there.get("GPU", 0.0))
 
 
 def waiting_text(stages: Iterable[StageSpec], there: Resources) -> str:
-    """Say what a job waits for, because the cluster has no room for a worker of these stages."""
+    """Describe what a job waits for where the cluster has no room for a worker of these stages."""
     wanted = []
     for spec in stages:
         gpus = f" and {spec.num_gpus:g} GPUs" if spec.num_gpus else ""
@@ -114,7 +114,7 @@ def waiting_text(stages: Iterable[StageSpec], there: Resources) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """An exception of Ray as one line."""
+    """Shorten an exception of Ray to one line."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 

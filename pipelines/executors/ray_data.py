@@ -80,7 +80,7 @@ class RayData(Executor):
         ray.shutdown()
 
     def resources(self) -> Resources:
-        """CPUs of the machine, or of the cluster, and its GPUs."""
+        """Return the CPUs and GPUs of the machine, or of the cluster."""
         return self._cluster.resources()
 
     def publish(self, values: Mapping[tuple[str, str], float]) -> None:
@@ -88,7 +88,7 @@ class RayData(Executor):
         self._metrics.set(values)
 
     def describe(self, stage: StageSpec) -> Any:
-        """Say what an actor of `run` said; before `run`, set the stage up in an actor that ends with this call."""
+        """Return the description from an actor of `run`; before `run`, from an actor that ends with this call."""
         if stage.name not in self._descriptions:
             actors = RayActors(self.config)
             actors.notify = self.notify
@@ -118,7 +118,7 @@ class RayData(Executor):
     def _one_pass(
         self, stages: Sequence[StageSpec], left: Mapping[int, Item], *, isolated: bool
     ) -> Iterator[Parcel | None]:
-        """Take items through all stages; some may be lost on the way.
+        """Take items through all stages, of which some may be lost on the way.
 
         Args:
             isolated: one item per call, and no other waits in its actor.
@@ -174,7 +174,7 @@ class RayData(Executor):
         return dataset
 
     def _pool(self, spec: StageSpec, num_items: int, *, isolated: bool) -> ActorPoolStrategy:
-        """On a cluster pools shrink to what there is room for, and grow up to what was asked for."""
+        """Size a pool: on a cluster, pools shrink to the room that there is, and grow to the number asked for."""
         size = min(spec.num_workers, num_items)
         on_cluster = not self._cluster.is_local
         return ActorPoolStrategy(
@@ -185,7 +185,7 @@ class RayData(Executor):
         )
 
     def _folder(self, spec: StageSpec) -> tuple[str, dict[str, Any]]:
-        """The folder that a stage needs, for the nodes of a cluster, of which any may come late and not see it."""
+        """Put a stage's folder into the object store, for nodes of the cluster that join late without it."""
         if spec.folder is None or self._cluster.is_local:
             return "", {}
         if spec.folder not in self._folders:
@@ -196,7 +196,7 @@ class RayData(Executor):
         return self._cluster.nodes().keys()
 
     def _tell_what_is_waited_for(self, stages: Sequence[StageSpec]) -> None:
-        """Name what the cluster lacks for one actor per stage."""
+        """Tell the user what the cluster lacks for one actor per stage."""
         there, cpus, gpus, waiting = self.resources(), 0.0, 0.0, []
         for spec in stages:
             cpus, gpus = cpus + spec.num_cpus, gpus + spec.num_gpus
@@ -209,7 +209,7 @@ class RayData(Executor):
 
 
 class _Stream:
-    """What a dataset makes, taken by a thread as it comes."""
+    """Output of a dataset, taken by a thread as it comes."""
 
     def __init__(self, dataset: Any) -> None:
         self._executor = dataset._create_executor()  # no public call tells of it, and only it ends a run early
@@ -246,7 +246,7 @@ class _Stream:
 
 
 def _configure() -> None:
-    """Have Ray Data say nothing, keep rows apart, and go on without what it loses."""
+    """Configure Ray Data to be silent, to keep rows apart, and to go on after losses."""
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", message="`ray_remote_args` is deprecated")  # the only way to max_task_retries
     context = DataContext.get_current()

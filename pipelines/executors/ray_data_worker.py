@@ -1,4 +1,4 @@
-"""What runs in the actors of Ray Data: one stage, and the table that items travel in.
+"""The actor of Ray Data, which runs one stage, and the table in which items travel.
 
 No exception leaves an actor, for Ray Data answers one by giving up its block, and with it innocent items.
 """
@@ -32,12 +32,12 @@ class Parcel:
     """An item on its way through the actors."""
 
     number: int
-    """By which the driver knows the item."""
+    """Number by which the driver knows the item."""
     result: StageResult | None = None
     calls: tuple[StageCall, ...] = ()
     """Of the stages, for the driver to log; a call on several items is told by the first."""
     descriptions: dict[str, Any] = field(default_factory=dict)
-    """Stage -> what it says of itself."""
+    """Stage -> its description."""
     error: Exception | None = None
     """Why a stage cannot be set up, in the place of a result: the end of the job."""
 
@@ -62,7 +62,7 @@ def unpack(table: pa.Table) -> list[Parcel]:
 
 
 class StageActor:
-    """A stage, as Ray Data calls it.
+    """A stage, as called by Ray Data.
 
     Args:
         digest: of the folder that the stage needs.
@@ -78,7 +78,7 @@ class StageActor:
         self._load(self._bring(digest, files))
 
     def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
-        """Take the items of a table through the stage; those that are finished pass it by."""
+        """Take the items of a table through the stage; finished items bypass the stage."""
         parcels = unpack(table)
         yield from (pack([p]) for p in parcels if not isinstance(p.result, Advance))
         going = [(p, p.result.item) for p in parcels if isinstance(p.result, Advance)]
@@ -92,7 +92,7 @@ class StageActor:
             calls = []
 
     def _bring(self, digest: str, files: Mapping[str, Any]) -> Path | None:
-        """Copy the folder that the stage needs, unless this machine sees it."""
+        """Copy the stage's folder, unless this machine sees it."""
         if not files or self.spec.folder is None or self.spec.folder.is_dir():
             return None
         self._copy = copy_folder(digest, ((name, ray.get(content)) for name, content in files.items()))
@@ -112,7 +112,7 @@ class StageActor:
             self._error = error
 
     def _run(self, items: Sequence[Item]) -> tuple[list[StageResult], list[StageCall]]:
-        """Run the stage; if its process is lost, run each item alone until it is clear which of them it is."""
+        """Run the stage; if its process is lost, run each item alone to find the one that kills."""
         if not items or self._error is not None:
             return [], []
         assert self._stage is not None

@@ -1,4 +1,4 @@
-"""Numbers of a job where a Ray cluster collects metrics (for Prometheus and the dashboard)."""
+"""Metrics of a job, for a Ray cluster that collects metrics (for Prometheus and the dashboard)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ MAX_PASSED_OVER: Final = 8
 
 @dataclass(kw_only=True)
 class Incident:
-    """Something that killed workers: a bad clip kills one, a lost node all that ran there."""
+    """A cause of dead workers: a bad clip kills one, a lost node kills all that ran there."""
 
     began: float
     num_workers: int = 0
@@ -40,7 +40,7 @@ class Incident:
 
 @dataclass(frozen=True, kw_only=True)
 class Suspicion:
-    """An item was there when a worker died."""
+    """Evidence against an item: it was in a worker that died."""
 
     incident: Incident
     node: str | None
@@ -91,7 +91,7 @@ Reserve = Callable[[Worker, Held], bool]
 
 
 class WorkerPool:
-    """The workers of one stage and what waits for them."""
+    """The workers of one stage, and the items that wait for them."""
 
     def __init__(self, spec: StageSpec) -> None:
         self.spec = spec
@@ -105,7 +105,7 @@ class WorkerPool:
         self.incidents_in_a_row = 0
         self.loading_deaths = 0
         self.description: tuple[Any] | None = None
-        """What the first worker that was set up said of itself."""
+        """Description from the first worker that was set up."""
         self.without_worker_since = time.monotonic()
         self._files: tuple[str, dict[str, Any]] | None = None
         actor_class = type(spec.name, (StageWorker,), {})  # the name by which processes and dashboards show workers
@@ -116,7 +116,7 @@ class WorkerPool:
         self.fill()
 
     def fill(self) -> None:
-        """Spawn workers that are wanted and missing; give up those that are wanted no more, unplaced ones first."""
+        """Spawn missing workers; give up surplus ones, unplaced ones first."""
         missing = max(1, self.num_wanted - self.num_lent) - sum(not w.retiring for w in self.workers)
         for _ in range(missing):
             actor = self._actor_class.remote(self.spec)
@@ -143,7 +143,7 @@ class WorkerPool:
         return True
 
     def sweep(self) -> None:
-        """Drop retired workers that have finished, and note whether any worker is there."""
+        """Drop retired workers that have finished, and note the time if any worker is placed."""
         for worker in [w for w in self.workers if w.retiring and not w.calls]:
             self.drop(worker)
         if any(w.placing is None for w in self.workers):
@@ -158,12 +158,12 @@ class WorkerPool:
                 worker.calls[results] = (held, payloads)
 
     def free_calls(self) -> int:
-        """Calls that could be made before all workers are busy."""
+        """Count the calls that could be made before all workers are busy."""
         able = [w for w in self.workers if w.is_up and not w.isolated and not w.retiring]
         return sum(CALLS_PER_ACTOR - len(w.calls) for w in able)
 
     def underway(self) -> list[Held]:
-        """Items that wait or run."""
+        """Return the items that wait or run."""
         running = (h for w in self.workers for held, _ in w.calls.values() for h in held)
         return [*self.queue, *self.quarantine, *running]
 
@@ -171,7 +171,7 @@ class WorkerPool:
         """Set up a worker that the cluster has found room for.
 
         Raises:
-            RayError: it is gone again.
+            RayError: the worker is gone again.
         """
         worker.node, sees_folder = ray.get(worker.placing)
         worker.placing = None
@@ -179,11 +179,11 @@ class WorkerPool:
         worker.loading = worker.actor.setup.remote(digest, list(files), *files.values())
 
     def on_loaded(self, worker: Worker) -> None:
-        """Take what a worker says once it is set up.
+        """Take up the description of a worker that is set up.
 
         Raises:
-            UserError: it cannot be set up.
-            RayError: it is gone.
+            UserError: the worker cannot be set up.
+            RayError: the worker is gone.
         """
         description, error = ray.get(worker.loading)
         if error is not None:
@@ -218,7 +218,7 @@ class WorkerPool:
         return known
 
     def _take(self, worker: Worker, reserve: Reserve) -> list[Held] | None:
-        """Choose what a worker runs next: an idle one whatever there is, a busy one full calls only."""
+        """Choose the next call of a worker: an idle worker takes any number of items, a busy one full batches only."""
         if not worker.is_up or worker.retiring or worker.isolated or len(worker.calls) >= CALLS_PER_ACTOR:
             return None
         if self.quarantine:  # wait for a worker that is idle, and do not keep it busy
@@ -232,12 +232,12 @@ class WorkerPool:
         return self._pick(worker, reserve)
 
     def _may_isolate(self) -> bool:
-        """Whether the next suspect can run: one that died alone beside other deaths waits until it runs by itself."""
+        """Tell whether the next suspect may run; one that died alone beside other deaths waits for running suspects."""
         again = any(s.alone and s.incident.num_workers > 1 for s in self.quarantine[0].suspicions)
         return not (again and any(w.isolated for w in self.workers))
 
     def _pick(self, worker: Worker, reserve: Reserve) -> list[Held] | None:
-        """Take a batch off the queue: payloads on the worker's node first, but the oldest waits only so long."""
+        """Take a batch off the queue: payloads on the worker's node first, but the oldest waits only a few times."""
         size = self.spec.batch_size
         window = list(islice(self.queue, 4 * size))
         if window[0].passed_over < MAX_PASSED_OVER:
@@ -252,6 +252,6 @@ class WorkerPool:
         return chosen
 
     def _folder(self) -> tuple[str, dict[str, Any]]:
-        """The folder that the stage needs, for nodes that do not see it."""
+        """Put the stage's folder into the object store, once, for nodes that do not see it."""
         self._files = self._files or put_folder(self.spec.folder)
         return self._files

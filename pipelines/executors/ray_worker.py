@@ -1,4 +1,4 @@
-"""What runs in a worker process on Ray: one stage, whose payloads travel beside their items; and its folder."""
+"""The worker process on Ray, which runs one stage; payloads travel beside their items; and the stage's folder."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class StageWorker:
         self._copy: Scratch | None = None
 
     def place(self) -> tuple[str, bool]:
-        """Say on which node the worker runs, and whether it sees the folder that the stage needs."""
+        """Return the node of the worker, and whether the worker sees the stage's folder."""
         return ray.get_runtime_context().get_node_id(), self.spec.folder is None or self.spec.folder.is_dir()
 
     def setup(self, digest: str, names: Sequence[str], *files: NDArray[np.uint8]) -> tuple[Any, UserError | None]:
-        """Set the stage up.
+        """Set up the stage.
 
         Args:
             digest: of the files' content.
             names: of the files of the folder that the stage needs; none where this machine sees it.
             files: their contents.
         Returns:
-            What the stage says of itself, or why it cannot be set up.
+            The description from the stage, or why it cannot be set up.
         """
         try:
             if names:

@@ -1,4 +1,4 @@
-"""How many workers of each kind a machine or cluster takes."""
+"""Numbers of workers of each kind for a machine or cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PoolSizes:
 
     num_decoders: int
     num_encoders: int
-    """0 where the LLM's workers also encode."""
+    """0 where the workers with the LLM also encode."""
     num_llms: int
     gpus_per_encoder: float
     gpus_per_llm: float
@@ -33,7 +33,7 @@ class PoolSizes:
 
 
 def size_pools(wanted: Wanted, *, device: str, num_cpus: int, num_gpus: float, on_cluster: bool) -> PoolSizes:
-    """Take the user's numbers, and for the others one model per GPU (or one on the CPU), one decoder per CPU.
+    """Take the user's numbers; by default one model per GPU (or one on the CPU), one decoder per CPU.
 
     Args:
         device: the model's, `auto`, `cpu`, `cuda`, ...

@@ -1,4 +1,4 @@
-"""A stage in a child process: an item may kill or hang it, and the process that asked lives on.
+"""A stage in a child process: an item may kill or hang the child, and its parent lives on.
 
 Run as `python -m pipelines.executors.stage_process DESCRIPTOR PARENT` by `StageProcess`, its client.
 """
@@ -53,12 +53,12 @@ class StageProcess:
         self._pipe: Connection | None = None
 
     def setup(self) -> Any:
-        """Start the child, and set the stage up in it.
+        """Start the child, and set up the stage in it.
 
         Returns:
-            What the stage says of itself.
+            The description from the stage.
         Raises:
-            UserError: it cannot be set up.
+            UserError: the stage cannot be set up.
             ProcessLost: the child died of it.
             RuntimeError: a bug of ours, with its trace.
         """

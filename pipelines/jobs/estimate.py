@@ -1,4 +1,4 @@
-"""`--dry-run`: what a job would take, from a look at its inputs and a few clips run here; nothing is written."""
+"""`--dry-run`: an estimate of a job from probed inputs and a few clips run here; nothing is written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dry_run(job: BatchJob, requests: Sequence[JobRequest | BadRequest]) -> None:
     """Print videos, hours, frames, visual tokens and an estimated duration.
 
     Raises:
-        UserError: something that the job names is not there.
+        UserError: something that the job names does not exist.
     """
     plan = Plan(resolved=resolve_job(job), requests=requests)
     tasks = plan.tasks
@@ -113,7 +113,7 @@ def _print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> No
 
 
 def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None:
-    """Take one clip through all stages; None where it fails."""
+    """Take one clip through all stages; None where a stage fails."""
     (decoded,) = decode_stage.run([item])
     if not isinstance(decoded, Advance):
         return None
@@ -135,7 +135,7 @@ def _few(task: ClipTask) -> ClipTask:
 
 
 def _spread(items: Sequence[Any], number: int) -> list[Any]:
-    """So many items, evenly spread."""
+    """Choose at most `number` items, evenly spread."""
     if len(items) <= number:
         return list(items)
     return [items[i * len(items) // number] for i in range(number)]

@@ -1,4 +1,4 @@
-"""A batch job as commands describe it, in the terms of the library."""
+"""A batch job in the terms of the library, as commands describe it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FrameChoice:
     policy: str | None = None
     """A name in POLICIES, `pkg.mod:Class` or `path/to/file.py:Class`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of that policy; the others of this class are short for some of them."""
+    """Fields of that policy; the other fields of this class are short forms of some."""
     choose_fps: float | None = None
     packing: int | None = None
     decoder: str = "auto"
@@ -28,7 +28,7 @@ class FrameChoice:
     allow_partial: bool = False
 
     def override(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Put what is chosen in the place of the model's own sampling; both are fields of a Sampling.
+        """Override the model's own sampling by the user's choice; both are fields of a Sampling.
 
         Raises:
             UserError: there is no such policy, it has no such setting, or a value does not suit.
@@ -43,7 +43,7 @@ class FrameChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """How much runs at once, and where. None of it changes an answer."""
+    """How much runs at once, and where. No field here changes an answer."""
 
     executor: str = "auto"
     """A name in EXECUTORS, or `auto`."""
@@ -57,13 +57,13 @@ class Workers:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchJob:
-    """What is asked of which model, where the rows go, and how the work is done."""
+    """Model, configuration, output folder and workers of a job."""
 
     output: Path
     config: Mapping[str, Any]
-    """All that the rows depend on but the model's files, flat and JSON-able: it stays the same for one output."""
+    """All that rows depend on except the model's files, flat and JSON-able, and constant for one output."""
     options: Mapping[str, Any]
-    """All that the command was told, for the reader of run.json."""
+    """All options of the command, for the reader of run.json."""
     model: LoadOptions
     frames: FrameChoice = field(default_factory=FrameChoice)
     generation: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Logs of a job: JSON lines in its output folder, one for each call of a stage and whatever else happens."""
+"""Logs of a job: JSON lines in the output folder, one per call of a stage and other event."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FILE: Final = "job.jsonl"
 
 @contextmanager
 def logging_to(folder: Path, level: str) -> Iterator[Path]:
-    """Write what our packages log to a file of a folder, for as long as the context lasts.
+    """Write our packages' logs to a file in a folder, for as long as the context lasts.
 
-    A bug that ends the context is logged with its trace, and knows where (`trace_file`).
+    A bug that ends the context is logged with its trace, and gets the path as `trace_file`.
 
     Args:
-        level: one of LEVELS, the least that is written.
+        level: one of LEVELS, the lowest that is written.
     """
     folder.mkdir(exist_ok=True)
     handler = logging.FileHandler(folder / FILE, encoding="utf-8", delay=True)
@@ -50,7 +50,7 @@ def logging_to(folder: Path, level: str) -> Iterator[Path]:
 
 
 class _JsonLines(logging.Formatter):
-    """A record as one line of JSON: time, level, logger, message, what `extra={"fields": ...}` adds, and a trace."""
+    """A record as one line of JSON: time, level, logger, message, `extra={"fields": ...}`, and a trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""

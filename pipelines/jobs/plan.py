@@ -1,4 +1,4 @@
-"""The second step of a job: which clips there are, and which stages take them to their rows."""
+"""The second step of a job: the clips, and the stages from clips to rows."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Plan:
         return [r for r in self.requests if isinstance(r, BadRequest)]
 
     def executor_name(self, num_clips: int, *, interrupted: bool) -> str:
-        """The executor that is asked for, or that suits the job.
+        """Choose the executor: the user's choice, or one that suits the job.
 
         Args:
-            interrupted: whether the job ended before without saying why: a clip may have ended its process.
+            interrupted: whether an earlier run ended without a record of why: a clip may have ended its process.
         """
         workers, sizes = self.resolved.job.workers, self.resolved.job.workers.sizes
         if workers.executor != "auto":
@@ -55,13 +55,13 @@ class Plan:
         return "local" if here and one_model and num_clips <= MAX_LOCAL_CLIPS and not interrupted else "ray_actors"
 
     def executor_config(self) -> Executor.Config:
-        """Where stages run, and which code they need."""
+        """Say where stages run, and which code stages need."""
         module, colon, _ = (self.resolved.model.options.connector or "").partition(":")
         by_import = colon and not module.endswith(".py")  # a file must lie where every worker sees it
         return Executor.Config(address=self.resolved.job.workers.address, module=module if by_import else None)
 
     def sizes(self, resources: Resources) -> PoolSizes:
-        """Workers of each stage."""
+        """Compute the number of workers of each stage."""
         workers = self.resolved.job.workers
         return size_pools(
             workers.sizes,
@@ -72,7 +72,7 @@ class Plan:
         )
 
     def model_stages(self, sizes: PoolSizes) -> list[StageSpec]:
-        """The stages that hold a model."""
+        """Build the specs of the stages that hold a model."""
         wanted, options = self.resolved.job.workers.sizes, self.resolved.model.options
         folder = Path(options.name) if Path(options.name).is_dir() else None
         answer = StageSpec(
@@ -102,7 +102,7 @@ class Plan:
         return [encode, answer]
 
     def answer_config(self, sizes: PoolSizes) -> Answer.Config:
-        """How the model is loaded and asked."""
+        """Build the settings of loading and asking the model."""
         return Answer.Config(
             model=self.resolved.model.options,
             num_threads=sizes.num_threads,
@@ -112,10 +112,10 @@ class Plan:
         )
 
     def decode_stage(self, sizes: PoolSizes, info: ModelInfo) -> StageSpec:
-        """The stage in front of them.
+        """Build the spec of the decoding stage, which comes first.
 
         Args:
-            info: of the model; with the key of its tower where there is a feature cache.
+            info: of the model; with the tower's key where there is a feature cache.
         """
         job = self.resolved.job
         config = Decode.Config(
@@ -136,5 +136,5 @@ class Plan:
 
 
 def make_items(tasks: Sequence[ClipTask], info: ModelInfo) -> Iterator[Item]:
-    """What goes into the first stage."""
+    """Make the items of the first stage."""
     return (Item(task=task, model=info.name, connector=info.connector) for task in tasks)

@@ -35,10 +35,10 @@ BUSY_SHARE: Final = 0.5
 
 
 class Progress:
-    """Counts of what is done.
+    """Counts of finished clips and rows.
 
     Args:
-        num_left: requests that this run is to answer.
+        num_left: requests left to answer in this run.
         has_cache: whether clips may come from a feature cache.
     """
 
@@ -87,7 +87,7 @@ class Progress:
             self._write_status(state)
 
     def keep_clip(self, finished: Finished | None) -> None:
-        """Keep the rows of a clip; None: only redraw."""
+        """Keep the rows of a clip; after None, only redraw."""
         if finished is None:
             self._bar.refresh()
             return
@@ -112,11 +112,11 @@ class Progress:
                 self.sums[name] += getattr(row, name) or 0
 
     def elapsed(self) -> float:
-        """Seconds since the job began."""
+        """Return the seconds since the job began."""
         return time.monotonic() - self.began
 
     def busy_shares(self) -> dict[str, float]:
-        """Share of the time since the executor began that the workers of each stage were busy."""
+        """Compute the share of time since the executor began in which the workers of each stage were busy."""
         if self._executor is None:
             return {}
         wall = max(time.monotonic() - self._running_since, 1e-9)
@@ -124,7 +124,7 @@ class Progress:
         return {s.name: busy[s.name] / (s.num_workers * wall) for s in self._stages}
 
     def status(self) -> dict[str, Any]:
-        """What can be said of the run so far, for status.json and for metrics."""
+        """Describe the run so far, for status.json and for metrics."""
         wall = self.elapsed()
         rate = self.num_clips / max(time.monotonic() - self._running_since, 1e-9)
         left = self.total_clips - self.num_clips
@@ -142,7 +142,7 @@ class Progress:
         }
 
     def facts(self) -> dict[str, Any]:
-        """What this run did, for the record."""
+        """Sum up this run, for the record."""
         return {
             "wall_seconds": self.elapsed(),
             "clips": self.num_clips,
@@ -154,7 +154,7 @@ class Progress:
         }
 
     def summary(self, already: int) -> None:
-        """Print what is in the output now, and what it took."""
+        """Print the content of the output, and the time taken."""
         counts = self.output.counts()
         by_status = ", ".join(f"{n:,} {status}" for status, n in counts.most_common()) or "none"
         if self.num_left == 0:
@@ -178,7 +178,7 @@ class Progress:
         sys.stdout.flush()
 
     def _write_status(self, state: str) -> None:
-        """Replace status.json, and publish the same numbers where the cluster collects metrics; neither may fail."""
+        """Replace status.json, and publish the same numbers as metrics of the cluster; failures are ignored."""
         status = self.status()
         about = {"state": state, "updated": _now(), "host": platform.node(), "pid": os.getpid()}
         with suppress(UserError, OSError):
@@ -189,7 +189,7 @@ class Progress:
 
 
 def describe_limit(busy: Mapping[str, float]) -> str:
-    """Say what limits a job.
+    """Name the bottleneck of a job.
 
     Args:
         busy: stage -> share of the time that its workers were busy.
@@ -201,7 +201,7 @@ def describe_limit(busy: Mapping[str, float]) -> str:
 
 
 def _metrics(status: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    """Numbers by name and kind."""
+    """Lay out the numbers of a status by name and kind."""
     made = {("clips", "done"): float(status["clips"]), ("clips", "total"): float(status["clips_total"])}
     made |= {("rows", kind): float(n) for kind, n in status["rows"].items()}
     made |= {("waiting", stage): float(n) for stage, n in status["waiting"].items()}
@@ -214,6 +214,6 @@ def _now() -> str:
 
 
 def _shown(row: ResultRow) -> str:
-    """A row as one line: what was asked of which video, and the answer's beginning."""
+    """Show a row as one line: question, video, and the beginning of the answer."""
     asked = f"{Path(row.video or '').name}  {row.question}"
     return f"{shorten(asked, 80)}  ->  {shorten(row.answer or '', 120)}"

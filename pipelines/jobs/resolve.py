@@ -1,4 +1,4 @@
-"""The first step of a job: everything it names is found and checked, before anything is written or started.
+"""The first step of a job: all that the job names is found and checked, before anything is written or started.
 
 Neither Ray nor, where the model's folder says enough, torch is imported.
 """
@@ -31,21 +31,21 @@ DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel:
-    """A model that is there and looks as if it loads, and the frames that it will see."""
+    """A model that was found and looks loadable, and the frames that it will see."""
 
     options: LoadOptions
-    """How to load it; a folder is named by its whole path, for workers that stand elsewhere."""
+    """How to load the model; a folder has its absolute path, for workers in other folders."""
     info: ModelInfo
-    """What its configuration says of it."""
+    """Facts from the model's configuration."""
     sampling: Mapping[str, Any]
     """Fields of Sampling, the user's choice in the place of the model's own."""
     identity: Mapping[str, Any]
-    """Which weights and which connector's code answer: what rows depend on."""
+    """Hashes of weights and of the connector's code, on which rows depend."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedJob:
-    """A job all parts of which are there."""
+    """A job whose parts all exist."""
 
     job: BatchJob
     model: ResolvedModel
@@ -58,7 +58,7 @@ class ResolvedJob:
 
 
 def resolve_job(job: BatchJob) -> ResolvedJob:
-    """Find and check all that a job names.
+    """Find and check everything that a job names.
 
     Raises:
         UserError: something is not there, or is not what it should be.
@@ -74,10 +74,10 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
 
 
 def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:
-    """Find and check a model, and what is chosen of its frames.
+    """Find and check a model, and the choice of frames.
 
     Args:
-        on_cluster: whether it runs on other machines, whose devices are not known here.
+        on_cluster: whether the model runs on other machines, whose devices are not known here.
     Raises:
         UserError: something is not there, or is not what it should be.
     """
@@ -95,7 +95,7 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
 
 
 def identify(options: LoadOptions) -> dict[str, Any]:
-    """Say which weights and which connector's code answer, as far as they lie on this machine: file name -> hash."""
+    """Hash the weights and the connector's code, as far as they are on this machine: file name -> hash."""
     found: dict[str, Any] = {"name": options.name}
     if is_local(options.name):
         found["files"] = _hashes(find_model(options.name))
@@ -110,13 +110,13 @@ def identify(options: LoadOptions) -> dict[str, Any]:
 
 
 def _hashes(place: Path) -> dict[str, str]:
-    """Hash of a file's content, or of those of a folder, by name; {} if it is not there."""
+    """Hash the content of a file, or of a folder's files, by name; {} if there is none."""
     files = sorted(place.iterdir()) if place.is_dir() else [place]
     return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
 
 
 def _open_cache(job: BatchJob) -> FeatureCache | None:
-    """The feature cache; its folder is not made yet."""
+    """Return the feature cache, whose folder is not made yet."""
     folder, gb = job.feature_cache, job.feature_cache_gb
     if folder is None:
         return None

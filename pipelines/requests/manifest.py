@@ -39,10 +39,10 @@ def read(
 
     Args:
         inputs: folders (searched for videos), videos, globs, URLs, manifests.
-        default_question: asked where a row has no question; None makes the question a must.
+        default_question: asked where a row has no question; None makes a question mandatory.
         limit: read at most this many requests.
     Raises:
-        UserError: an input is missing, unreadable or empty, or is a video where a question is a must.
+        UserError: an input is missing, unreadable or empty, or is a video where a question is mandatory.
     """
     if not inputs:
         raise UserError("Got no inputs, expected folders, videos or manifests: videollm caption videos/ -o captions/")
@@ -109,7 +109,7 @@ class _Ids:
         self.lines: dict[str, str] = {}
 
     def unused(self, wanted: str) -> str:
-        """`wanted`, numbered if it is taken; taken from now on."""
+        """Reserve the id `wanted`, numbered if it is in use."""
         id, number = wanted, 1
         while id in self.lines:
             number += 1
@@ -119,10 +119,10 @@ class _Ids:
 
 
 def _request(fields: Fields, source: Source, default_question: str | None) -> JobRequest:
-    """Read a request, which is given its id later.
+    """Read a request; its id is assigned later.
 
     Raises:
-        UserError: a field is missing, or cannot be used.
+        UserError: a field is missing or unusable.
     """
     if not isinstance(fields.get("id"), str | int | None) or isinstance(fields.get("id"), bool):
         raise UserError(f"id is {fields['id']!r}, expected a string or a whole number")
@@ -184,7 +184,7 @@ def _count(value: Any) -> int:
 
 
 def parse_options(value: Any) -> tuple[str, ...]:
-    """A list of texts, or (CSV) one as JSON or with | between.
+    """Parse options: a list of texts, or (CSV) one text, as JSON or with | between.
 
     Raises:
         TypeError, ValueError: anything else.
@@ -197,6 +197,6 @@ def parse_options(value: Any) -> tuple[str, ...]:
 
 
 def _resolve(video: str, source: Source) -> str:
-    """A manifest's relative paths start at its folder."""
+    """Resolve a relative path against the manifest's folder."""
     name = local_name(video)
     return name if is_remote(name) or name.startswith("/") else f"{source.path.rpartition('/')[0]}/{name}"

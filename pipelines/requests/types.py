@@ -17,7 +17,7 @@ class JobRequest(Request):
     video: str
     """The video as the user names it."""
     fingerprint: str
-    """Hash of all that is asked: two requests agree in it if and only if they ask the same."""
+    """Hash of the question: equal for two requests if and only if they ask the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class ClipTask:
 
 
 def job_request(request: Request, video: str) -> JobRequest:
-    """Make a request one of a job; the fingerprint does not depend on the id.
+    """Make a job's request of a request; the fingerprint does not depend on the id.
 
     Args:
         video: the video as the user names it.
@@ -56,11 +56,11 @@ def job_request(request: Request, video: str) -> JobRequest:
 
 
 def printable(text: str) -> str:
-    """Write bytes of file names that are not UTF-8 as escapes, so that any file can hold the text."""
+    """Escape bytes of file names that are not UTF-8, so that any file can hold the text."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def json_hash(value: Any) -> str:
-    """SHA-256 of a value's JSON."""
+    """Hash a value's JSON by SHA-256."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,4 +1,4 @@
-"""Where rows go: a journal that survives any death of the process, turned into shards that appear whole.
+"""The output of a job: a journal that survives any death of the process, turned into shards that appear whole.
 
 A row is in the journal as soon as `append` returns. Every `rows_per_shard` rows the journal becomes a shard: written
 beside, renamed, and only then is the journal emptied; rows found in both at the next start count once.
@@ -25,7 +25,7 @@ from videollm.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What is remembered of a finished row."""
+    """Facts of a finished row that are kept in memory."""
 
     status: str
     fingerprint: str
@@ -35,7 +35,7 @@ class Output:
     """The folder of a job's results; one process writes into it at a time.
 
     Args:
-        folder: made if it is not there.
+        folder: made if missing.
         format: file format of the shards.
         rows_per_shard: rows after which the journal becomes a shard.
     Raises:
@@ -64,10 +64,10 @@ class Output:
         os.close(self._lock)
 
     def load(self, *, drop_errors: bool = False) -> None:
-        """Find out which rows are done.
+        """Read which rows are done.
 
         Args:
-            drop_errors: remove rows that are not ok, so that they are made again.
+            drop_errors: remove rows that are not ok, so that their requests run again.
         """
         with _explained(self.folder):
             for left in self.folder.glob("*.partial"):
@@ -77,11 +77,11 @@ class Output:
             self._load_journal(drop_errors)
 
     def is_empty(self) -> bool:
-        """Whether no row is there yet."""
+        """Tell whether there are no rows yet."""
         return not any(self.folder.glob("part-*")) and next(self._journal_rows(), None) is None
 
     def append(self, finished: Sequence[ResultRow]) -> None:
-        """Keep finished rows, all or none of them."""
+        """Append finished rows, all or none."""
         rows = [row.to_dict() for row in finished]
         data = b"".join(_line(row) for row in rows)
         with _explained(self.folder):
@@ -97,7 +97,7 @@ class Output:
             self.flush()
 
     def flush(self) -> None:
-        """Make the journal a shard."""
+        """Turn the journal into a shard."""
         if not self._in_journal:
             return
         last = max((int(s.stem.rpartition("-")[2]) for s in self._shards()), default=-1)
@@ -107,7 +107,7 @@ class Output:
         self._in_journal = 0
 
     def counts(self) -> Counter[str]:
-        """Number of rows by status."""
+        """Count rows by status."""
         return Counter(d.status for d in self.done.values())
 
     @property
@@ -148,7 +148,7 @@ class Output:
         self._in_journal = len(rows)
 
     def _journal_rows(self) -> Iterator[Row]:
-        """Rows of the journal; a line that was cut off while it was written is no row."""
+        """Read the rows of the journal; a line that was cut off while written is no row."""
         with self._journal_path.open("rb") as file:
             for line in file:
                 try:
@@ -174,7 +174,7 @@ class Output:
 
 
 def read_rows(folder: Path) -> Iterator[Row]:
-    """All rows of a job's output, shards first, then those still in the journal; each once."""
+    """Yield all rows of a job's output, each once: shards first, then the journal."""
     seen: set[str] = set()
     for path in [
         *sorted(folder.glob("part-*.parquet")),
@@ -223,7 +223,7 @@ def _write_file(path: Path, data: bytes) -> None:
 
 
 class _explained:  # noqa: N801 (reads as a word at its uses)
-    """Turns an OSError into what the user can do about it."""
+    """A context that turns an OSError into an error that tells the user what to do."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""run.json: what a job was told and with which software, so that its rows can be explained and continued."""
+"""run.json: options and software of a job, with which its rows can be explained and the job continued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Record:
 
     @property
     def interrupted(self) -> bool:
-        """Whether the run before this one ended without saying so."""
+        """Whether the previous run ended without recording its end."""
         before = self.value.get("sessions", [])[:-1]
         return bool(before) and "ended" not in before[-1] and "wall_seconds" not in before[-1]
 
@@ -40,7 +40,7 @@ class Record:
 
         Args:
             config: what the rows depend on.
-            options: everything the job was told, for the reader.
+            options: all options of the job, for the reader.
             replace: take the folder over from a job of another configuration, because it holds no rows.
         Raises:
             UserError: the folder holds results of another configuration; the message says what differs.
@@ -75,13 +75,13 @@ class Record:
         write_json(self.path, self.value)
 
     def finish(self, **facts: Any) -> None:
-        """Say that all rows are there."""
+        """Record that the job is finished."""
         self.value["finished"] = _now()
         self.note(ended="finished", **facts)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What run.json of an output folder holds.
+    """Read run.json of an output folder.
 
     Raises:
         UserError: there is none, or it is damaged.
@@ -99,7 +99,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of files."""
+    """Hash files by SHA-256."""
     return {str(path): _hash(path.read_bytes()) for path in files}
 
 
@@ -137,7 +137,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_revision() -> str | None:
-    """Revision of the source checkout that runs, if it is one."""
+    """Return the revision of the running source checkout, if it is a checkout."""
     root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():

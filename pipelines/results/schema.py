@@ -1,4 +1,4 @@
-"""Result rows: one per request, whatever became of it; Arrow schema, JSON and docs follow from the class."""
+"""Result rows, one per request, answered or not; Arrow schema, JSON and docs follow from the class."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class ResultRow:
     """Hash of what is asked."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Columns and their JSON-able values."""
+        """Convert to columns and their JSON-able values."""
         values = ((f.name, getattr(self, f.name)) for f in fields(self))
         return {name: list(v) if isinstance(v, tuple) else str(v) if name == "status" else v for name, v in values}
 
@@ -104,7 +104,7 @@ COLUMNS: Final = {name: _arrow_type(hint) for name, hint in get_type_hints(Resul
 
 
 def arrow_schema() -> pa.Schema:
-    """Arrow schema of the output's Parquet files."""
+    """Build the Arrow schema of the output's Parquet files."""
     import pyarrow as pa
 
     def typed(text: str) -> pa.DataType:
@@ -127,12 +127,12 @@ def bad_request_row(bad: BadRequest) -> ResultRow:
 
 
 def column_descriptions() -> dict[str, str]:
-    """Column -> what it holds, for docs."""
+    """Describe the columns, for docs: column -> description."""
     return _attribute_docstrings(ResultRow)
 
 
 def status_descriptions() -> dict[str, str]:
-    """Status -> what happened, for docs."""
+    """Describe the statuses, for docs: status -> description."""
     return {str(Status[name]): text for name, text in _attribute_docstrings(Status).items()}
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
-    """What is known of a clip after some stages."""
+    """Facts of a clip that stages add on the way."""
 
     frame_indices: tuple[int, ...] = ()
     frame_seconds: tuple[float, ...] = ()
@@ -43,11 +43,11 @@ class ClipInfo:
     encode_seconds: float = 0.0
 
     def without_timings(self) -> dict[str, Any]:
-        """What is the same however long it took to learn it."""
+        """Return a copy without the timings."""
         return {k: v for k, v in asdict(self).items() if k not in ("decode_seconds", "encode_seconds")}
 
     def split_across(self, num_requests: int) -> ClipInfo:
-        """The share of one of so many requests on the clip: seconds are divided, so that a column's sum is right."""
+        """Return the share of one of the clip's requests: seconds are divided, so that a column's sum is right."""
         return replace(
             self, decode_seconds=self.decode_seconds / num_requests, encode_seconds=self.encode_seconds / num_requests
         )
@@ -75,11 +75,11 @@ class Item:
     """What could not be done though the rows are there (features that could not be kept)."""
 
     def without_payload(self) -> Item:
-        """The item for an executor that moves payloads by another way."""
+        """Return the item without payload, for executors that move payloads separately."""
         return replace(self, payload=None)
 
     def restarted(self) -> Item:
-        """The item as it was before the first stage, for an executor that lost it on the way."""
+        """Return the item as before the first stage, for executors that lost an item on the way."""
         return Item(task=self.task, model=self.model, connector=self.connector)
 
     def fail(self, status: Status, error: str, *, trace: str | None = None) -> Finished:
@@ -154,7 +154,7 @@ StageResult = Advance | Finished
 
 
 class Stage(ABC):
-    """What a worker does to items: made from a Config that pickles, set up once, run many times, torn down.
+    """Work on items: made from a Config that pickles, set up once, run many times, torn down.
 
     One thread makes a stage and calls it.
     """
@@ -164,27 +164,27 @@ class Stage(ABC):
 
     @abstractmethod
     def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Process items; a result for each, in order. What is wrong with an item is its rows, never an exception."""
+        """Process items into one result each, in order. An item's failure is its rows, never an exception."""
 
     def setup(self, folder: Path | None = None) -> Any:
-        """Load what the stage needs.
+        """Load the models and start the processes of the stage.
 
         Args:
             folder: where the spec's `folder` lies on this machine; None: where the spec says.
         Returns:
-            What others must know of the stage (`Executor.describe`); it pickles.
+            A description of the stage for others (`Executor.describe`); it pickles.
         Raises:
-            UserError: it cannot be loaded; no other worker of this stage could.
+            UserError: loading fails, and would in any other worker of this stage.
         """
         return None
 
     def teardown(self) -> None:  # noqa: B027 (most stages hold nothing)
-        """Let go of what the stage holds (child processes, memory)."""
+        """Release the stage's child processes and memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageSpec:
-    """A stage to be built by workers, and how many of them there should be. It pickles."""
+    """A stage for workers to build, and their number. It pickles."""
 
     stage: type[Stage]
     config: Any
@@ -194,9 +194,9 @@ class StageSpec:
     elastic: bool = False
     """Whether the number may follow the cluster as it grows and shrinks (the user named none)."""
     batch_size: int = 1
-    """Items of a call, at most; a worker that has nothing to do takes fewer."""
+    """Most items per call; an idle worker takes fewer."""
     timeout_seconds: float = 3600.0
-    """Of a call: an executor that runs the stage in a child process takes a longer one for hung."""
+    """Most seconds per call: an executor that runs the stage in a child process takes a longer call for hung."""
     num_cpus: float = 1
     num_gpus: float = 0
     folder: Path | None = None
@@ -231,7 +231,7 @@ class StageCall:
 
 
 def run_stage(stage: Stage, items: Sequence[Item]) -> tuple[list[StageResult], StageCall]:
-    """Run a stage as every executor does: a bug in it, or a VideollmError, is rows of the items that it hits."""
+    """Run a stage as every executor does: a bug or a VideollmError becomes rows of the items hit."""
     began, start = time.time(), time.perf_counter()
 
     def run(some: Sequence[Item]) -> list[StageResult]:

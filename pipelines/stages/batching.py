@@ -1,4 +1,4 @@
-"""Calls on many items at once: a bad item fails alone, and groups of items are divided only where they must be."""
+"""Calls on many items at once: a bad item fails alone, and groups of items are divided only where necessary."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def batch_slices(group_sizes: Sequence[int], limit: int) -> Iterator[slice]:
 
 
 def describe_error(error: Exception) -> str:
-    """An exception as a row's error: kind and message."""
+    """Describe an exception as a row's error: kind and message."""
     return f"{type(error).__name__}: {error}"
 
 
 def trace_of(error: Exception) -> str:
-    """The trace of an exception, also of one that `call_with_fallback` returned."""
+    """Format the trace of an exception, also of one that `call_with_fallback` returned."""
     kept: str | None = getattr(error, "_videollm_trace", None)
     return kept or "".join(traceback.format_exception(error))
 
@@ -66,7 +66,7 @@ def _without_frames(error: Exception) -> Exception:
 
 
 def _release_memory() -> None:
-    """Give cached GPU memory back, for a retry after running out of it."""
+    """Release cached GPU memory, for a retry after running out of memory."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -46,11 +46,11 @@ class Decode(Stage):
         self.decoder = Decoder(timeout_seconds=config.timeout_seconds)
 
     def setup(self, folder: Path | None = None) -> None:
-        """Start the child process before the first clip comes."""
+        """Start the child process ahead of the first clip."""
         self.decoder.start()
 
     def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Give items frames (t h w c) uint8, or an entry of the cache (bytes as uint8)."""
+        """Load items with frames (t h w c) uint8, or with an entry of the cache (bytes as uint8)."""
         return [self._decode(item) for item in items]
 
     def teardown(self) -> None:
@@ -90,7 +90,7 @@ class Decode(Stage):
         return Advance(item=replace(item, info=info, payload=batch, num_bytes=batch.frames.nbytes, feature_key=key))
 
     def _key(self, clip: Clip) -> str | None:
-        """Key of a clip's features in the cache; None without a cache, or where the video has no digest."""
+        """Compute the key of a clip's features; None without a cache, or where the video has no digest."""
         digest = None if self.config.cache is None else self.decoder.digest(clip.video)
         if digest is None:
             return None

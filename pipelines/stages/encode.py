@@ -29,7 +29,7 @@ class ModelStage(Stage):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Which model, and how it runs."""
+        """Model, and how it runs."""
 
         model: LoadOptions
         num_threads: int | None = None
@@ -67,7 +67,7 @@ class Encode(ModelStage):
     """Clips, the frames of all of them in one forward."""
 
     def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Give items visual tokens (n d), on the CPU, in the place of frames or of entries of the cache."""
+        """Replace the frames or cache entries of items by visual tokens (n d) on the CPU."""
         return [
             Advance(item=_with_tokens_on_cpu(result.item)) if isinstance(result, Advance) else result
             for result in encode(self.model, items, self.config.cache)
@@ -75,7 +75,7 @@ class Encode(ModelStage):
 
 
 def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None = None) -> list[StageResult]:
-    """Give items visual tokens, where the model has them.
+    """Replace the frames or cache entries of items by visual tokens, on the model's device.
 
     Args:
         cache: where to keep the features of the frames.
@@ -116,7 +116,7 @@ def _encode_uncached(model: VideoModel, items: Sequence[Item]) -> list[EncodedCl
 
 
 def _keep(cache: FeatureCache | None, item: Item, clip: EncodedClip | Exception) -> tuple[str, ...]:
-    """Keep features in the cache, and say what went wrong."""
+    """Keep features in the cache, and return a warning for each failure."""
     if cache is None or item.feature_key is None or isinstance(clip, Exception):
         return ()
     cache.problem = None

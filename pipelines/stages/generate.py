@@ -1,4 +1,4 @@
-"""The last stage: the LLM answers the requests of clips."""
+"""The last stage: answers of the LLM to the requests of clips."""
 
 from __future__ import annotations
 

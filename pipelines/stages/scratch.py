@@ -1,4 +1,4 @@
-"""Scratch folders that cannot be left behind for good: each is locked by the processes that use it.
+"""Scratch folders that are not left behind: each is locked by the processes that use the folder.
 
 A process that is killed clears nothing, but the kernel lets its lock go, and the next process that wants a scratch
 folder removes all that nobody holds. A model folder that was copied to a machine, named by its content, is shared by
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 class Scratch:
-    """A folder that this process holds until `release`, or its end.
+    """A folder that this process holds until `release`, or until the process ends.
 
     Args:
         path: of the folder; its lock is the file beside it.
@@ -29,22 +29,22 @@ class Scratch:
         self.path, self._lock = path, lock
 
     def release(self) -> None:
-        """Let the folder go; it is removed unless another process holds it too."""
+        """Release the folder, which is removed unless another process holds it too."""
         os.close(self._lock)
         clear(self.path.parent)
 
 
 def private_folder() -> Scratch:
-    """An empty folder that no other process uses."""
+    """Make an empty folder that no other process uses."""
     return shared_folder(uuid.uuid4().hex, lambda path: None)
 
 
 def shared_folder(name: str, fill: Callable[[Path], None]) -> Scratch:
-    """A folder shared by all processes of this user on this machine that ask for the same name.
+    """Return a folder shared by all processes of this user on this machine that ask for the same name.
 
     Args:
         name: of its content: the same name, the same files.
-        fill: writes the files into the empty folder that it is given; one process does.
+        fill: writes the files into an empty folder; called in one process.
     """
     root = _root()
     clear(root)
@@ -60,7 +60,7 @@ def shared_folder(name: str, fill: Callable[[Path], None]) -> Scratch:
 
 
 def _take(lock: int, path: Path, fill: Callable[[Path], None]) -> bool:
-    """Lock a folder for reading, after filling it if nobody has; False where it was cleared before it was locked."""
+    """Lock a folder for reading, filled first if new; False where the folder was cleared before the lock."""
     file, partial = path.with_name(f"{path.name}.lock"), path.with_name(f"{path.name}.partial")
     fcntl.flock(lock, fcntl.LOCK_SH)
     if not path.is_dir() and _is_current(lock, file):
@@ -95,7 +95,7 @@ def _root() -> Path:
 
 
 def _is_current(lock: int, file: Path) -> bool:
-    """Whether a locked descriptor is still that of the file by its name."""
+    """Tell whether a locked descriptor is still that of the named file."""
     try:
         return os.fstat(lock).st_ino == file.stat().st_ino
     except FileNotFoundError:

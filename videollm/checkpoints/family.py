@@ -1,4 +1,4 @@
-"""Families: layouts of model folders. What a folder says is read without torch; loading it takes torch."""
+"""Families: layouts of model folders. Configurations are read without torch; loading a model takes torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Family(ABC):
         """Check that a folder holds weights.
 
         Raises:
-            UserError: it holds none, or not all of them.
+            UserError: the folder holds none, or not all of them.
         """
         if not weight_files(folder):
             raise UserError(f"{folder / 'model.safetensors'} is missing. Fetch or save the model folder again.")

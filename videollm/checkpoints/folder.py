@@ -50,7 +50,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """Read the table of a JSON file.
 
     Raises:
-        UserError: it is missing, or not a table.
+        UserError: the file is missing, or not a table.
     """
     try:
         values = json.loads(file.read_text())
@@ -76,7 +76,7 @@ def require(values: dict[str, Any], name: str, file: Path) -> Any:
     """Look up a field that a configuration must have.
 
     Raises:
-        UserError: it has not.
+        UserError: the field is missing.
     """
     if name not in values:
         raise UserError(f"{file} has no {name}, which says what to build. Use the checkpoint's own config.json.")

@@ -22,7 +22,7 @@ def find_model(name: str, *, patterns: Sequence[str] = ()) -> Path:
         name: an embedded model, a model folder, or a hub id (org/name, org/name@revision).
         patterns: as for `find_folder`.
     Raises:
-        UserError: there is none.
+        UserError: there is no such model.
     """
     if name in EMBEDDED:
         return Path(str(files("videollm") / "assets" / name))

@@ -1,4 +1,4 @@
-"""What is asked of a model when it is loaded."""
+"""Options of loading a model."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key in which part 10 follows part 9."""
+    """Return a sort key in which part 10 follows part 9."""
     return [(int(part) if part.isdigit() else -1, part) for part in name.split(".")]
 
 
@@ -136,7 +136,7 @@ def _entries(file: Path) -> list[Entry]:
 
 
 def _read(file: Path, names: Sequence[str], device: str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of a file on their device, in their type."""
+    """Yield the tensors of a file on their device, in their type."""
     rest = list(names)
     while rest:
         _, get = _open(file)
@@ -152,7 +152,7 @@ def _read(file: Path, names: Sequence[str], device: str, dtype: torch.dtype) -> 
 
 
 def _open(file: Path) -> tuple[dict[str, tuple[int, ...]], Callable[[str], Tensor]]:
-    """Shapes of a file's tensors, and what reads one; the file is open for as long as that is referred to."""
+    """Return the shapes of a file's tensors and a reader of one; the file stays open while the reader lives."""
     with _blaming(file):
         if file.suffix == ".safetensors":
             opened: Any = safe_open(file, "pt")
@@ -174,7 +174,7 @@ def _blaming(file: Path) -> Iterator[None]:
 
 
 def _unpickled(file: Path) -> dict[str, Tensor]:
-    """Tensors of a .bin file; nothing but tensors is unpickled."""
+    """Load the tensors of a .bin file; nothing but tensors is unpickled."""
     try:
         stored: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except RuntimeError as error:

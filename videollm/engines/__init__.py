@@ -1,4 +1,4 @@
-"""Engines, which run the LLM, a file each."""
+"""Engines, which run the LLM: one file per engine."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ PyTorch's kernels take no grouped keys beside a mask, so transformers repeats ke
 each layer of each step: on an H100 that took half of a step's time. Here the query heads that share a key head are laid
 along the queries instead, and the keys stay as they lie in the cache.
 
-SHAPES  r rows, s tokens fed, k keys in the cache, h key heads, g query heads a key head, d width of a head.
+SHAPES  r rows, s tokens fed, k keys in the cache, h key heads, g query heads per key head, d width of a head.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def grouped_attention(
         attention_mask: (r 1 s k), what a query may attend to; None is causal, and left to transformers.
         dropout: of weights, likewise left to transformers unless 0.
         scaling: factor of the scores.
-        options: what else transformers' layers give.
+        options: further arguments of transformers' layers.
     Returns:
         (r s h*g d), and no weights.
     """

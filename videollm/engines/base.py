@@ -1,4 +1,4 @@
-"""The interface of an engine, and what engines have in common: all but the LLM's forward passes."""
+"""The interface of an engine, and the code shared by all engines: everything but the LLM's forward passes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Prompt:
             self.finish_reason = "length"
 
     def stream(self, on_text: Callable[[str], None]) -> None:
-        """Pass on what is new of the text."""
+        """Pass on the new part of the text."""
         assert self.text is not None
         text = self.text.final() if self.finish_reason else self.text.ready()
         if len(text) > self.num_streamed:
@@ -83,7 +83,7 @@ class Engine(ABC):
         """Check, without importing them, that the packages which the engine needs are installed.
 
         Raises:
-            UserError: one is not; the message says how to install it.
+            UserError: a package is missing; the message says how to install it.
         """
 
     @classmethod

@@ -115,7 +115,7 @@ class _SharedRows:
         self.positions = self.owners.clone()
 
     def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Tensor]) -> None:
-        """Feed what the prompts of a row have in common: plain causal attention, no mask to keep in memory."""
+        """Feed the prefix that the prompts of a row share: plain causal attention, no mask to keep in memory."""
         shared = [[t for t in _tokens(row) if t[1] == packing.SHARED] for row in rows]
         if not any(shared):
             return

@@ -151,7 +151,7 @@ class VLLMEngine(Engine):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        """Hand all prompts to vLLM at once, which decides what runs when and finds what prompts have in common."""
+        """Hand all prompts to vLLM at once: vLLM schedules them, and finds the prefixes that prompts share."""
         end_ids = self.end_ids
         waiting: dict[str, Prompt] = {}
         embedded = [(p, self._embed(visual, p)) for visual, prompts in clips for p in prompts]
@@ -179,7 +179,7 @@ class VLLMEngine(Engine):
             self._engine.abort_request(list(waiting))
 
     def _embed(self, visual: Tensor, prompt: Prompt) -> Tensor:
-        """(s d) on the CPU, where vLLM wants it; a wrong shape would end the process, so it is refused here."""
+        """Embed a prompt as (s d) on the CPU for vLLM; refuse a wrong shape, which would end the process there."""
         weight = self.embedding.weight
         if visual.dim() != 2 or visual.shape[1] != weight.shape[1]:
             raise UserError(

@@ -21,11 +21,11 @@ class GeneratedTokensPenalty(AdapterLogitsProcessor):  # type: ignore[misc, unus
     """
 
     def is_argmax_invariant(self) -> bool:
-        """Whether greedy answers are left alone."""
+        """Tell whether greedy answers are left alone."""
         return False
 
     def new_req_logits_processor(self, params: Any) -> Callable[[Sequence[int], Tensor], Tensor] | None:
-        """What changes the logits (v) of one request, given the ids generated so far."""
+        """Return the function that changes the logits (v) of one request, given the ids generated so far."""
         penalty = (params.extra_args or {}).get(PENALTY, 1.0)
         if penalty == 1:
             return None

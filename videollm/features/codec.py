@@ -21,7 +21,7 @@ def pack(clip: EncodedClip, metadata: Mapping[str, Any]) -> bytes:
     """Write a clip as an entry.
 
     Args:
-        metadata: JSON-able, what else a reader wants to know of the clip.
+        metadata: JSON-able, further facts of the clip.
     """
     import torch
     from safetensors.torch import save
@@ -62,7 +62,7 @@ def unpack(entry: bytes, device: torch.device) -> EncodedClip:
 
 
 def read_metadata(entry: bytes) -> dict[str, Any]:
-    """Read what `pack` was told of the clip besides its features."""
+    """Read the metadata that `pack` wrote beside the features."""
     metadata: dict[str, Any] = json.loads(_split(entry)[0]["__metadata__"]["metadata"])
     return metadata
 

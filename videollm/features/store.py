@@ -56,7 +56,7 @@ class FeatureCache:
         """Make the folder.
 
         Raises:
-            UserError: it cannot be made or written.
+            UserError: the folder cannot be made or written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -83,10 +83,10 @@ class FeatureCache:
         return entry if whole else None
 
     def put(self, key: str, clip: EncodedClip, metadata: Mapping[str, Any]) -> None:
-        """Keep an entry, unless it alone is larger than the bound.
+        """Keep an entry, unless this entry alone is larger than the bound.
 
         Args:
-            metadata: JSON-able, what else a reader wants to know of the clip.
+            metadata: JSON-able, further facts of the clip.
         """
         path = self._path(key)
         scratch = path.with_suffix(f".{uuid.uuid4().hex}.partial")
@@ -108,7 +108,7 @@ class FeatureCache:
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def _make_room(self, num_bytes: int) -> None:
-        """Delete the entries unused for longest, until so many more bytes fit."""
+        """Delete the entries unused for longest, until `num_bytes` more fit."""
         # Listing a large folder is slow, so the size of all entries is estimated: what the last listing saw, and what
         # this process wrote since. It lists again where that passes the bound, and after it wrote its share of the
         # bound, so that many writers together notice each other before the folder grows far past it.
@@ -127,7 +127,7 @@ class FeatureCache:
         self._num_unseen_bytes += num_bytes
 
     def _entries(self) -> Iterator[_Entry]:
-        """List all entries; what dead writers left is deleted on the way. Files may vanish at any time."""
+        """List all entries, and delete the files of dead writers on the way. Files may vanish at any time."""
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
             with suppress(FileNotFoundError):
                 if _ENTRY.fullmatch(path.name):

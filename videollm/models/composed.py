@@ -87,7 +87,7 @@ class VideoLLM(nn.Module, TrainableModel):
 
     @cached_property
     def engine(self) -> Engine:
-        """What completes prompts: the LLM itself, unless another engine was put here."""
+        """Engine that completes prompts: the LLM itself, unless another one was set."""
         return BuiltinEngine(self.llm, self.tokenizer)
 
     @property
@@ -164,8 +164,9 @@ class VideoLLM(nn.Module, TrainableModel):
     def num_visual_tokens(
         self, num_frames: int, height: int = 1, width: int = 1, *, packing: int = 1, still: bool = False
     ) -> int:
-        """Count the visual tokens of a clip of that many frames of height x width pixels (models with a frame size of
-        their own ignore these).
+        """Count the visual tokens of a clip of `num_frames` frames of height x width pixels.
+
+        Models with a frame size of their own ignore height and width.
 
         Args:
             packing: frames that share one set of visual tokens, where the sampling packs.
@@ -277,7 +278,7 @@ class VideoLLM(nn.Module, TrainableModel):
 
 
 def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:
-    """Split features, in order, into runs of as many frames as the connector is given at once."""
+    """Split features, in order, into runs of the number of frames that the connector takes at once."""
     run: list[ClipFeatures] = []
     for part in features:
         if run and sum(len(f.frames) for f in (*run, part)) > MAX_FRAMES_PER_CONNECT:

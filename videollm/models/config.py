@@ -14,7 +14,7 @@ from videollm.video.sampling import Sampling
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """What config.json of a model folder holds."""
+    """Content of config.json of a model folder."""
 
     vision: dict[str, Any]
     """`kind` (a name in TOWERS) and the fields of that tower's Config."""
@@ -40,7 +40,7 @@ class ModelConfig:
         return replace(self, connector={"name": name, "config": {**kept, **settings}})
 
     def build_preprocessing(self) -> Preprocessing:
-        """Build what is done to frames.
+        """Build the preprocessing of frames.
 
         Raises:
             UserError: the settings are not those of a known kind.
@@ -51,7 +51,7 @@ class ModelConfig:
         """Build the model's own choice of frames.
 
         Raises:
-            UserError: there is no such policy, or the settings are not those of it.
+            UserError: there is no such policy, or it lacks one of the settings.
         """
         return Sampling.from_dict(self.sampling)
 

@@ -57,7 +57,7 @@ class Visual:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What stages, rows and run.json need to know of a model; the last fields are known of a loaded model only."""
+    """Facts of a model for stages, rows and run.json; the last fields are known of a loaded model only."""
 
     name: str
     connector: str
@@ -80,7 +80,7 @@ class ModelInfo:
 
     @property
     def loaded(self) -> dict[str, Any] | None:
-        """What only a loaded model knows, for run.json; None of one that is not loaded."""
+        """Facts that only a loaded model knows, for run.json; None before the model is loaded."""
         names = ("revision", "device", "dtype", "attention", "generation")
         return None if self.device is None else {name: getattr(self, name) for name in names}
 
@@ -130,7 +130,7 @@ class VideoModel(ABC):
         """Run the connector on encoded clips, with gradients for the parameters that want them.
 
         Args:
-            questions: those of each clip, for connectors that look at them; None where they are not known (captions).
+            questions: of each clip, for connectors that look at questions; None where they are not known (captions).
         Raises:
             UserError: the connector cannot take a clip (too few frames, for instance).
         """

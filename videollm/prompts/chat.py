@@ -110,7 +110,7 @@ class ChatPrompt:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def _guard(self, text: str, words: list[str]) -> str:
-        """Put marks in place of all that the tokenizer would read as a control token; `words` takes what they hide."""
+        """Replace texts that the tokenizer would read as control tokens by marks; `words` receives these texts."""
 
         def mark(found: re.Match[str]) -> str:
             words.append(found[0])

@@ -1,4 +1,4 @@
-"""A question with its options, as the model is asked it."""
+"""Questions with their options, as the model is asked."""
 
 from __future__ import annotations
 

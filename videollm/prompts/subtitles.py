@@ -24,7 +24,7 @@ def read_subtitles(path: Path, begins_at: float = 0.0) -> tuple[Cue, ...]:
     Args:
         begins_at: seconds in the file at which the video begins; the cues' times count from there.
     Raises:
-        UserError: it is missing, or no subtitle file.
+        UserError: the file is missing, or no subtitle file.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -38,13 +38,13 @@ def read_subtitles(path: Path, begins_at: float = 0.0) -> tuple[Cue, ...]:
 
 
 def spoken(cues: Sequence[Cue], seconds: Sequence[float]) -> list[str]:
-    """Return texts of the cues that run at the times of the frames, each once, in order."""
+    """Return the texts of the cues on screen at the times of the frames, each once, in order."""
     seen = [c for c in cues if any(c.start <= s < c.end for s in seconds)]
     return [c.text for i, c in enumerate(seen) if i == 0 or c.text != seen[i - 1].text]
 
 
 def with_subtitles(question: str, subtitles: Subtitles | None, seconds: Sequence[float]) -> str:
-    """Put the subtitles of the frames before a question; without any it stays as it is.
+    """Put the subtitles of the frames before a question; without subtitles, return the question as it is.
 
     Args:
         seconds: presentation time of every frame, from the start of the whole video.

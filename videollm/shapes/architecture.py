@@ -42,7 +42,7 @@ TEMPLATE: Final = (
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level BPE in which every word of the stories is one token, and any other text still has tokens."""
+    """Build a byte-level BPE in which every word of the stories is one token, and any other text has tokens too."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     bpe.decoder = decoders.ByteLevel()
@@ -72,7 +72,7 @@ def _texts() -> Iterator[str]:
 
 
 def build(connector: str, seed: int, **connector_config: Any) -> VideoLLM:
-    """An embedded model with new weights, the same for the same seed."""
+    """Build an embedded model with new weights, the same for the same seed."""
     torch.manual_seed(seed)
     words = tokenizer()
     llm = {

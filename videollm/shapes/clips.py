@@ -36,7 +36,7 @@ class ClipsConfig:
     fps: int = 16
     """Frames per second."""
     size: int = 192
-    """Pixels of a side; even."""
+    """Pixels per side; even."""
     story: str | None = None
     """One kind of story: alone, still, parade, motion, change, come_and_go, pan, cut or grow; all if not given."""
 

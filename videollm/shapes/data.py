@@ -26,7 +26,7 @@ class ShapesData:
     num_frames: Sequence[int]
     """Frames of a clip, one of these at random for each step."""
     size: int
-    """Pixels of a side."""
+    """Pixels per side."""
     stories: Sequence[str] = ()
     """Kinds of story; all kinds if empty."""
     multiple_choice: float = 0.1

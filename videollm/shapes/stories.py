@@ -99,7 +99,7 @@ def _radius(rng: random.Random) -> tuple[float, float]:
 
 
 def _things(rng: random.Random, number: int) -> list[Thing]:
-    """Things of different colours in different cells."""
+    """Draw things of different colours in different cells."""
     things = []
     for colour, cell in zip(rng.sample(COLOUR_WORDS, number), rng.sample(range(9), number), strict=True):
         x, y = _place(rng, cell)
@@ -112,7 +112,7 @@ def _cell(thing: Thing, end: int = 0) -> str:
 
 
 def _looks(rng: random.Random, things: list[Thing]) -> list[Question]:
-    """Questions on what things look like: one of each kind."""
+    """Ask what things look like: one question of each kind."""
     one = rng.choice(things)
     colours = [t.colour for t in things]
     there = rng.random() < 0.5
@@ -129,7 +129,7 @@ def _listing(things: list[Thing]) -> str:
 
 
 def drills(story: Story, rng: random.Random) -> list[tuple[str, str]]:
-    """Questions whose answers look one property up by another, word by word, in any order: to learn from, not to score.
+    """Ask for one property by another, word by word, in any order: questions to learn from, not to score.
 
     After the word `red` the next word is the shape of the red thing: one look at the video, where a question needs two.
     """
@@ -343,6 +343,6 @@ STORIES: Final[dict[str, Callable[[random.Random], Story]]] = {
 
 
 def tell(seed: int | str, kind: str | None = None) -> Story:
-    """The story of a seed; the same seed tells the same story."""
+    """Tell the story of a seed; the same seed tells the same story."""
     rng = random.Random(f"{seed}")
     return STORIES[kind or rng.choice(tuple(STORIES))](rng)

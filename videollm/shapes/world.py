@@ -2,7 +2,7 @@
 
 Time u and coordinates run from 0 to 1; a world is a pure function of time, drawn at any size.
 
-SHAPES  t frames, h w pixels, p patches a side.
+SHAPES  t frames, h w pixels, p patches per side.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ World = tuple[Scene, ...]
 
 
 def _distance(shape: str, x: Floats, y: Floats, r: float) -> Floats:
-    """Signed distance to the outline, negative inside."""
+    """Compute the signed distance to the outline, negative inside."""
     if shape == "circle":
         return np.hypot(x, y) - r
     if shape == "square":
@@ -77,7 +77,7 @@ def _distance(shape: str, x: Floats, y: Floats, r: float) -> Floats:
 
 
 def coverage(world: World, u: float, size: int) -> tuple[Scene, list[tuple[Thing, str, Floats]]]:
-    """The scene at time u and, for each visible thing, its colour and the share of every pixel that it covers (h w)."""
+    """Return the scene at time u and, for each visible thing, its colour and the share of every pixel covered (h w)."""
     scene = next(s for s in world if u < s.span[1] or s is world[-1])
     v = (u - scene.span[0]) / (scene.span[1] - scene.span[0])
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size)[None, :]
@@ -94,7 +94,7 @@ def coverage(world: World, u: float, size: int) -> tuple[Scene, list[tuple[Thing
 
 
 def draw(world: World, u: float, size: int) -> Image:
-    """The frame at time u, (h w 3) RGB."""
+    """Draw the frame at time u, (h w 3) RGB."""
     scene, seen = coverage(world, u, size)
     frame = np.empty((size, size, 3), np.float32)
     frame[:] = BACKGROUNDS[scene.background]
@@ -104,17 +104,17 @@ def draw(world: World, u: float, size: int) -> Image:
 
 
 def times(num_frames: int) -> list[float]:
-    """Times in the middle of num_frames equal segments."""
+    """Return the times in the middle of num_frames equal segments."""
     return [(i + 0.5) / num_frames for i in range(num_frames)]
 
 
 def draw_clip(world: World, at: Sequence[float], size: int) -> Image:
-    """Frames at the times given, (t h w 3) RGB."""
+    """Draw the frames at the times given, (t h w 3) RGB."""
     return np.stack([draw(world, u, size) for u in at])
 
 
 def patch_labels(world: World, u: float, size: int, patch: int) -> NDArray[np.int64]:
-    """What each patch shows, (p p 5): shape and colour (0 is none, then the tables' order), background, row, column."""
+    """Label each patch, (p p 5): shape and colour (0 is none, then the tables' order), background, row, column."""
     scene, seen = coverage(world, u, size)
     p = size // patch
     labels = np.zeros((p, p, 5), np.int64)

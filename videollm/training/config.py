@@ -1,4 +1,4 @@
-"""How a training run goes: what learns, for how long, at which rate."""
+"""Settings of a training run: what learns, for how long, at which rate."""
 
 from __future__ import annotations
 

@@ -26,12 +26,12 @@ LOG = "train.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What `train` tells of after every step."""
+    """Progress of `train` after a step."""
 
     step: int
     """Steps that are done."""
     line: dict[str, Any] | None
-    """The line that the log was given, if it was given one."""
+    """Line added to the log at this step, if any."""
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     settings: Mapping[str, Any],
     on_step: Callable[[Progress], None] | None = None,
 ) -> None:
-    """Run training, or what is left of it.
+    """Run training, from the last saved state on if there is one.
 
     Args:
         objective: what to lower.
@@ -99,7 +99,7 @@ class _Steps(Dataset[Any]):
         return self.last - self.first
 
     def __getitem__(self, i: int) -> Any:
-        """Make the batch of the i-th step from the first, or say why not: a loader garbles what is raised."""
+        """Make the batch of the i-th step from the first, or return the error: a loader garbles what is raised."""
         try:
             return self.make(self.first + i)
         except (VideollmError, OSError) as error:

@@ -21,7 +21,7 @@ def check_parts(names: Collection[str]) -> None:
     """Check that at least one part is named, and that all are known.
 
     Raises:
-        UserError: there is none, or one is not known.
+        UserError: no part is named, or one is not known.
     """
     if not names or set(names) - set(PARTS):
         raise UserError(f"train got {', '.join(names) or 'nothing'}; expected some of {', '.join(PARTS)}.")

@@ -1,4 +1,4 @@
-"""What a video is by its content, so that work on it is found again whatever its name and its date are."""
+"""Digests of videos by content, so that finished work is found again whatever name and date a video has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLAYLISTS: Final = (b"#EXTM3U", b"ffconcat", b"<")
 
 
 def content_digest(video: str) -> str | None:
-    """Return a digest that differs where the frames do: of a file's bytes and suffix, or of the images of a folder.
+    """Return a digest that differs where the frames differ: of a file's bytes and suffix, or of a folder's images.
 
     Of a URL it is the address with what the store says of the file (etag, date, size), and its bytes where the store
     says nothing that changes with them.

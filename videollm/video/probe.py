@@ -1,4 +1,4 @@
-"""What a video is, without decoding it: frames, rate, length, size, codec."""
+"""Facts of a video without decoding: frames, rate, length, size, codec."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from videollm.video.sampling import Sampling
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video is."""
+    """Facts of a video."""
 
     num_frames: int
     """Frames displayed."""
@@ -43,7 +43,7 @@ def probe(video: str) -> VideoInfo:
     """Describe a video file, gif, image, folder of images or URL.
 
     Raises:
-        VideoError: it cannot be read; `status` says why.
+        VideoError: the video cannot be read; `status` says why.
     """
     with local_path(video) as path:
         check_file(path)
@@ -78,7 +78,7 @@ def probe(video: str) -> VideoInfo:
 
 
 def _picture(container: InputContainer, stream: VideoStream) -> tuple[str, int, int, int]:
-    """(codec, rotation, height, width); the rotation is only known from a decoded frame."""
+    """Return (codec, rotation, height, width); the rotation is only known from a decoded frame."""
     turns = 0
     try:
         rewind(container, stream)

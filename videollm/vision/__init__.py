@@ -1,4 +1,4 @@
-"""Vision towers, a file each."""
+"""Vision towers: one file per tower."""
 
 from __future__ import annotations
 

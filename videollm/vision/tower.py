@@ -19,7 +19,7 @@ class VisionTower(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """What a model's config.json says of its tower."""
+        """Tower settings in a model's config.json."""
 
         config: Mapping[str, Any]
         """Configuration of the whole ViT, as transformers writes it."""
@@ -29,7 +29,7 @@ class VisionTower(nn.Module):
     width: int
     """d, width of the features."""
     patch_size: int
-    """Pixels of a patch's side."""
+    """Pixels per side of a patch."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class VisionTower(nn.Module):
         raise NotImplementedError
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Count the patches (h, w) of a frame of that many pixels."""
+        """Count the patches (h, w) of a frame of `height` x `width` pixels."""
         return height // self.patch_size, width // self.patch_size
 
 

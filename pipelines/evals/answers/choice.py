@@ -81,7 +81,7 @@ def read_choice(text: str, options: Sequence[str], *, lettered: bool = True) -> 
 
 
 def _read_marked(text: str, options: Options, markers: Sequence[str]) -> Choice:
-    """Read what the first of these markers that the text has holds; without one, the text itself."""
+    """Return the content of the first of these markers in the text; without a marker, the text itself."""
     for at, name in enumerate(markers):
         if found := list(MARKERS[name].finditer(text)):
             # A marker may hold another one (an answer tag a JSON object), so the rest of them is tried inside.
@@ -134,7 +134,7 @@ class AnswerText:
         return _without_corrected(self.text, weigh_alternatives(self.text, found))
 
     def given(self, *forces: Force) -> list[Mention]:
-        """Mentions of these forces that are not denied."""
+        """Return the mentions of these forces that are not denied."""
         return [mention for mention in self.mentions if mention.force in forces and not mention.denied]
 
 
@@ -155,14 +155,14 @@ Rule = Callable[[AnswerText], Choice | None]
 
 
 def empty(answer: AnswerText) -> Choice | None:
-    """Nothing but white space and punctuation, where no option is made of such."""
+    """Accept nothing but white space and punctuation, where no option consists of these."""
     if re.search(r"\w", answer.text) or answer.options.says_exactly(answer.text):
         return None
     return Choice(option=None, rule="empty")
 
 
 def whole_is_text(answer: AnswerText) -> Choice | None:
-    """An option's words and nothing else; a lone letter that is also another option's label could be either."""
+    """Accept an option's words and nothing else; a lone letter that is also another option's label could be either."""
     said = answer.options.says_exactly(answer.text)
     letter = re.fullmatch(r"[\W_]*(\w)[\W_]*", answer.text)
     labelled = answer.options.labels.get(letter[1].upper()) if letter else None
@@ -174,7 +174,7 @@ def whole_is_text(answer: AnswerText) -> Choice | None:
 
 
 def whole_is_letter(answer: AnswerText) -> Choice | None:
-    """A label and nothing else, once or repeated: "B", "(B).", "b)"."""
+    """Accept a label and nothing else, once or repeated: "B", "(B).", "b)"."""
     labels = answer.options.labels
     found = re.fullmatch(rf"{DRESS}*([A-Za-zА-Яа-я]|\d{{1,2}})(?:{DRESS}+\1)*{DRESS}*", answer.text)
     if found is None:
@@ -189,7 +189,7 @@ def whole_is_letter(answer: AnswerText) -> Choice | None:
 
 
 def letter_beside_text(answer: AnswerText) -> Choice | None:
-    """The one letter given stands next to another option's words: "B. red" where B is blue, "red (B)"."""
+    """Find the one letter given next to another option's words: "B. red" where B is blue, "red (B)"."""
     given = [mention for mention in answer.given(*Force) if mention.option is not None]
     letters = [mention for mention in given if mention.by_letter]
     if len({letter.option for letter in letters}) != 1:
@@ -202,17 +202,17 @@ def letter_beside_text(answer: AnswerText) -> Choice | None:
 
 
 def refused_no(answer: AnswerText) -> Choice | None:
-    """ "No, I cannot see the video" is no "no"."""
+    """Refuse "No, I cannot see the video" as a "no"."""
     return Choice(option=None, rule="refusal") if REFUSED_NO.match(answer.text) else None
 
 
 def final_statement(answer: AnswerText) -> Choice | None:
-    """ "Final answer: B", "therefore the answer is B", after whatever reasoning."""
+    """Accept "Final answer: B", "therefore the answer is B", after whatever reasoning."""
     return _agreed(answer.given(Force.FINAL), "final answer")
 
 
 def statement(answer: AnswerText) -> Choice | None:
-    """ "The answer is B", "B is correct", and what stands where an answer stands; they must agree."""
+    """Accept "The answer is B", "B is correct", and an option in an answer's place, where all agree."""
     placed, stated = answer.given(Force.PLACED), answer.given(Force.STATED)
     if stated and len({mention.option for mention in placed}) > 1:
         placed = []  # a list that goes through the options
@@ -220,23 +220,23 @@ def statement(answer: AnswerText) -> Choice | None:
 
 
 def mentioned_letter(answer: AnswerText) -> Choice | None:
-    """ "I think it's B"."""
+    """Accept "I think it's B"."""
     return _agreed(answer.given(Force.LETTER), "letter in a sentence")
 
 
 def mentioned_text(answer: AnswerText) -> Choice | None:
-    """One option named by its words, and no other."""
+    """Accept one option named by its words, and no other."""
     return _agreed(answer.given(Force.TEXT), "option text in a sentence")
 
 
 def refusal(answer: AnswerText) -> Choice | None:
-    """ "I cannot tell from the video"."""
+    """Recognise "I cannot tell from the video"."""
     refuses = re.search(lexicon.REFUSES, answer.text, re.IGNORECASE)
     return Choice(option=None, rule="refusal") if refuses else None
 
 
 def denied(answer: AnswerText) -> Choice | None:
-    """Options are only ruled out; which of the others is meant is not said."""
+    """Recognise answers that only rule options out, and do not say which other is meant."""
     return Choice(option=None, rule="negated") if any(mention.denied for mention in answer.mentions) else None
 
 
@@ -274,7 +274,7 @@ def _agreed(mentions: Sequence[Mention], rule: str) -> Choice | None:
 
 
 def _is_beside(text: str, letter: Mention, words: Mention) -> bool:
-    """Whether an option's words stand in apposition to a letter, and are all that does."""
+    """Tell whether an option's words, and nothing more, stand in apposition to a letter."""
     if words.start >= letter.end:
         between = re.fullmatch(
             r"[\s.():,\"'—–-]*(?:(?:the|a|an|which is|i\.e\.)\s+)?", text[letter.end : words.start], re.IGNORECASE

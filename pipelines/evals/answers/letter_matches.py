@@ -101,7 +101,7 @@ def _single_labels(text: str, options: Options) -> Iterator[Mention]:
 
 
 def _mention(match: re.Match[str], options: Options, force: Force) -> Iterator[Mention]:
-    """Yield the mention that a match is, if it is one.
+    """Yield the mention in a match, if there is one.
 
     A label outside the options counts only where an answer is given, and only if it is of the options' kind: "the
     answer is E" of four options is an answer that cannot be read, "vitamin E" and "the answer is 3" are no label.
@@ -116,12 +116,12 @@ def _mention(match: re.Match[str], options: Options, force: Force) -> Iterator[M
 
 
 def _is_closed(match: re.Match[str]) -> bool:
-    """Whether a label ends in a bracket: "(B)", "B)"."""
+    """Tell whether a label ends in a bracket: "(B)", "B)"."""
     return match[0][-1] in ")]}】"
 
 
 def _is_label(text: str, match: re.Match[str], after_statement: bool) -> bool:
-    """Whether a lone letter is a label and not a word ("a", "I"), by what surrounds it."""
+    """Tell by its surroundings whether a lone letter is a label and not a word ("a", "I")."""
     label = match["label"]
     quoted = match[0][: match.start("label") - match.start()].endswith(("'", '"', "「", "『"))
     if quoted or _is_closed(match) or ENDS.match(text, match.end()) or GOES_ON.match(text, match.end()):
@@ -132,7 +132,7 @@ def _is_label(text: str, match: re.Match[str], after_statement: bool) -> bool:
 
 
 def _runs(text: str, options: Options, found: dict[int, Mention]) -> Iterator[list[Mention]]:
-    """Yield labels in lists that share what is said of them: "neither A nor B", "A, C and D are wrong"."""
+    """Yield labels in lists with one verdict on all: "neither A nor B", "A, C and D are wrong"."""
     done = -1
     for start in sorted(found):
         if start <= done:
@@ -150,7 +150,7 @@ def _runs(text: str, options: Options, found: dict[int, Mention]) -> Iterator[li
 
 
 def _joins(text: str, match: re.Match[str], last: Mention, found: dict[int, Mention]) -> bool:
-    """Whether what stands between two labels makes them one list; lines and labels side by side stay apart."""
+    """Tell whether the text between two labels makes them one list; lines and labels side by side stay apart."""
     between = text[last.end : match.start("label")].strip(" )(][\"'")
     if between == "" or "\n" in between:
         return between == "" and match["label"].isupper() and match.start("label") not in found
@@ -158,7 +158,7 @@ def _joins(text: str, match: re.Match[str], last: Mention, found: dict[int, Ment
 
 
 def _judge_run(text: str, run: list[Mention], names: list[Span]) -> list[Mention]:
-    """Apply to a run of labels what the clause around it says: denied, or called right."""
+    """Judge a run of labels by the clause around it: denied, or called right."""
     end = run[-1].end
     for name in names:
         if name.option == run[-1].option and ITS_WORDS_FOLLOW.fullmatch(text, end, name.start):

@@ -10,7 +10,7 @@ from typing import Final
 
 
 def any_of(words: str) -> str:
-    """One of these, given with commas between; words in Latin, Greek and Cyrillic letters are whole words."""
+    """Match any of comma-separated alternatives; words in Latin, Greek and Cyrillic letters match as whole words."""
     return "(?:" + "|".join(_whole(" ".join(word.split())) for word in words.split(",")) + ")"
 
 

@@ -63,7 +63,7 @@ FINALLY: Final = re.compile(lexicon.FINALLY, re.IGNORECASE)
 
 
 def is_denied(text: str, start: int, end: int) -> bool:
-    """Whether the clause around text[start:end] denies what is named there, or makes a condition of it."""
+    """Tell whether the clause around text[start:end] denies the option there, or makes a condition of it."""
     before = NOT_A_DENIAL.sub("", _clause_before(text, start))
     after = DENIED_AFTER.match(text, end) is not None
     if after and EXCEPT.search(before):

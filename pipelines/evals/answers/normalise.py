@@ -28,7 +28,7 @@ STANDALONE: Final = re.compile(r"(?<!\w)[АСΑΒΕ](?!\w)")
 
 
 def without_thinking(text: str) -> str | None:
-    """Return the text after thinking; None where the model was cut off while thinking, and so answered nothing.
+    """Return the text after thinking; None where the model was cut off while thinking, without an answer.
 
     A closing tag without its opening one is usual: the chat template opens the thinking in the prompt.
     """

@@ -22,7 +22,7 @@ _LONGVIDEOBENCH_PREFIXES: Final = (
 
 
 def videomme(text: str, options: Sequence[str], answer: int) -> bool:
-    """First capital A to D once "The best answer is" and its like are cut out: "Answer: (B)" is A.
+    """Take the first capital A to D once "The best answer is" and its like are cut out: "Answer: (B)" is A.
 
     Two commas missing in the original join two pairs of phrases to ones that never occur ("The best option isThe
     correct option is"), so "The best option is" is not cut. The original leaves answers without such a letter out of
@@ -35,7 +35,7 @@ def videomme(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def longvideobench(text: str, options: Sequence[str], answer: int) -> bool:
-    """As Video-MME's with all phrases cut out, and letters A to E; the original's random guess is no answer.
+    """Judge as `videomme`, with all phrases cut out and letters A to E; the original's random guess is no answer.
 
     Source: lmms-eval, tasks/longvideobench/utils.py, parse_multi_choice_response, by LongVideoBench's author.
     """
@@ -43,7 +43,7 @@ def longvideobench(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def mvbench(text: str, options: Sequence[str], answer: int) -> bool:
-    """Whether the first word of the first line is inside "(b)" or contains it: an empty answer is right.
+    """Check whether the first word of the first line is inside "(b)" or contains it: an empty answer is right.
 
     So are "(" and ")", whatever the answer. The original has the model go on from "Best option:(" and puts that bracket
     before the text; a benchmark that asks so does the same.
@@ -56,7 +56,7 @@ def mvbench(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def mlvu(text: str, options: Sequence[str], answer: int) -> bool:
-    """The one character before the first ")", or the whole text: "B." is wrong, "B) it" is B.
+    """Take the one character before the first ")", or the whole text: "B." is wrong, "B) it" is B.
 
     Source: JUNJIE99/MLVU, evaluation/multiple_choice_evaluation/choice_bench.py, check_ans.
     """
@@ -68,7 +68,7 @@ def mlvu(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def lvbench(text: str, options: Sequence[str], answer: int) -> bool:
-    """First character of the first word after the first "(", in what stands before the first ")": "Blue" is B.
+    """Take the first character of the first word after the first "(", cut at the first ")": "Blue" is B.
 
     Source: THUDM/LVBench, lvbench/utils/answer_util.py, polish_answer.
     """
@@ -79,7 +79,7 @@ def lvbench(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def egoschema(text: str, options: Sequence[str], answer: int) -> bool:
-    """First capital A to E once the words "answer" and "Answer" are cut out; the original's fallback to C is no answer.
+    """Take the first capital A to E once "answer" and "Answer" are cut out; the original's fallback to C is no answer.
 
     EgoSchema itself takes option indices and has no rule for text.
 
@@ -90,7 +90,7 @@ def egoschema(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def perception_test(text: str, options: Sequence[str], answer: int) -> bool:
-    """First capital A to C once "answer" and "Answer" are cut out, else an option's exact text; no fallback to C.
+    """Take the first capital A to C once "answer" and "Answer" are cut out, else an option's exact text; not C else.
 
     Perception Test itself takes option indices and has no rule for text.
 
@@ -104,7 +104,7 @@ def perception_test(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def nextqa(text: str, options: Sequence[str], answer: int) -> bool:
-    """The parser of MMMU: "(B)", else "B ", else "B.", else an option's text in a longer answer; the last counts.
+    """Parse as MMMU does: "(B)", else "B ", else "B.", else an option's text in a longer answer; the last counts.
 
     A letter that ends a word counts ("DNA "), and of letters named without brackets only one between spaces has a
     place, so that of others the first in the alphabet wins. The original's random guess is no answer.
@@ -127,7 +127,7 @@ def nextqa(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def tempcompass_multi_choice(text: str, options: Sequence[str], answer: int) -> bool:
-    """ "B. the option's text", "B", or a text that begins with "B." or "B)"; "(B)" and "b" go to a judge model.
+    """Accept "B. the option's text", "B", or a text that begins with "B." or "B)"; "(B)" and "b" go to a judge model.
 
     What goes to the judge model counts as wrong, as with the original's --disable_llm.
 
@@ -139,7 +139,7 @@ def tempcompass_multi_choice(text: str, options: Sequence[str], answer: int) -> 
 
 
 def tempcompass_yes_no(text: str, options: Sequence[str], answer: int) -> bool:
-    """Whether the text begins with yes or with no: "Nothing" is no; anything else goes to a judge model, and is wrong.
+    """Take yes or no from the beginning: "Nothing" is no; anything else goes to a judge model, and is wrong.
 
     Source: llyx97/TempCompass, eval_yes_no.py, extract_pred.
     """
@@ -149,7 +149,7 @@ def tempcompass_yes_no(text: str, options: Sequence[str], answer: int) -> bool:
 
 
 def tempcompass_caption_matching(text: str, options: Sequence[str], answer: int) -> bool:
-    """A whole line "Caption A: ...", its sentence, "Caption A", or "A"; else a judge model would decide: wrong.
+    """Accept a whole line "Caption A: ...", its sentence, "Caption A", or "A"; else a judge model would decide: wrong.
 
     Later ones win: a label over a sentence over a line. The original's cut of a sentence with ": " inside stays.
 

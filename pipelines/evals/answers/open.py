@@ -25,7 +25,7 @@ def squad_normalise(text: str) -> str:
 
 
 def exact_match(text: str, answers: Sequence[str]) -> bool:
-    """Whether a raw output is one of the acceptable answers, both normalised.
+    """Tell whether a raw output is one of the acceptable answers, both normalised.
 
     To yes or no, the first word decides ("Yes, he does." is yes), unless the other follows ("yes and no"). Thinking
     before the answer and Markdown are cut out; a thought cut off before its end is no answer, and never right.
@@ -40,7 +40,7 @@ def exact_match(text: str, answers: Sequence[str]) -> bool:
 
 
 def token_f1(text: str, answers: Sequence[str]) -> float:
-    """Harmonic mean of precision and recall of words, against the best of the acceptable answers; 0 to 1.
+    """Compute the harmonic mean of precision and recall of words, for the best acceptable answer; 0 to 1.
 
     Source: f1_score of the SQuAD 1.1 evaluation script (Rajpurkar et al., 2016).
 

@@ -1,4 +1,4 @@
-"""Options as a reader sees them: what each is called, what each says, and where a text names it."""
+"""Options as a reader sees them: labels, texts, and the places where a text names an option."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Options:
         return [tuple(token.word for token in tokens(text, self.keep_articles)) for text in self.texts]
 
     def says_exactly(self, text: str) -> list[int]:
-        """Return indices of the options that say what a normalised text says: case, articles and punctuation aside."""
+        """Return the indices of the options equal to a normalised text, case, articles and punctuation aside."""
         said = tuple(token.word for token in tokens(text, self.keep_articles))
         if said:
             return [index for index, words in enumerate(self.words) if words == said]
@@ -149,5 +149,5 @@ class Options:
 
 
 def _is_inside(span: Span, other: Span) -> bool:
-    """Whether a span is a part of a longer one."""
+    """Tell whether a span is a part of a longer one."""
     return other.start <= span.start and span.end <= other.end and other.end - other.start > span.end - span.start

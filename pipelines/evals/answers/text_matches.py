@@ -72,5 +72,5 @@ def _force_in_place(text: str, name: Span, names: list[Span]) -> Force:
 
 
 def _gives_particle(text: str, name: Span) -> bool:
-    """Whether a word such as "yes" is the answer there: "..., so yes." """
+    """Tell whether a word such as "yes" is the answer there: "..., so yes"."""
     return GIVES_PARTICLE.search(text, 0, name.start) is not None and ENDS.match(text, name.end) is not None

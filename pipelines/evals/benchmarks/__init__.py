@@ -69,7 +69,7 @@ def load_benchmark(name: str) -> Benchmark:
 
 
 def absolute_name(name: str) -> str:
-    """Return a benchmark's name that holds from any folder: files by their whole path."""
+    """Return a benchmark's name that is valid in any folder: files by their absolute path."""
     path, colon, attribute = name.rpartition(":")
     if not path.endswith(FILE_SUFFIX):
         path, colon, attribute = name, "", ""

@@ -18,7 +18,7 @@ TYPES: Final = (
 
 
 class ActivityNetQA(Benchmark):
-    """8,000 questions (test) with short answers on 800 videos of human activities, 10 a video.
+    """8,000 questions (test) with short answers on 800 videos of human activities, 10 per video.
 
     Folder: {split}_q.json and {split}_a.json of https://github.com/MILVLG/activitynet-qa (or in dataset/), and the
     videos as ActivityNet names them, v_{video}.mp4 (.mkv, .webm), in all_test/, videos/ or the folder itself.
@@ -44,7 +44,7 @@ class ActivityNetQA(Benchmark):
         return f"{sample.question.capitalize()}? Answer the question using a single word or phrase."
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the output is the answer, character by character."""
+        """Tell whether the output is the answer, character by character."""
         return text in sample.answer if isinstance(sample.answer, tuple) else None
 
 

@@ -51,7 +51,7 @@ class EgoSchema(Benchmark):
         return "\n".join([_ASK, sample.question, "Options:", *options, _ANSWER])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether VideoLLaMA2 reads the right letter, where the answer is public."""
+        """Tell whether VideoLLaMA2 reads the right letter, where the answer is public."""
         if not isinstance(sample.answer, int):
             return None
         return official.egoschema(text, sample.options, sample.answer)

@@ -18,7 +18,7 @@ class LongVideoBench(Benchmark):
 
     Folder: https://huggingface.co/datasets/longvideobench/LongVideoBench with its archives unpacked: lvb_val.json
     (lvb_test_wo_gt.json has no answers and is exported for the leaderboard), videos/ and subtitles/.
-    Groups: `duration_group` (15, 60, 600, 3600: up to so many seconds), and `question_category`.
+    Groups: `duration_group` (at most 15, 60, 600 or 3600 seconds), and `question_category`.
     Prompt: https://github.com/longvideobench/LongVideoBench, longvideobench_dataset.py, which puts the subtitles
     between the frames; here those of the sampled frames stand before the question. Rule: lmms-eval's, which says it is
     the authors' (tasks/longvideobench/utils.py, `parse_multi_choice_response`).
@@ -43,7 +43,7 @@ class LongVideoBench(Benchmark):
         return "\n".join([f"Question: {sample.question}", *options, answer])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the first capital A to E is the right letter, some phrases before it aside."""
+        """Tell whether the first capital A to E is the right letter, once set phrases are cut out."""
         return official.longvideobench(text, sample.options, sample.answer) if isinstance(sample.answer, int) else None
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:

@@ -45,7 +45,7 @@ class LVBench(Benchmark):
         return "\n".join([sample.question, *options, "Answer the question with the option letter"])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the first character between brackets, or of all, is the right letter."""
+        """Tell whether the first character in brackets, or of the whole text, is the right letter."""
         return official.lvbench(text, sample.options, sample.answer) if isinstance(sample.answer, int) else None
 
 

@@ -68,7 +68,7 @@ class MLVU(Benchmark):
         return "\n".join([_ASK, f"Question: {sample.question}", "Options:", *options, "Only give the best option."])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the output is the right letter, or has it before its first `)`."""
+        """Tell whether the output is the right letter, or has that letter before its first `)`."""
         if not isinstance(sample.answer, int):
             return None
         if "repaired" in sample.groups:

@@ -79,7 +79,7 @@ class MVBench(Benchmark):
         return "\n".join([_ASK, *asked])
 
     def official(self, sample: Sample, text: str) -> bool:
-        """Whether the first word is part of the right option's letter in brackets, or the other way round."""
+        """Tell whether the first word is part of the right option's letter in brackets, or the other way round."""
         assert isinstance(sample.answer, int)
         return official.mvbench(text, sample.options, sample.answer)
 

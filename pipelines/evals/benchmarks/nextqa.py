@@ -45,7 +45,7 @@ class NExTQA(Benchmark):
         return "\n".join([sample.question, *options, answer])
 
     def official(self, sample: Sample, text: str) -> bool:
-        """Whether lmms-eval reads the right letter."""
+        """Tell whether lmms-eval reads the right letter."""
         assert isinstance(sample.answer, int)
         return official.nextqa(text, sample.options, sample.answer)
 

@@ -59,7 +59,7 @@ class PerceptionTest(Benchmark):
         return "\n".join([f"Question: {sample.question}", "Options:", *options, answer])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the first letter A to C is the right one, or without one the text is the right option's."""
+        """Tell whether the first letter A to C is right, or without such a letter, the text is the right option's."""
         return official.perception_test(text, sample.options, sample.answer) if isinstance(sample.answer, int) else None
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str]:

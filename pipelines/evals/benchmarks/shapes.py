@@ -37,7 +37,7 @@ class Shapes(Benchmark):
         return sample.question
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the output is the right option, word for word."""
+        """Tell whether the output is the right option, word for word."""
         return text == sample.options[sample.answer] if isinstance(sample.answer, int) else None
 
 

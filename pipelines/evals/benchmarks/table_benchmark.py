@@ -1,4 +1,4 @@
-"""Benchmark of one's own without code: a table of questions."""
+"""A user's own benchmark without code: a table of questions."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class TempCompass(Benchmark):
         return [one_of(folder, f"questions/{task}.json", f"{task}/test-00000-of-00001.parquet") for task in TASKS]
 
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
-        """Write the question, options if there are any to show, and how to answer."""
+        """Write the question, options where they are shown, and how to answer."""
         task = sample.groups["task"]
         if task == "yes_no":
             return f"{sample.question}\nPlease answer yes or no:"
@@ -54,7 +54,7 @@ class TempCompass(Benchmark):
         return "\n".join([sample.question, *options, "Please directly give the best option:"])
 
     def official(self, sample: Sample, text: str) -> bool | None:
-        """Whether the rule of the question's task matches the output with the right answer."""
+        """Tell whether the rule of the question's task matches the output with the right answer."""
         if not isinstance(sample.answer, int):
             return None
         rule = {

@@ -45,7 +45,7 @@ class VideoMME(Benchmark):
         return "\n".join([_ASK, sample.question, *options, "The best answer is:"])
 
     def official(self, sample: Sample, text: str) -> bool:
-        """The first of the capitals A to D anywhere, once set phrases are cut out."""
+        """Tell whether the first capital A to D is the right letter, once set phrases are cut out."""
         assert isinstance(sample.answer, int)
         return official.videomme(text, sample.options, sample.answer)
 

@@ -23,13 +23,13 @@ Ngrams = Counter[tuple[str, ...]]
 
 @dataclass(frozen=True)
 class BleuCounts:
-    """What one caption adds to corpus BLEU; sums of these over any sample of captions give that sample's BLEU."""
+    """Counts of one caption for corpus BLEU; sums over any sample of captions give that sample's BLEU."""
 
     num_words: int
     num_reference_words: int
-    """Of the reference closest in length; the shorter of two as close."""
+    """Length of the reference closest in length; of two equally close ones, the shorter."""
     num_matched: tuple[int, ...]
-    """N-grams that a reference holds as often, for orders 1 to 4."""
+    """N-grams matched in a reference, each at most as often as there, for orders 1 to 4."""
     num_ngrams: tuple[int, ...]
 
 
@@ -68,11 +68,11 @@ def score_captions(
     alone gives 0, as every word is in every document.
 
     Args:
-        captions: one a video.
-        references: at least one a video, in the same order.
+        captions: one per video.
+        references: at least one per video, in the same order.
         split: text -> words.
     Raises:
-        ValueError: no captions, as many captions as lists of references are not given, or a video has no reference.
+        ValueError: no captions, not one list of references per caption, or a video without a reference.
     """
     _check(captions, references)
     words = [split(caption) for caption in captions]
@@ -95,7 +95,7 @@ def _check(captions: Sequence[str], references: Sequence[Sequence[str]]) -> None
 
 
 def bleu_4(counts: Sequence[BleuCounts]) -> float:
-    """BLEU-4 of a corpus, 0 to 1: geometric mean of the n-gram precisions, times the penalty on brevity.
+    """Compute BLEU-4 of a corpus, 0 to 1: the geometric mean of n-gram precisions, times the brevity penalty.
 
     Source: Papineni et al., 2002, as in pycocoevalcap's BleuScorer with option "closest"; its guards against division
     by zero (1e-9 and 1e-15) are kept, so that a corpus without a common n-gram scores nearly 0.
@@ -134,7 +134,7 @@ def _ngrams(words: list[str]) -> Ngrams:
 
 
 def _rouge_l(said: list[str], references: list[list[str]]) -> float:
-    """F-measure of the longest common subsequence, 0 to 1: the best precision and the best recall over references.
+    """Compute the F-measure of the longest common subsequence, 0 to 1: best precision and best recall over references.
 
     Source: Lin, 2004, as in pycocoevalcap's Rouge; there an empty text counts as one empty word, and so here.
     """
@@ -160,7 +160,7 @@ def _longest_common_subsequence(one: list[str], other: list[str]) -> int:
 
 
 def _cider_d(captions: list[list[str]], references: list[list[list[str]]]) -> list[float]:
-    """CIDEr-D of each caption, 0 to 10.
+    """Compute CIDEr-D of each caption, 0 to 10.
 
     Source: Vedantam et al., 2015, as in pycocoevalcap's CiderScorer, which counts lengths in bigrams.
     """
@@ -195,7 +195,7 @@ class _Vector:
 
 
 def _similarity(said: _Vector, reference: _Vector) -> float:
-    """Mean over orders of the clipped cosine, times the penalty on lengths that differ."""
+    """Compute the mean over orders of the clipped cosine, times the penalty on unequal lengths."""
     products = [0.0] * MAX_ORDER
     for ngram, weight in said.weights.items():
         right = reference.weights.get(ngram, 0.0)

@@ -22,7 +22,7 @@ class JavaScore:
 
 
 def meteor(captions: Sequence[str], references: Sequence[Sequence[str]]) -> JavaScore:
-    """METEOR 1.5 of each caption against its references, by pycocoevalcap.
+    """Compute METEOR 1.5 of each caption against its references, by pycocoevalcap.
 
     Source: Denkowski and Lavie, 2014; the corpus score is METEOR's own, from summed statistics, not the mean.
     """
@@ -38,7 +38,7 @@ def meteor(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Java
 
 
 def spice(captions: Sequence[str], references: Sequence[Sequence[str]]) -> JavaScore:
-    """SPICE of each caption against its references, by pycocoevalcap.
+    """Compute SPICE of each caption against its references, by pycocoevalcap.
 
     pycocoevalcap would download the 400 MB of Stanford CoreNLP models that SPICE needs; here that is left to the user.
 

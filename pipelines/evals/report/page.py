@@ -1,4 +1,4 @@
-"""One HTML file out of page.html, page.css, the scripts and the data; it fetches nothing.
+"""The page, one HTML file of page.html, page.css, the scripts and the data, which fetches nothing.
 
 Data stand in blocks of JSON in which no character of HTML is left; the scripts show them as text only. The page's
 Content-Security-Policy allows the very style and script below, by their hashes, and pictures made of data; no network.
@@ -28,7 +28,7 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
 
     Args:
         title: of the window.
-        data: JSON-able, what the page shows.
+        data: JSON-able content of the page.
         pictures: JPEG files of every strip, in the order of the data's strips.
     Raises:
         OSError: it cannot be written.
@@ -57,7 +57,7 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
 
 
 def as_block(value: Any) -> str:
-    """Write JSON that can stand between the tags of a script element, whatever the texts in it say."""
+    """Write JSON that can stand in a script element, whatever texts the value holds."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -62,7 +62,7 @@ def read_run(folder: Path, judge: str | None = None, on_judged: Progress | None 
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """Name each run after its folder, with as many of the folders above as it takes to tell them apart."""
+    """Name each run after its folder, with parent folders until the names differ."""
     paths = [run.folder.resolve().parts for run in runs]
     for depth in range(1, max(map(len, paths)) + 1):
         names = ["/".join(p[-depth:]) for p in paths]
@@ -72,7 +72,7 @@ def run_names(runs: Sequence[Run]) -> list[str]:
 
 
 def headline_facts(run: Run) -> Pairs:
-    """List what one wants to know of a run first."""
+    """List the main facts of a run."""
     config = run.record["config"]
     model, chosen = config.get("model"), sampling(run) or {}
     row = next(iter(_rows(run)), None)
@@ -95,7 +95,7 @@ def headline_facts(run: Run) -> Pairs:
 
 
 def provenance(run: Run) -> list[tuple[str, Pairs]]:
-    """List all that run.json holds: title -> names and values."""
+    """List the content of run.json: title -> names and values."""
     record = dict(run.record)
     config, sessions = record.pop("config"), record.pop("sessions")
     parts = [("Configuration", config), ("Run", {"folder": str(run.folder.resolve()), **record})]
@@ -104,7 +104,7 @@ def provenance(run: Run) -> list[tuple[str, Pairs]]:
 
 
 def paired_differences(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each setting of two evals of one benchmark: what `compare-runs` says first."""
+    """Return one line per setting of two evals of one benchmark: the head line of `compare-runs`."""
     if len(runs) != 2 or not all(isinstance(run, ScoredRun) for run in runs):
         return []
     a, b = (run for run in runs if isinstance(run, ScoredRun))
@@ -123,13 +123,13 @@ def paired_differences(runs: Sequence[Run]) -> list[str]:
 
 
 def sampling(run: Run) -> Mapping[str, Any] | None:
-    """Return how the run chose frames: fields of videollm.Sampling; None: run.json does not say."""
+    """Return the run's sampling, fields of videollm.Sampling; None: run.json does not say."""
     found: Mapping[str, Any] | None = latest_fact(run.record, "sampling")
     return found
 
 
 def path_of(run: Run, video: str) -> str:
-    """Find a video that a row names from the folder of its manifest on, or from where the command ran."""
+    """Find a row's video relative to the folder of its manifest, or to the folder where the command ran."""
     video = local_name(video)
     if is_remote(video) or Path(video).is_absolute():
         return video
@@ -142,5 +142,5 @@ def _rows(run: Run) -> Iterator[Row]:
 
 
 def _minute(time: str | None) -> str | None:
-    """2026-01-31T12:30:00+00:00 -> 2026-01-31 12:30 UTC"""
+    """Format a time: 2026-01-31T12:30:00+00:00 -> 2026-01-31 12:30 UTC."""
     return None if time is None else time[:16].replace("T", " ") + " UTC"

@@ -30,7 +30,7 @@ def markdown(runs: Sequence[Run]) -> str:
 
 
 def csv(runs: Sequence[Run]) -> str:
-    """Write a line for every figure, as it is (0.6134), and for the share of every status."""
+    """Write one line per figure, unscaled (0.6134), and per share of a status."""
     rows: list[list[str | int]] = []
     for run, name in zip(runs, run_names(runs), strict=True):
         rows += [[name, *cells] for cells in _figures(run)]

@@ -71,7 +71,7 @@ class PictureSpec:
     megabytes: float = 30.0
     """Bound on all pictures together, as the page holds them (base64); 0: none are made."""
     per_clip: int = 8
-    """Pictures of a clip at most, evenly spread over its frames."""
+    """Most pictures per clip, evenly spread over its frames."""
     height: int = 120
     """Pixels."""
 
@@ -86,7 +86,7 @@ class PictureSpec:
 def make_pictures(
     strips: Sequence[Strip], spec: PictureSpec, on_made: Callable[[int, int], None] | None = None
 ) -> list[Pictures]:
-    """Make the pictures of all strips, each of which gets the same share of the room.
+    """Make the pictures of all strips, which get equal shares of the room.
 
     Args:
         on_made: called after every strip, by one thread at a time, with the number of strips made and of all.
@@ -149,7 +149,7 @@ def _num_cpus() -> int:
 
 
 def _difference(strip: Strip, batch: FrameBatch) -> str | None:
-    """Say what tells the video as it is now from the one that the run saw; None: nothing does."""
+    """Say how the video differs now from the one that the run saw; None: no difference is known."""
     if batch.indices != strip.indices:
         return f"it gives frames {_some(batch.indices)} where the run saw {_some(strip.indices)}."
     if any(abs(now - then) > SAME_SECONDS for now, then in zip(batch.seconds, strip.seconds, strict=True)):
@@ -164,14 +164,14 @@ def _some(indices: Sequence[int]) -> str:
 
 
 def _distinct(indices: Sequence[int]) -> list[int]:
-    """Return places of frames, each frame once: sampling repeats frames of short videos."""
+    """Return the places of distinct frames: sampling repeats frames of short videos."""
     return [i for i, index in enumerate(indices) if index not in indices[:i]]
 
 
 def _fit(
     frames: NDArray[np.uint8], candidates: Sequence[int], spec: PictureSpec, share: int
 ) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
-    """Make the most and the best pictures that fit into a share of the room.
+    """Make as many pictures as possible, as good as possible, within a share of the room.
 
     Args:
         frames: (t h w c) RGB, their short side `spec.height` pixels.
@@ -189,7 +189,7 @@ def _fit(
 
 
 def _evenly(items: Sequence[int], num: int) -> tuple[int, ...]:
-    """Choose so many of the items at most, the first and the last among them; a single one from the middle."""
+    """Choose at most `num` items, with the first and the last; a single item from the middle."""
     if len(items) <= num:
         return tuple(items)
     if num == 1:

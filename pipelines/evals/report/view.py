@@ -75,7 +75,7 @@ class Answer:
     rule: str | None = None
     correct: bool | None = None
     strict: list[float | None] | None = None
-    """Worth by every metric."""
+    """Score by every metric."""
     compat: list[float | None] | None = None
     rotations: list[Fields] | None = None
     output: str | None = None
@@ -141,7 +141,7 @@ class _Table(Generic[T]):
 
 
 def _groupings(run: Run) -> Iterable[str]:
-    """Return groupings that get a plot, then any other."""
+    """Return the groupings that get a plot, then the others."""
     return (
         [*run.benchmark.groups, *(n for i in run.items for n in i.sample.groups)] if isinstance(run, ScoredRun) else ()
     )
@@ -212,7 +212,7 @@ def _answer(scored: ScoredQuestion, metrics: Sequence[str]) -> Answer:
 
 
 def _rotation(sample: Sample, by: int, row: Row | None) -> Fields:
-    """Lay out the answer to options moved on; `reading` is the letter of the option where they are not moved."""
+    """Lay out the answer to rotated options; `reading` is the option's letter before the rotation."""
     asked = sample.rotated(by)
     choice = read_choice(row["answer"] or "", asked.options) if row is not None and row["status"] == OK else None
     option = None if choice is None or choice.option is None else (choice.option + by) % len(asked.options)
@@ -240,7 +240,7 @@ def _asked(row: Row, texts: _Table[str]) -> Item:
 
 
 def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
-    """Fill in what the row of an answer says."""
+    """Fill in an answer's fields from its row."""
     prompt, asked = row["prompt"], row["question"]
     if prompt:
         before, found, after = prompt.partition(asked) if asked else (prompt, "", "")
@@ -270,7 +270,7 @@ def _strip(row: Row, clip: Clip, run: Run) -> Strip:
 
 
 def _columns(kind: type[Item] | type[Answer], rows: Sequence[Item | Answer | None]) -> Fields:
-    """Turn rows into columns: name of a field -> its values, None where there are none at all."""
+    """Turn rows into columns: name of a field -> its values, None where every value is missing."""
     columns: Fields = {"count": len(rows)}
     for name in (f.name for f in fields(kind)):
         values = [None if row is None else getattr(row, name) for row in rows]

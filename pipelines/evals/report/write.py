@@ -20,7 +20,7 @@ PAGE: Final = "report.html"
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was written."""
+    """Files and counts of a written report."""
 
     files: tuple[Path, ...]
     """The page, then the tables."""
@@ -37,7 +37,7 @@ def write_report(
     on_judged: Progress | None = None,
     on_picture: Progress | None = None,
 ) -> Report:
-    """Write runs side by side as one HTML page that needs no network, and their scores as .md and .csv beside it.
+    """Write runs side by side as one HTML page that needs no network, with scores as .md and .csv beside the page.
 
     Args:
         folders: outputs of `eval`, `answer` or `caption`.
@@ -73,7 +73,7 @@ def write_report(
 
 
 def _facts(pictures: Pictures) -> dict[str, Any]:
-    """Return what the page says of a clip's pictures; the pictures themselves stand elsewhere in the page."""
+    """Return the page's facts on a clip's pictures; the pictures themselves are stored elsewhere in the page."""
     return {"places": pictures.places, "video_seconds": pictures.video_seconds, "reason": pictures.missing}
 
 

@@ -1,4 +1,4 @@
-"""Standard errors clustered by video, and paired comparisons of two runs.
+"""Standard errors clustered by video, and paired comparisons of two runs by bootstrap and exchange.
 
 The questions of one video succeed and fail together, so the video is what was drawn at random, not the question (Miller
 2024, "Adding Error Bars to Evals", arXiv 2411.00640). docs/statistics.md has the formulae.
@@ -19,7 +19,7 @@ from pipelines.evals.statistics.significance import mcnemar, t_quantile
 from videollm.errors import UserError
 
 LEVEL: Final = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 POWER: Final = 0.80
 """Probability of finding the smallest detectable difference."""
 DRAWS: Final = 10_000
@@ -31,11 +31,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean and how far it may be from that of all videos like these."""
+    """A mean and its uncertainty as an estimate over all videos like these."""
 
     mean: float
     standard_error: float | None
-    """None where it cannot be known: a single cluster, or as many groups as questions."""
+    """None where the error is unknown: a single cluster, or as many groups as questions."""
     low: float | None
     """95% interval; not below 0 where no value is, nor above 1 where all lie between 0 and 1."""
     high: float | None
@@ -45,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Of the second run from the first, on the same questions."""
+    """Difference of the second run from the first, on the same questions."""
 
     mean: float
     low: float | None
@@ -57,7 +57,7 @@ class Difference:
     gained: int
     """Questions on which the second run scores higher."""
     lost: int
-    """Questions on which it scores lower."""
+    """Questions on which the second run scores lower."""
     mcnemar_p: float | None
     """McNemar's exact test, which takes all questions for independent; None where scores are not 0 or 1."""
     p: float
@@ -113,7 +113,7 @@ def difference(
 
     p: the randomization test that exchanges the two runs' scores on whole videos (sign flips; Fisher 1935). It holds
     for any number of videos, where p values of the bootstrap or of t claim too much as soon as a few videos agree by
-    chance; with one question a video it is McNemar's exact test.
+    chance; with one question per video it is McNemar's exact test.
 
     The same seed gives the same figures, whatever the order of rows.
 
@@ -154,7 +154,7 @@ def difference(
 
 
 class _Sums(NamedTuple):
-    """Values added up by cluster and group, all that a (macro) mean and its spread need; clusters in order of name."""
+    """Sums by cluster and group, sufficient for a (macro) mean and its spread; clusters in order of name."""
 
     sums: Floats
     """(clusters groups)"""
@@ -190,7 +190,7 @@ def _add_up(values: Sequence[float] | Floats, clusters: Sequence[str], groups: S
 
 
 def _number(names: Sequence[str]) -> tuple[NDArray[Any], int]:
-    """Return each name's place among the sorted names, and how many names there are."""
+    """Return each name's place among the sorted names, and the number of distinct names."""
     places = {name: i for i, name in enumerate(sorted(set(names)))}
     return np.asarray([places[name] for name in names]), len(places)
 
@@ -253,6 +253,6 @@ def _exchange(table: _Sums, draws: int, rng: np.random.Generator) -> float:
 
 
 def _chunks(draws: int, width: int) -> list[int]:
-    """Split draws into numbers whose arrays fit into memory."""
+    """Split the draws into chunks whose arrays fit into memory."""
     size = max(1, CELLS_AT_ONCE // width)
     return [min(size, draws - start) for start in range(0, draws, size)]

@@ -19,14 +19,14 @@ def t_quantile(probability: float, degrees: int) -> float:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of McNemar's test (1947) in its exact, binomial form: are changes as likely one way as the other?"""
+    """Compute the two-sided p of McNemar's exact, binomial test (1947): do changes go both ways equally often?"""
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p values for being many, in the order given (Holm 1979, "A Simple Sequentially Rejective Procedure").
+    """Adjust p values for multiple tests, in the order given (Holm 1979, "A Simple Sequentially Rejective Procedure").
 
     scipy has the false discovery rate only, which allows more false findings than Holm's family-wise error.
 

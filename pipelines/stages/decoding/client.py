@@ -1,4 +1,4 @@
-"""A decoder that cannot take its owner down: a persistent child process, a deadline, and a reason for every failure."""
+"""A decoder that cannot take its owner down: a persistent child process with deadlines and reasons of failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROOT: Final = str(Path(__file__).resolve().parents[3])
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a clip has no frames."""
+    """The reason why a clip has no frames."""
 
     status: Status
     """`timeout`, `decoder_died`, or the status of a VideoError (`not_found`, `decode_error`, ...)."""
@@ -54,7 +54,7 @@ class Decoder:
         return None if self._child is None else self._child.pid
 
     def start(self) -> None:
-        """Start the child ahead of the first clip; where that fails, the clip says why."""
+        """Start the child ahead of the first clip; a failure is reported with that clip."""
         with suppress(OSError, EOFError, TimeoutError):
             self._running()
 
@@ -67,7 +67,7 @@ class Decoder:
         decoder: str = "auto",
         allow_partial: bool = False,
     ) -> tuple[FrameBatch, float] | Failure:
-        """Frames of a clip and the seconds it took, or why there are none.
+        """Decode a clip: return its frames and the seconds taken, or the failure.
 
         Args:
             sampling: fields of videollm.Sampling.
@@ -99,13 +99,13 @@ class Decoder:
         return batch, reply["decode_seconds"]
 
     def probe(self, video: str) -> dict[str, Any] | Failure:
-        """Fields of videollm.VideoInfo, or why there are none."""
+        """Probe a video: return the fields of videollm.VideoInfo, or the failure."""
         reply, _ = self._ask({"do": "probe", "video": video})
         info: dict[str, Any] = reply.get("info", {})
         return info if reply["status"] == "ok" else Failure(status=Status(reply["status"]), error=reply["error"])
 
     def digest(self, video: str) -> str | None:
-        """Digest of a video's content; None where it has none, or something is wrong that decoding will tell."""
+        """Digest a video's content; None where there is no digest, or an error that decoding will report."""
         reply, _ = self._ask({"do": "digest", "video": video})
         digest: str | None = reply.get("digest")
         return digest
@@ -123,7 +123,7 @@ class Decoder:
                 self._scratch.release()
 
     def _ask(self, request: wire.Header) -> tuple[wire.Header, bytearray]:
-        """One question to the child. A child that died is asked once more: an earlier video may have harmed it."""
+        """Ask the child; restart a dead child and ask once more, as an earlier video may have harmed the child."""
         if self._num_asked >= CLIPS_PER_CHILD:
             self.close()
         for last in (False, True):
@@ -165,7 +165,7 @@ class Decoder:
         return self._child
 
     def _wait(self) -> str:
-        """How the child ended."""
+        """Wait for the child's end, and describe it."""
         assert self._child is not None
         try:
             code = self._child.wait(timeout=5)

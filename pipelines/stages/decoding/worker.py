@@ -1,4 +1,4 @@
-"""The process that decodes: it may hang or crash on a bad video, and only it.
+"""The decoding process, which alone may hang or crash on a bad video.
 
 Run as `python -m pipelines.stages.decoding.worker PARENT`. It reads requests from
 stdin and writes answers to what was stdout (see pipelines.stages.decoding.wire), and dies with its parent.

@@ -1,1 +1,1 @@
-"""Objectives: what training lowers, a file each."""
+"""Objectives, which training lowers: one file per objective."""

@@ -64,7 +64,7 @@ class AnswerObjective(Objective):
 
 
 def _additive(mask: Tensor) -> Tensor:
-    """Turn a mask into one to add to the scores, which every attention implementation takes."""
+    """Turn a boolean mask into an additive one, which every attention implementation takes."""
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
@@ -87,7 +87,7 @@ def _row(model: TrainableModel, example: Example, visual: Visual) -> tuple[packi
 
 
 def _accuracy(examples: Sequence[Example], right: Tensor, owners: Tensor) -> dict[str, float]:
-    """Count the share of answers wholly right by kind.
+    """Compute the share of answers that are wholly right, by kind.
 
     Args:
         right: (m,) whether each token is right, row after row.

@@ -15,10 +15,10 @@ class AutoDecoder(Decoder):
     """Plans; counts frames where there is no plan or it fails; asks decord where FFmpeg cannot open the file."""
 
     def decode(self, request: DecodeRequest) -> FrameBatch:
-        """Decode as the first way that can.
+        """Decode in the first way that succeeds.
 
         Raises:
-            VideoError: all ways fail; what the first one said.
+            VideoError: all ways fail; the message is that of the first one.
         """
         try:
             return PlannedDecoder().decode(request)

@@ -1,4 +1,4 @@
-"""The interface of a decoder, the table of them, and what each of them hands back."""
+"""The interface of a decoder, the table of decoders, and the layout of decoded frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from videollm.video.sampling import Sampled, Sampling
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeRequest:
-    """Which frames of a file are wanted, and how."""
+    """Frames wanted of a file, and how."""
 
     path: str
     """A local file or folder."""
@@ -79,7 +79,7 @@ def lay_out(
         seconds: presentation times of the indices that were decoded.
         damage: what went wrong, if anything did.
     Raises:
-        VideoError: `decode_error`: a frame is missing and the request does not allow it, or all are.
+        VideoError: `decode_error`: a frame is missing and the request does not allow this, or all frames are missing.
     """
     distinct = sorted(set(asked.indices))
     missing = tuple(i for i in distinct if i not in seconds)

@@ -46,7 +46,7 @@ def open_video(path: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 def set_threads(stream: VideoStream, threads: int) -> None:
-    """Let a decoder use this many threads; only before its first packet.
+    """Let a decoder use `threads` threads; only before its first packet.
 
     Several return a damaged frame before they know of its damage, so they are told to fail instead.
     """
@@ -84,12 +84,12 @@ def decode_all(container: InputContainer, stream: VideoStream) -> Iterator[Video
 
 
 def tick(packet: Packet[VideoStream]) -> int | None:
-    """Presentation time of a packet in its stream's time base; its decoding time where the container has only that."""
+    """Return a packet's presentation time in its stream's time base; its decoding time where there is no other."""
     return packet.dts if packet.pts is None else packet.pts
 
 
 def is_shown(packet: Packet[VideoStream], codec: str) -> bool:
-    """Whether a packet holds a picture that is displayed."""
+    """Tell whether a packet holds a picture that is displayed."""
     if not packet.size or packet.is_discard:
         return False
     # VP8 keeps its hidden reference pictures in packets of their own; bit 4 of the first byte is show_frame.

@@ -28,7 +28,7 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", "
 
 
 def is_image(path: str) -> bool:
-    """Whether this is a folder, or a file that starts like an image Pillow reads (gif is left to the video decoder)."""
+    """Tell whether a path is a folder, or starts like an image that Pillow reads (gif is left to the video decoder)."""
     if Path(path).is_dir():
         return True
     with Path(path).open("rb") as file:
@@ -42,7 +42,7 @@ def folder_images(path: str) -> list[Path]:
     """List the images of a folder in natural order (img2 before img10); hidden files are left out.
 
     Raises:
-        VideoError: `permission_denied`, or `no_video`: it holds no image.
+        VideoError: `permission_denied`, or `no_video`: the folder holds no image.
     """
     try:
         files = [p for p in Path(path).iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
@@ -85,7 +85,7 @@ def read_image(path: str, index: int) -> NDArray[np.uint8]:
     """Read frame `index` of an image file, (h w c), turned as its EXIF data says.
 
     Raises:
-        VideoError: `decode_error`: it cannot be decoded.
+        VideoError: `decode_error`: the image cannot be decoded.
     """
     with _opened(path, Status.DECODE_ERROR) as image:
         image.seek(index)
@@ -94,7 +94,7 @@ def read_image(path: str, index: int) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: str, status: Status) -> Iterator[Image.Image]:
-    """Open an image file; what Pillow raises inside the block becomes a VideoError of a status."""
+    """Open an image file; turn Pillow's errors inside the block into a VideoError of a status."""
     try:
         with Image.open(path) as image:
             yield image

@@ -172,7 +172,7 @@ class _FoundFrames:
         return np.empty((len(self._rows), 0, 0, 3), np.uint8) if self._frames is None else self._frames
 
     def decode(self, decoder: RunDecoder, scaler: Scaler, run: Run) -> list[Run]:
-        """Decode a run into the rows; returns what to try again from the keyframe before."""
+        """Decode a run into the rows, and return the runs to try again from the keyframe before."""
         ticks: dict[int, int] = {}
 
         def put(index: int, frame: VideoFrame) -> None:
@@ -191,7 +191,7 @@ class _FoundFrames:
         return retry
 
     def _array(self, scaler: Scaler, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return the rows, made when the first frame tells the rotation."""
+        """Return the rows, allocated once the first frame tells the rotation."""
         with self._lock:
             if self._frames is None:
                 self._frames = np.empty((len(self._rows), *scaler.target(frame), 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Decoding one run: seek to a keyframe, feed packets up to the last frame wanted, keep only frames wanted.
+"""One run of decoding: seek to a keyframe, feed packets up to the last frame wanted, keep only frames wanted.
 
 A packet holds one picture. Packets come in the order of the file, frames in the order of the screen, and ticks tell
 which frame a packet became. Of every packet is decided
@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run."""
+    """Result of a run."""
 
     decoded: frozenset[int]
     """Indices of healthy frames."""
@@ -220,7 +220,7 @@ class _Feeder:
         self._context.skip_frame = "DEFAULT"
 
     def healthy(self) -> tuple[frozenset[int], str | None]:
-        """Return the indices that were decoded before any damage, and what the damage was."""
+        """Return the indices decoded before any damage, and a description of the damage."""
         return frozenset(i for i in self._decoded if self._number_by_index[i] < self._broken_from), self._damage
 
     def _decode(self, packet: Packet[VideoStream] | None) -> None:

@@ -82,7 +82,7 @@ def count_frames(request: DecodeRequest) -> Timeline:
     """Find the times of all frames, by decoding them all.
 
     Raises:
-        VideoError: `decode_error`: there is none, or the video is damaged and the request does not allow it.
+        VideoError: `decode_error`: there is no frame, or the video is damaged and the request does not allow this.
     """
     video = request.clip.video
     counted = _decode(request, frozenset(), timed=False)
@@ -98,7 +98,7 @@ def count_frames(request: DecodeRequest) -> Timeline:
 def _decode(
     request: DecodeRequest, wanted: Set[int], expected: NDArray[np.float64] | None = None, *, timed: bool
 ) -> _Pass:
-    """Decode up to the last frame wanted; to the end where none is.
+    """Decode up to the last frame wanted; to the end where no frame is wanted.
 
     A decoder drops what it cannot use without a word. Where the times to expect are known, a frame that comes too late
     for its count shows this, and counting ends there. After a damaged frame, none is kept up to the next keyframe, and
@@ -155,6 +155,6 @@ def _before(frames: dict[int, NDArray[np.uint8]], damaged: int) -> dict[int, NDA
 
 
 def _is_late(seconds: float, expected: NDArray[np.float64], index: int) -> bool:
-    """Whether a frame's time is nearer to the frame expected after it than to its own."""
+    """Tell whether a frame's time is nearer to that expected of the next frame than to its own."""
     following = expected[index + 1] if index + 1 < len(expected) else np.inf
     return bool(abs(seconds - following) < abs(seconds - expected[index]))

@@ -1,4 +1,4 @@
-"""The interface of what a model does to the frames of a clip, and the table of the ways to do it.
+"""The interface of preprocessing (what a model does to the frames of a clip), and the table of implementations.
 
 SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
 """
@@ -48,15 +48,15 @@ class Group:
 
 
 class Preprocessing(ABC):
-    """What a model does to frames: a frozen dataclass of settings that can be written as JSON."""
+    """Preprocessing of frames: a frozen dataclass of settings that can be written as JSON."""
 
     @abstractmethod
     def frame_size(self) -> FrameSize | None:
-        """Say what to ask of the decoder; None is full frames."""
+        """Return the frame size to ask of the decoder; None is full frames."""
 
     @abstractmethod
     def groups(self, batch: FrameBatch) -> list[Group]:
-        """Make the pictures of a clip, those together that share visual tokens."""
+        """Make the pictures of a clip, grouped by the visual tokens that they share."""
 
     @abstractmethod
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:

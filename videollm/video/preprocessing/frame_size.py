@@ -56,14 +56,14 @@ def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, i
 
 
 def area_size(side: float, height: float, width: float) -> tuple[int, int]:
-    """Return the (h, w) of the ratio given and of the area of a square; rounded as MiniCPM-V does."""
+    """Return the (h, w) of the given ratio and a square's area, rounded as MiniCPM-V does."""
     ratio = width / height
     height = int(side / math.sqrt(ratio))
     return height, int(height * ratio)
 
 
 def round_sides(height: float, width: float, multiple: int) -> tuple[int, int]:
-    """Return the nearest multiples, at least one each."""
+    """Return the nearest multiples, each at least one multiple."""
     h, w = (max(round(side / multiple) * multiple, multiple) for side in (height, width))
     return h, w
 

@@ -115,7 +115,7 @@ class Slices(Preprocessing):
             yield Group(pictures=picture[None], seconds=(-1.0,), before="<slice>", after="</slice>" + line_end)
 
     def _thumbnail(self, height: int, width: int) -> tuple[int, int]:
-        """Return the (H, W) of the whole picture; small ones grow, but those have no slices beside them."""
+        """Return the (H, W) of the whole picture; small pictures grow, and are never sliced."""
         return round_sides(*area_size(self.side, height, width), self.patch_size)
 
     def _refined(self, height: int, width: int, grid: tuple[int, int]) -> tuple[int, int]:
@@ -127,7 +127,7 @@ class Slices(Preprocessing):
 
 
 def slice_grid(height: int, width: int, most: int, side: int) -> tuple[int, int] | None:
-    """Return the (rows, columns) to cut a picture into; None where it stays whole.
+    """Return the (rows, columns) to cut a picture into; None where the picture stays whole.
 
     The number of slices is that of squares that fit, or one less or more; the grid nearest to the ratio wins.
     """

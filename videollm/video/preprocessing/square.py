@@ -77,7 +77,7 @@ class Square(Preprocessing):
         return [Group(pictures=self.fit(batch.frames), seconds=batch.seconds)]
 
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
-        """Return one group of squares, whatever the frames are."""
+        """Return the shape of one group of squares, whatever the frames are."""
         return [Shape(num_frames, self.size, self.size)]
 
     def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:

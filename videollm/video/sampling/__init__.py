@@ -1,4 +1,4 @@
-"""Which frames of a clip are looked at: a policy per file."""
+"""Sampling policies, which choose frames of a clip: one policy per file."""
 
 from videollm.video.sampling.base import POLICIES, Sampled, Sampling, sample
 from videollm.video.sampling.timeline import Timeline, check_range, frame_range

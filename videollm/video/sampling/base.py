@@ -1,4 +1,4 @@
-"""The interface of a sampling policy, and the table of them: pure functions from a timeline to display indices."""
+"""The interface of a sampling policy, and the table of policies: pure functions from a timeline to display indices."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Sampled:
 
 @dataclass(frozen=True, kw_only=True, init=False)
 class Sampling:
-    """How frames are chosen: the base of the policies, and the way to one by its name.
+    """Choice of frames: the base class of the policies, which also finds a policy by its name.
 
     `Sampling(policy="linspace", num_frames=16)` is a `Linspace(num_frames=16)`. A policy is a frozen dataclass of
     numbers and words, so that `dataclasses.asdict` writes it as JSON and `from_dict` reads it; a subclass adds fields,
@@ -76,14 +76,14 @@ class Sampling:
         raise NotImplementedError
 
     def needs_times(self, start: float | None, end: float | None) -> bool:
-        """Whether presentation times, and not only the number of frames, decide which frames are taken."""
+        """Tell whether presentation times, and not only the number of frames, decide which frames are taken."""
         return self.by_time or start is not None or end is not None
 
     def check_positive(self, *names: str) -> None:
         """Check settings.
 
         Raises:
-            UserError: one is not a finite (and where its type is int, whole) number above 0.
+            UserError: a setting is not a finite (and where its type is int, whole) number above 0.
         """
         whole = {f.name for f in fields(self) if f.type in (int, "int")}
         for name in names:
@@ -131,7 +131,7 @@ POLICIES: Final[Table[Sampling]] = Table(
 
 
 def setting_names(policy: str) -> tuple[str, ...]:
-    """Return what can be set of a policy.
+    """Return the names of a policy's settings.
 
     Raises:
         UserError: there is no such policy.
@@ -182,5 +182,5 @@ def spread(length: int, count: int) -> list[int]:
 
 
 def thin(length: int, most: int) -> list[int]:
-    """Return range(length), spread where it has more than `most`."""
+    """Return range(length), thinned evenly to at most `most` numbers."""
     return list(range(length)) if length <= most else spread(length, most)

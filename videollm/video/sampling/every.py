@@ -12,7 +12,7 @@ from videollm.video.sampling.timeline import Timeline
 
 @dataclass(frozen=True, kw_only=True)
 class Every(Sampling):
-    """The frame on display every so many seconds, thinned evenly where there are too many."""
+    """The frame on display at equal distances in time, thinned evenly above `num_frames`."""
 
     by_time: ClassVar[bool] = True
 

@@ -1,4 +1,4 @@
-"""MiniCPM-V 4.5's rule (`encode_video` in its README): frames at a rate, in packs where they are too many."""
+"""MiniCPM-V 4.5's rule (`encode_video` in its README): frames at a rate, in packs where there are too many."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIME_SCALE_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class FpsPack(Sampling):
-    """Frames at a rate; above a number of them, packs of frames that share one set of visual tokens."""
+    """Frames at a rate; above `max_num_frames`, packs of frames that share one set of visual tokens."""
 
     choose_fps: float = 3.0
     """Frames per second, before packing sets in."""
@@ -37,7 +37,7 @@ class FpsPack(Sampling):
             raise UserError(f"{self.policy}: force_packing is {self.force_packing}; expected at least 1, or None.")
 
     def choose(self, timeline: Timeline, frames: range, start: float) -> Sampled:
-        """Choose how many frames and how they are packed, spread them, and snap their times to a grid."""
+        """Choose the number of frames and the packing, spread the frames, and snap their times to a grid."""
         length, fps, most = len(frames), timeline.fps, self.max_num_frames
         duration = length / fps
         if self.choose_fps * int(duration) <= most:

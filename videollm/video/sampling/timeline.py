@@ -1,4 +1,4 @@
-"""When the frames of a video are shown, and which of them a range of seconds holds.
+"""Times at which the frames of a video are shown, and the frames in a range of seconds.
 
 UNITS  seconds count from the first displayed frame; an index is a display index in the whole video.
 """
