@@ -31,7 +31,7 @@ class Failure:
     """Why a clip has no frames."""
 
     status: Status
-    """`timeout`, `decoder_died`, or the status of a VideoError (`not_found`, `decode_error`, ...), or `internal_error`."""
+    """`timeout`, `decoder_died`, `internal_error`, or the status of a VideoError (`not_found`, `decode_error`, ...)."""
     error: str
     trace: str | None = None
     """Of a bug."""
