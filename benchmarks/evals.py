@@ -24,18 +24,18 @@ OPTIONS = ("a red circle", "a blue square", "a green triangle", "a yellow star")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Print questions/s of both, for 3 questions a clip (Video-MME) and 15 (LVBench)."""
+    """Print questions/s of both, for 3 questions per clip (Video-MME) and 15 (LVBench)."""
 
     model: str = "tiny-stc"
     """Model of both."""
     num_clips: int = 100
     """Clips of the eval."""
     questions: tuple[int, ...] = (3, 15)
-    """Questions a clip."""
+    """Questions per clip."""
     seconds: float = 60.0
     """Length of a clip."""
     size: int = 720
-    """Pixels a side."""
+    """Pixels per side."""
     plain_clips: int = 6
     """Clips of the loop that decodes for every question."""
 
@@ -52,8 +52,8 @@ def main(options: Options) -> None:
             rows = {row["id"]: row["answer"] for row in read_rows(folder / f"out-{number}")}
             plain, answers = plain_rate(options, videos[: options.plain_clips], number)
             same = sum(rows[id] == answer for id, answer in answers.items())
-            print(f"{number:2} questions a clip: eval {whole:6.2f} questions/s from start to scores; a decode and an "
-                  f"encode a question {plain:6.2f}: {whole / plain:.1f} times; "
+            print(f"{number:2} questions per clip: eval {whole:6.2f} questions/s from start to scores; one decode and "
+                  f"encode per question {plain:6.2f}: {whole / plain:.1f} times; "
                   f"{same} of {len(answers)} answers the same")  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def write_questions(path: Path, videos: list[Path], number: int) -> Path:
 
 
 def eval_rate(options: Options, table: Path, output: Path) -> float:
-    """Questions a second of the whole command: start, answers, scores."""
+    """Measure questions per second of the whole command: start, answers, scores."""
     command = [
         sys.executable,
         "-m",
@@ -90,7 +90,7 @@ def eval_rate(options: Options, table: Path, output: Path) -> float:
 
 
 def plain_rate(options: Options, videos: list[Path], number: int) -> tuple[float, dict[str, str]]:
-    """Questions a second of a loop without the model's loading, the better of 1 thread and all; and its answers."""
+    """Measure questions per second of a loop, loading aside, with 1 thread or all (the better); return answers too."""
     import torch
 
     import videollm

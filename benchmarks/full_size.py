@@ -53,7 +53,7 @@ SQUARES: Final = {"cuda": (4096, 8192, 16384), "cpu": (1024, 2048)}
 def tower_flops(model: VideoLLM, side: int) -> int:
     """Floating-point operations on a frame: 2 a multiplication with addition; norms, activations, softmax left out.
 
-    For n patches of p pixels a side, width d and MLP width m: 2 n 3p² d for the embedding of patches; in each layer
+    For n patches of p pixels per side, width d and MLP width m: 2 n 3p² d for the embedding of patches; in each layer
     that runs 2 n (4 d² + 2 d m) for the four projections and the MLP, and 4 n² d for scores and weighted sums.
     """
     config = model.tower.model.config

@@ -2,7 +2,7 @@
 
 - one by one: `generate` for one question of one clip at a time
 - repeated: `generate` for all at once, the visual prefix repeated for every question
-- shared: `videollm.engines.builtin.BuiltinEngine`, one prefill and one cache row a clip
+- shared: `videollm.engines.builtin.BuiltinEngine`, one prefill and one cache row per clip
 - continuous: transformers' continuous batching (paged cache, shared pages), whose prompts hold virtual token ids
   that the embedding resolves to visual tokens
 - vllm (with `--vllm`, needs the extra): `videollm.engines.vllm.VLLMEngine`, started before and its prefix cache emptied
@@ -147,7 +147,7 @@ def main(
     ways: tuple[str, ...] = tuple(WAYS),
     vllm: bool = False,
 ) -> None:
-    """Print seconds and ratios for each number of questions a clip."""
+    """Print seconds and ratios for each number of questions per clip."""
     logging.set_verbosity_error()
     torch.manual_seed(0)
     config = Qwen2Config(

@@ -96,7 +96,7 @@ def cached(options: Options, folder: Path) -> None:
     megabytes = sum(f.stat().st_size for f in (folder / "cache").rglob("*.safetensors")) / 1e6
     print(f"with the cache: {rates[2] / rates[0]:.1f} times the clips/s once started, "
           f"{work[0] / work[2]:.0f} times less time to decode and encode; "
-          f"{megabytes / options.num_clips:.2f} MB a clip")  # fmt: skip
+          f"{megabytes / options.num_clips:.2f} MB per clip")  # fmt: skip
 
 
 def plain_loop(options: Options, videos: list[Path]) -> float:

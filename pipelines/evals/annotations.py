@@ -56,7 +56,7 @@ class Fields:
             raise self.wrong(name, "a whole number") from None
 
     def seconds(self, name: str) -> float | None:
-        """Return a field that holds seconds, 0 or more; None where it is not there."""
+        """Return a field that holds seconds, 0 or more; None where the field is missing."""
         value = self.values.get(name)
         if value is None or value == "":
             return None
@@ -69,7 +69,7 @@ class Fields:
         return seconds
 
     def segment(self, *, required: bool = False) -> tuple[float | None, float | None]:
-        """Return fields `start` and `end`, seconds in this order; None where one is not there."""
+        """Return fields `start` and `end`, seconds in this order; None for a missing field."""
         start, end = self.seconds("start"), self.seconds("end")
         if (required and None in (start, end)) or (end is not None and (start or 0.0) >= end):
             raise UserError(

@@ -200,7 +200,7 @@ def compare(
 def _by_id(points: Sequence[Point], run: str) -> dict[str, Point]:
     twice = sorted(i for i, times in Counter(p.id for p in points).items() if times > 1)
     if twice:
-        raise UserError(f"Run {run} has several scores of {_some(twice)}, expected one a question.")
+        raise UserError(f"Run {run} has several scores of {_some(twice)}, expected one per question.")
     return {p.id: p for p in points}
 
 

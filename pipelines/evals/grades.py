@@ -18,7 +18,7 @@ from pipelines.results.schema import OK, Row
 
 UNPARSED: Final = "unparsed"
 MISSING: Final = "missing"
-"""Status of a question whose answer is not there (yet)."""
+"""Status of a question without an answer (yet)."""
 Asked = tuple[Sample, Sequence[Row | None]]
 """A question, and its rows: options as they are, then moved on by 1, 2, ..."""
 Verdicts = list[dict[str, float]]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pipelines.evals.answers.choice import RULES_VERSION
 from pipelines.evals.scores import ScoredRun
+from videollm.io import atomic_write
 
 SCORES: Final = "scores.json"
 SCORED_QUESTIONS: Final = "scored.jsonl"
@@ -72,9 +73,8 @@ def _write_submission(run: ScoredRun) -> Path | None:
 
 
 def _write(path: Path, text: str) -> None:
-    scratch = path.with_name(f"{path.name}.partial")
-    scratch.write_text(text)
-    scratch.replace(path)
+    with atomic_write(path) as scratch:
+        scratch.write_text(text)
 
 
 def _as_json(value: Any) -> Any:

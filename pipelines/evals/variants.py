@@ -14,6 +14,7 @@ from typing import Any, Final
 from pipelines.evals.benchmark import Benchmark, Sample
 from pipelines.requests.types import JobRequest, job_request
 from videollm.errors import UserError
+from videollm.io import atomic_write
 from videollm.prompts.subtitles import read_subtitles
 from videollm.types import Clip, Cue, Request, Subtitles
 
@@ -102,9 +103,8 @@ def _subtitles(
 
 def save_questions(samples: Sequence[Sample], folder: Path) -> None:
     """Write questions beside the rows of their run, in one step."""
-    scratch = folder / f"{QUESTIONS}.partial"
-    scratch.write_text("".join(json.dumps(_as_json(s)) + "\n" for s in samples))
-    scratch.replace(folder / QUESTIONS)
+    with atomic_write(folder / QUESTIONS) as scratch:
+        scratch.write_text("".join(json.dumps(_as_json(s)) + "\n" for s in samples))
 
 
 def load_questions(folder: Path) -> list[Sample]:

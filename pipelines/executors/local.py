@@ -58,6 +58,8 @@ class Local(Executor):
 
     def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
         """Run the first stages in threads, and set up and run the last stage in this thread."""
+        # A bounded channel stands between two stages. Its limit, two batches of the later stage, keeps that stage
+        # supplied while the earlier one cannot decode the whole job ahead.
         source = _Source(items)
         inputs: _Source | _Channel = source
         threads = []
@@ -70,10 +72,13 @@ class Local(Executor):
             ]
             inputs = channel
         try:
+            # The early stages run while this thread sets up the last stage, which loads the model.
             for thread in threads:
                 thread.start()
             yield from self._run_last(stages[-1], inputs)
         finally:
+            # Also after an interruption or an error of the caller: writers that wait for room are woken and end. A
+            # thread inside a decode cannot be woken; as a daemon thread it does not keep the process alive.
             source.close()
             for channel in self._channels.values():
                 channel.close()
@@ -84,6 +89,7 @@ class Local(Executor):
 
     def _run_last(self, spec: StageSpec, inputs: _Source | _Channel) -> Iterator[Finished | None]:
         stage, _ = self._stage(spec)
+        # `take` returns an empty list after a tick without results: the caller redraws then, and sees Ctrl-C.
         while (taken := inputs.take(spec.batch_size, timeout=TICK_SECONDS)) is not None:
             for result in self._through(stage, taken):
                 if isinstance(result, Advance):

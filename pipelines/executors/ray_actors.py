@@ -100,16 +100,20 @@ class RayActors(Executor):
         first, so that finished clips make room for new ones; wait for any call, placement or set-up to end; queue
         what goes on at the next pool, and give back what is finished.
         """
+        # Pools that `describe` started go on as they are: their models are loaded, or are loading.
         there = list(self._pools)
         self._pools = [next((p for p in there if p.spec == s), None) or WorkerPool(s) for s in stages]
         while True:
+            # Room is counted anew every turn, so that no count can drift when workers or nodes are lost.
             self._feed(items)
             room = _Room(self._pools, self._cluster.nodes(), self._largest)
+            # The last stage comes first: what it takes frees room on the nodes for frames yet to be decoded.
             for pool in reversed(self._pools):
                 pool.launch(room.reserve)
             calls = {ref: (at, w) for at, pool in enumerate(self._pools) for w in pool.workers for ref in w.calls}
             if not any(p.underway() for p in self._pools):
                 return
+            # Wait for one event of any kind, then take all calls that have ended by now, of whichever pool.
             self._step_workers([*calls])
             for ref in ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []:
                 yield from self._collect(ref, *calls[ref])
@@ -129,6 +133,8 @@ class RayActors(Executor):
 
     def _feed(self, items: Iterator[Item]) -> None:
         """Queue new items at the first pool, up to its free calls."""
+        # Under way are at most two batches per worker of the later stages, and two items per worker of the first:
+        # enough that no worker runs dry, and few enough that payloads do not pile up.
         first, *later = self._pools
         most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
         underway = sum(len(p.underway()) for p in self._pools)
@@ -149,6 +155,8 @@ class RayActors(Executor):
         try:
             results, call = ray.get(ref)
         except RayActorError as error:
+            # The worker died. The items of its running call are suspects, and so are those of the call that waited in
+            # it, since the death does not tell which of the two calls was running.
             node_lost = self._cluster.lost(worker.node)
             incident = pool.on_death(worker, error, node_lost=node_lost)
             waiting = [one for others, _ in worker.calls.values() for one in others]
@@ -164,6 +172,8 @@ class RayActors(Executor):
         pool.incidents_in_a_row = 0
         for before, payload, result in zip(held, payloads, results, strict=True):
             if isinstance(result, Advance):
+                # The payload stays where it was made, and the driver keeps its reference. A suspect stays in
+                # quarantine at the next pool too, as it has not been cleared by surviving this stage alone.
                 self._largest = max(self._largest, result.item.num_bytes)
                 following = self._pools[at + 1]
                 queue = following.quarantine if before.suspicions else following.queue
@@ -185,6 +195,8 @@ class RayActors(Executor):
             self._pools[0].queue.append(again)
             return
         again.suspicions = [*held.suspicions, Suspicion(incident=incident, node=node, alone=alone)]
+        # Only a death alone in a worker, outside a larger incident, on a node that lives on, counts against the item.
+        # The bound on all deaths ends items that die again and again beside others without ever being found alone.
         guilty = [s for s in again.suspicions
                   if s.alone and s.incident.num_workers == 1 and not self._cluster.lost(s.node)]  # fmt: skip
         if len(guilty) >= MAX_DEATHS_ALONE or len(again.suspicions) >= MAX_DEATHS:
@@ -213,6 +225,8 @@ class RayActors(Executor):
             pool.sweep()
         if self._cluster.is_local:
             return
+        # A stage without a worker cannot finish anything. If the cluster gives it no place, another pool gives up one
+        # worker, after its calls, and later gets the place back once the cluster has room again.
         self._tell_what_is_waited_for()
         now = self._tuned
         starved = [p for p in self._pools if now - p.without_worker_since > STARVED_SECONDS]

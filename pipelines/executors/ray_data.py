@@ -45,7 +45,7 @@ MAX_ACTORS: Final = 4096
 MAX_TASK_RETRIES: Final = 3
 """Actors that a block may see die before it is left to the next pass."""
 MAX_FUTILE_PASSES: Final = 3
-"""Passes that finish nothing, with no node lost in them, after which what is left is given up."""
+"""Passes that finish nothing, with no node lost in them, after which the remaining items are given up."""
 STALL_SECONDS: Final = 60.0
 """Time without a result, after a node was lost, until the pass is begun again: its actors may have no place."""
 TELL_SECONDS: Final = 10.0

@@ -117,6 +117,7 @@ class WorkerPool:
 
     def fill(self) -> None:
         """Spawn missing workers; give up surplus ones, unplaced ones first."""
+        # Actors are asked for at once, and placed by the cluster when it has room; items wait for placed workers only.
         missing = max(1, self.num_wanted - self.num_lent) - sum(not w.retiring for w in self.workers)
         for _ in range(missing):
             actor = self._actor_class.remote(self.spec)
@@ -151,6 +152,8 @@ class WorkerPool:
 
     def launch(self, reserve: Reserve) -> None:
         """Give waiting items to workers that are up and free."""
+        # Workers with the fewest calls choose first. Results and payloads are separate objects: the driver fetches the
+        # small results, and payloads stay in the object store.
         for worker in sorted(self.workers, key=lambda w: len(w.calls)):
             while (held := self._take(worker, reserve)) is not None:
                 run = worker.actor.run.options(num_returns=1 + len(held))
@@ -203,11 +206,13 @@ class WorkerPool:
         now = time.monotonic()
         if worker in self.workers:
             self.drop(worker)
+        # A worker that was spawned after the incident began cannot be one of its victims: that is a new incident.
         known = self.incident
         if known is None or worker.spawned > known.began or now - known.began > INCIDENT_SECONDS:
             known = self.incident = Incident(began=now)
             self.incidents_in_a_row += 1
         known.num_workers += 1
+        # Deaths before any worker was ever set up point to the model or its memory: retrying forever would not help.
         if worker.loading is not None and self.description is None and not node_lost:
             self.loading_deaths += 1
             if self.loading_deaths >= MAX_LOADING_DEATHS:
@@ -238,6 +243,9 @@ class WorkerPool:
 
     def _pick(self, worker: Worker, reserve: Reserve) -> list[Held] | None:
         """Take a batch off the queue: payloads on the worker's node first, but the oldest waits only a few times."""
+        # Only a window at the head of the queue is considered, which keeps the order roughly. Items whose payload lies
+        # on this node, or nowhere yet, come first; the others would have to be copied here. The oldest item may be
+        # passed over a few times only, so that no item starves.
         size = self.spec.batch_size
         window = list(islice(self.queue, 4 * size))
         if window[0].passed_over < MAX_PASSED_OVER:

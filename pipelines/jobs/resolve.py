@@ -63,7 +63,7 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
     """Find and check everything that a job names.
 
     Raises:
-        UserError: something is not there, or is not what it should be.
+        UserError: something is missing, or is not what it should be.
     """
     if re.match(r"\w+:/", str(job.output)):
         raise UserError(f"-o is {job.output}, expected a local folder. Copy the results from there when they are done.")
@@ -99,7 +99,7 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
     Args:
         on_cluster: whether the model runs on other machines, whose devices are not known here.
     Raises:
-        UserError: something is not there, or is not what it should be.
+        UserError: something is missing, or is not what it should be.
     """
     if not DEVICE.fullmatch(options.device):
         raise UserError(f"--device is {options.device!r}, expected auto, cpu, cuda or cuda:N.")

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipelines.results.schema import OK, ResultRow, Row, arrow_schema
 from videollm.errors import UserError
+from videollm.io import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,8 @@ class Output:
         ]
         data = b"".join(_line(r) for r in rows)
         if data != self._journal_path.read_bytes():  # a torn line, rows that reached a shard, or dropped errors
-            scratch = self._journal_path.with_suffix(".partial")
-            _write_file(scratch, data)
-            scratch.replace(self._journal_path)
+            with atomic_write(self._journal_path) as scratch:
+                scratch.write_bytes(data)
             os.close(self._journal)
             self._journal = os.open(self._journal_path, os.O_RDWR | os.O_APPEND)
         self._remember(rows)
@@ -159,18 +159,11 @@ class Output:
                     yield row
 
     def _write_shard(self, path: Path, rows: list[Row]) -> None:
-        scratch = path.with_suffix(f"{path.suffix}.partial")
-        try:
+        with atomic_write(path) as scratch:
             if self.format == "parquet":
                 pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), scratch, compression="zstd")
-                with scratch.open("rb") as file:
-                    os.fsync(file.fileno())
             else:
-                _write_file(scratch, b"".join(_line(r) for r in rows))
-        except OSError:
-            scratch.unlink(missing_ok=True)
-            raise
-        scratch.replace(path)
+                scratch.write_bytes(b"".join(_line(r) for r in rows))
 
 
 def read_rows(folder: Path) -> Iterator[Row]:
@@ -189,10 +182,8 @@ def read_rows(folder: Path) -> Iterator[Row]:
 
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file in one step."""
-    scratch = path.with_name(f"{path.name}.partial")
-    with _explained(path.parent):
-        _write_file(scratch, (json.dumps(value, indent=2) + "\n").encode())
-        scratch.replace(path)
+    with _explained(path.parent), atomic_write(path) as scratch:
+        scratch.write_bytes((json.dumps(value, indent=2) + "\n").encode())
 
 
 def _read(shard: Path, columns: list[str] | None = None) -> Iterator[Row]:
@@ -213,13 +204,6 @@ def _write(fd: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 class _explained:  # noqa: N801 (reads as a word at its uses)

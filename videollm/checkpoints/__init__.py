@@ -45,9 +45,9 @@ class ResolvedModel:
     """A model that was found and looks as if it loads."""
 
     folder: Path
-    """Where it lies; of a hub id, what was fetched of it."""
+    """The model's folder; of a hub id, the folder of the fetched files."""
     info: ModelInfo
-    """What its configuration says of it."""
+    """Facts from the model's configuration."""
 
 
 def load(

@@ -30,7 +30,7 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
         folder: holds the tokenizer.
         config: as the folder says.
         sources: its weights, with what their names become.
-        options: what the user wants of it.
+        options: the user's options.
     Raises:
         UserError: a file is missing or damaged, weights and configuration do not fit, or the engine cannot run the
             LLM.

@@ -61,7 +61,7 @@ class Engine(ABC):
     Args:
         llm: a causal LM of transformers; an engine may run it elsewhere, all but its input embedding.
         tokenizer: turns generated ids into text.
-        config: how it runs; its defaults if not given.
+        config: settings of the engine; by default those of its Config.
     Raises:
         UserError: the engine cannot run this LLM here.
     """

@@ -114,6 +114,7 @@ class FeatureCache:
         # bound, so that many writers together notice each other before the folder grows far past it.
         known, most_unseen = self._num_bytes, self.max_bytes * UNSEEN_SHARE
         if known is None or known + num_bytes > self.max_bytes or self._num_unseen_bytes > most_unseen:
+            # Entries sort by time of use, as `get` touches a file that it reads: the front of the list goes first.
             entries = sorted(self._entries())
             known = sum(e.num_bytes for e in entries)
             if known + num_bytes > self.max_bytes:
@@ -122,6 +123,7 @@ class FeatureCache:
                         break
                     entry.path.unlink(missing_ok=True)
                     known -= entry.num_bytes
+            # The share that this process may write before its next listing starts anew.
             self._num_unseen_bytes = 0
         self._num_bytes = known + num_bytes
         self._num_unseen_bytes += num_bytes

@@ -147,7 +147,7 @@ class VideoModel(ABC):
 
         Args:
             items: visual tokens of each clip, and the requests on it.
-            generation: how; the model's own settings if not given.
+            generation: settings; by default the model's own.
             on_text: is given the text of the only request, piece by piece.
         Raises:
             UserError: a prompt does not fit the LLM, or a setting is out of its range.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from videollm.errors import UserError
+from videollm.io import atomic_write
 from videollm.shapes.stories import CAPTION_PROMPTS, STORIES, Story, tell
 from videollm.shapes.world import World, draw, times
 
@@ -38,7 +39,7 @@ class ClipsConfig:
     size: int = 192
     """Pixels per side; even."""
     story: str | None = None
-    """One kind of story: alone, still, parade, motion, change, come_and_go, pan, cut or grow; all if not given."""
+    """One kind of story: alone, still, parade, motion, change, come_and_go, pan, cut or grow; by default all."""
 
     def __post_init__(self) -> None:
         if self.story is not None and self.story not in STORIES:
@@ -99,12 +100,10 @@ def write_video(path: Path, world: World, *, num_frames: int, fps: int, size: in
         return
     import av
 
-    scratch = path.with_name(path.name + ".partial")
-    with av.open(str(scratch), "w", format="mp4") as container:
+    with atomic_write(path) as scratch, av.open(str(scratch), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps), options=ENCODER)
         stream.width = stream.height = size
         stream.pix_fmt = "yuv420p"
         for u in times(num_frames):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(draw(world, u, size), format="rgb24")))
         container.mux(stream.encode())
-    scratch.replace(path)

@@ -48,7 +48,7 @@ def evaluate(
     """Ask every question of questions.jsonl on every view of its clip.
 
     Args:
-        num_frames: frames of a clip; the model's own number if not given.
+        num_frames: frames per clip; by default the model's own number.
         seed: fixes the shuffles.
         on_clips: is told the number of clips that are done, and of all.
     Raises:

@@ -122,8 +122,8 @@ def _end(fields: Fields, frame: object, cuts: Path | None) -> float | None:
     rate = Fields(fields.values.get("metadata"), f"{fields.where}, metadata").seconds("frame_rate")
     if not isinstance(frame, int) or frame < 1 or not rate:
         raise UserError(
-            f"{fields.where}: frame_rate is {rate!r} and {cuts} cuts the video at {frame!r}; expected frames a second, "
-            "and a frame or -1."
+            f"{fields.where}: frame_rate is {rate!r} and {cuts} cuts the video at {frame!r}; "
+            "expected frames per second, and a frame or -1."
         )
     return frame / rate
 

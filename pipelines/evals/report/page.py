@@ -17,6 +17,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+from videollm.io import atomic_write
+
 SCRIPTS: Final = ("data.js", "draw.js", "summary.js", "list.js", "question.js", "page.js")
 """In the order in which they need each other; all of them are one script of the page."""
 UNSAFE: Final = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
@@ -45,15 +47,13 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
         )
         .partition("\0")
     )
-    scratch = path.with_name(f"{path.name}.partial")
-    with scratch.open("w", encoding="utf-8", newline="\n") as file:
+    with atomic_write(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.write(head)
         for i, jpegs in enumerate(pictures):
             if jpegs:
                 block = as_block([base64.b64encode(j).decode("ascii") for j in jpegs])
                 file.write(f'<script type="application/json" id="pictures-{i}">{block}</script>\n')
         file.write(tail)
-    scratch.replace(path)
 
 
 def as_block(value: Any) -> str:

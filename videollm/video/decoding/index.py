@@ -110,6 +110,7 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
     """
     if "mp4" not in container.format.name:
         return None
+    # A table that does not list every packet of the stream is of no use.
     entries = stream.index_entries[:] if stream.frames else []
     if not entries or len(entries) != stream.frames:
         return None
@@ -125,9 +126,12 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
     opening_end = int(next((k for k in keys if k > opening), len(times)))
     if not is_shown_[opening_end:].all():
         return None
+    # `base` counts the displayed frames before each keyframe, so that indices are counted from there.
     keys = keys[keys >= opening]
     base = np.concatenate([[0], np.cumsum(is_shown_)])[keys]
     keyframes = [Keyframe(int(times[k]), entries[int(k)].pos, int(b)) for k, b in zip(keys, base, strict=True)]
+    # Presentation times are predicted as decoding times, moved to the first frame's tick: exact at a uniform rate,
+    # and without B-frames, where both orders are one.
     shown = times[is_shown_]
     steps = np.diff(times)
     uniform = not len(steps) or int(steps.max()) - int(steps.min()) <= 1
@@ -186,6 +190,7 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     if not shown:
         message = f"{_name(container)}: its video stream holds no frame ({damage or 'no packet'}); the file is damaged."
         raise VideoError("decode_error", message)
+    # Packets come in decoding order; sorted ticks are the order of the screen, and equal ticks leave it open.
     order = np.array(shown, np.int64)
     ticks = np.sort(order)
     if (np.diff(ticks) == 0).any():
@@ -201,6 +206,8 @@ def _usable_keyframes(
 
     What a run needs lies between two such keyframes: all shown before one precedes it in the file, all later follows.
     """
+    # Running extremes over the file order: the latest tick before each packet and the earliest from it on. A keyframe
+    # parts the frames if every tick before it in the file is smaller than every tick from it on.
     latest_before = np.maximum.accumulate(order)
     earliest_after = np.minimum.accumulate(order[::-1])[::-1]
     usable = [Keyframe(keys[0][0], None, 0)]

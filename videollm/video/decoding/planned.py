@@ -86,11 +86,13 @@ def _decode_indexed(
             Status.DECODE_ERROR,
             f"{clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those.",
         )
+    # The sampling chooses among all frames of the index; frames that it repeats are decoded once.
     asked = sample(request.sampling, index.timeline(stream), clip.start, clip.end, cut_end=clip.cut_end)
     distinct = sorted(set(asked.indices))
     runs = _plan(RunDecoder(container, stream, index), index, distinct)
     found = _FoundFrames(distinct)
     _decode_runs(request, container, stream, index, runs, found)
+    # Ticks predicted from the header may be off by one for rounding. Anything else may have chosen wrong frames.
     predicted = check_times and not index.exact_ticks
     if predicted and any(abs(int(index.ticks[i]) - tick) > 1 for i, tick in found.ticks.items()):
         raise WrongPredictionError
@@ -106,6 +108,8 @@ def _plan(decoder: RunDecoder, index: Index, distinct: list[int]) -> list[Run]:
     A header does not tell which frames are leading pictures, so the frames just after a keyframe may hang on the one
     before: three groups are looked at, and a run hands back what was guessed wrong.
     """
+    # Of the wanted frames near a keyframe, three groups (first, middle, last) are read to count their leading
+    # pictures. Encoders mostly use one structure throughout, so the largest count serves for all.
     keys = [index.keyframe_of(i) for i in distinct]
     leading = 0
     if not index.exact_ticks:
@@ -128,6 +132,8 @@ def _decode_runs(
     found: _FoundFrames,
 ) -> None:
     """Decode runs, longest first, in this thread and in as many others as the request allows."""
+    # Threads decode runs apart; where there are fewer runs than threads, each decoder gets several frame threads.
+    # The longest runs start first, so that no thread is left with a long one at the end.
     threads = 1 if stream.codec_context.name in ONE_THREAD else request.threads
     num_workers = min(threads, len(runs))
     frame_threads = threads // num_workers
@@ -180,6 +186,8 @@ class _FoundFrames:
             assert frame.pts is not None
             ticks[index] = frame.pts
 
+        # Leading pictures are decoded from the keyframe before. Lost ones are tried once more from there without
+        # skipping; only what is lost in that second run is damage of the file.
         result = decoder.decode(run, put)
         self.ticks.update((i, ticks[i]) for i in result.decoded)
         lost = tuple(i for i in run.indices if i not in result.decoded and i not in result.leading)

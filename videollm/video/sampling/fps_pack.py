@@ -38,18 +38,22 @@ class FpsPack(Sampling):
 
     def choose(self, timeline: Timeline, frames: range, start: float) -> Sampled:
         """Choose the number of frames and the packing, spread the frames, and snap their times to a grid."""
+        # Whole seconds decide whether packing sets in, as officially; the number of frames takes the exact duration.
         length, fps, most = len(frames), timeline.fps, self.max_num_frames
         duration = length / fps
         if self.choose_fps * int(duration) <= most:
             packing = 1
             count = round(min(self.choose_fps, round(fps)) * min(most, duration))
         else:
+            # Too long for one set of tokens per frame: packs grow to keep the rate, up to max_packing frames; beyond
+            # that the rate falls.
             packing = math.ceil(duration * self.choose_fps / most)
             count = round(duration * self.choose_fps)
             if packing > self.max_packing:
                 packing, count = self.max_packing, most * self.max_packing
         if self.force_packing is not None:
             packing = min(self.force_packing, self.max_packing)
+        # Times on the model's axis are multiples of 0.1 s, not the true presentation times.
         local = spread(length, max(1, count))
         snapped = snap_seconds(np.asarray(local) / fps, duration)
         ids = (snapped / TIME_SCALE_SECONDS).astype(np.int32)  # cuts 0.3 / 0.1 to 2, as the official code does
@@ -58,6 +62,8 @@ class FpsPack(Sampling):
 
 def snap_seconds(seconds: NDArray[np.float64], duration_seconds: float) -> NDArray[np.float64]:
     """Return the nearest value of arange(0, duration, 0.1) for each time."""
+    # Of the two grid values around each time the nearer one wins, at equal distance the smaller; clips shorter than
+    # one step have a single grid value, 0.
     scale = np.arange(0, duration_seconds, TIME_SCALE_SECONDS)
     right = np.searchsorted(scale, seconds).clip(1, max(1, len(scale) - 1))
     right = np.minimum(right, len(scale) - 1)
