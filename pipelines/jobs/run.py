@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.executors.base import EXECUTORS
+from pipelines.jobs.estimate import dry_run
 from pipelines.jobs.job import BatchJob
 from pipelines.jobs.logs import logging_to
 from pipelines.jobs.plan import Plan, make_items
@@ -45,7 +46,7 @@ def run(
     files: Sequence[Path] = (),
     on_claimed: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job, or what is left of it.
+    """Run a job, or what is left of it; a dry run ends with the plan, and says what the rest would take.
 
     Args:
         files: where the requests come from; their hashes are recorded.
@@ -55,6 +56,9 @@ def run(
             disk is full. What is finished stays finished.
     """
     plan = Plan(resolved=resolve_job(job), requests=requests)
+    if job.dry_run:
+        dry_run(plan)
+        return
     with claim(plan) as claimed, logging_to(job.output / "logs", job.log_level):
         claimed.record.note(files=file_hashes(files))
         if on_claimed is not None:
