@@ -23,7 +23,7 @@ OPTIONS = ("a red circle", "a blue square", "a green triangle", "a yellow star")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Options:
     """Print questions/s of both, for 3 questions a clip (Video-MME) and 15 (LVBench)."""
 
     model: str = "tiny-stc"
@@ -40,17 +40,17 @@ class Job:
     """Clips of the loop that decodes for every question."""
 
 
-def main(job: Job) -> None:
+def main(options: Options) -> None:
     with tempfile.TemporaryDirectory(prefix="videollm-bench-") as name:
         folder = Path(name)
-        videos = make_videos(folder, job.num_clips, job.seconds, job.size)
-        print(f"{job.num_clips} clips of {job.seconds:g} s, {job.size} x {job.size}, model {job.model}, "
-              f"{os.cpu_count()} cores")  # fmt: skip
-        for number in job.questions:
+        videos = make_videos(folder, options.num_clips, options.seconds, options.size)
+        print(f"{options.num_clips} clips of {options.seconds:g} s, {options.size} x {options.size}, "
+              f"model {options.model}, {os.cpu_count()} cores")  # fmt: skip
+        for number in options.questions:
             table = write_questions(folder / f"{number}.jsonl", videos, number)
-            whole = eval_rate(job, table, folder / f"out-{number}")
+            whole = eval_rate(options, table, folder / f"out-{number}")
             rows = {row["id"]: row["answer"] for row in read_rows(folder / f"out-{number}")}
-            plain, answers = plain_rate(job, videos[: job.plain_clips], number)
+            plain, answers = plain_rate(options, videos[: options.plain_clips], number)
             same = sum(rows[id] == answer for id, answer in answers.items())
             print(f"{number:2} questions a clip: eval {whole:6.2f} questions/s from start to scores; a decode and an "
                   f"encode a question {plain:6.2f}: {whole / plain:.1f} times; "
@@ -71,15 +71,25 @@ def write_questions(path: Path, videos: list[Path], number: int) -> Path:
     return path
 
 
-def eval_rate(job: Job, table: Path, output: Path) -> float:
+def eval_rate(options: Options, table: Path, output: Path) -> float:
     """Questions a second of the whole command: start, answers, scores."""
-    command = [sys.executable, "-m", "pipelines.cli.main", "eval", str(table), "-o", str(output), "--model", job.model]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.cli.main",
+        "eval",
+        str(table),
+        "-o",
+        str(output),
+        "--model",
+        options.model,
+    ]
     began = time.perf_counter()
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return len(table.read_text().splitlines()) / (time.perf_counter() - began)
 
 
-def plain_rate(job: Job, videos: list[Path], number: int) -> tuple[float, dict[str, str]]:
+def plain_rate(options: Options, videos: list[Path], number: int) -> tuple[float, dict[str, str]]:
     """Questions a second of a loop without the model's loading, the better of 1 thread and all; and its answers."""
     import torch
 
@@ -87,7 +97,7 @@ def plain_rate(job: Job, videos: list[Path], number: int) -> tuple[float, dict[s
     from videollm.prompts.question import format_question
     from videollm.types import Generation
 
-    model = videollm.load(job.model)
+    model = videollm.load(options.model)
     generation = Generation(max_new_tokens=64)
     model.answer(videos[0], asked(0), generation=generation)
     rates, answers = [], {}
@@ -103,4 +113,4 @@ def plain_rate(job: Job, videos: list[Path], number: int) -> tuple[float, dict[s
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Job, config=(tyro.conf.FlagCreatePairsOff,)))
+    main(tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,)))

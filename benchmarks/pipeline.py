@@ -30,7 +30,7 @@ QUESTIONS = ("Describe the video.", "What moves first?", "How many shapes are th
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Options:
     """Print clips/s of the pipeline and of a plain loop, and the share of time outside decode, encode, generate."""
 
     model: str = "tiny-stc"
@@ -51,19 +51,19 @@ class Job:
     """Run two jobs with a feature cache instead: the first fills it, the second asks something else."""
 
 
-def main(job: Job) -> None:
+def main(options: Options) -> None:
     with tempfile.TemporaryDirectory(prefix="videollm-bench-") as folder:
-        (memory if job.memory else cached if job.cached else speed)(job, Path(folder))
+        (memory if options.memory else cached if options.cached else speed)(options, Path(folder))
 
 
-def speed(job: Job, folder: Path) -> None:
-    videos = make_videos(folder, job.num_clips, job.seconds, job.size)
+def speed(options: Options, folder: Path) -> None:
+    videos = make_videos(folder, options.num_clips, options.seconds, options.size)
     manifest = write_manifest(folder / "requests.jsonl", videos)
-    print(f"{job.num_clips} clips of {job.seconds:g} s, {job.size} x {job.size}, {len(QUESTIONS)} questions each, "
-          f"model {job.model}, {os.cpu_count()} cores")  # fmt: skip
-    plain = plain_loop(job, videos[: job.plain_clips])
+    print(f"{options.num_clips} clips of {options.seconds:g} s, {options.size} x {options.size}, "
+          f"{len(QUESTIONS)} questions each, model {options.model}, {os.cpu_count()} cores")  # fmt: skip
+    plain = plain_loop(options, videos[: options.plain_clips])
     print(f"plain loop         {plain:8.2f} clips/s (without loading the model)")
-    subprocess.run(command(job, manifest, folder / "out"), check=True, env=environment(), stdout=subprocess.DEVNULL)
+    subprocess.run(command(options, manifest, folder / "out"), check=True, env=environment(), stdout=subprocess.DEVNULL)
     session = json.loads((folder / "out" / "run.json").read_text())["sessions"][-1]
     wall, start = session["wall_seconds"], session["start_seconds"]
     whole, steady = session["clips"] / wall, session["clips"] / (wall - start)
@@ -76,15 +76,15 @@ def speed(job: Job, folder: Path) -> None:
           f"({1 - max(decode, models) / (wall - start):.1%} once started)")  # fmt: skip
 
 
-def cached(job: Job, folder: Path) -> None:
-    videos = make_videos(folder, job.num_clips, job.seconds, job.size, num_stories=job.num_clips)
-    print(f"{job.num_clips} clips of {job.seconds:g} s, {job.size} x {job.size}, one question, model {job.model}, "
-          f"{os.cpu_count()} cores")  # fmt: skip
+def cached(options: Options, folder: Path) -> None:
+    videos = make_videos(folder, options.num_clips, options.seconds, options.size, num_stories=options.num_clips)
+    print(f"{options.num_clips} clips of {options.seconds:g} s, {options.size} x {options.size}, "
+          f"one question, model {options.model}, {os.cpu_count()} cores")  # fmt: skip
     rates, work = [], []
     runs = ("without a cache", []), ("cache is filled", CACHE), ("cache is read", CACHE)
-    for i, (what, options) in enumerate(runs):
+    for i, (what, extra) in enumerate(runs):
         manifest = write_manifest(folder / f"{i}.jsonl", videos, (QUESTIONS[min(i, 1)],))
-        arguments = [*command(job, manifest, folder / str(i)), *[o.format(folder=folder) for o in options]]
+        arguments = [*command(options, manifest, folder / str(i)), *[o.format(folder=folder) for o in extra]]
         subprocess.run(arguments, check=True, env=environment(), stdout=subprocess.DEVNULL)
         session = json.loads((folder / str(i) / "run.json").read_text())["sessions"][-1]
         wall, start = session["wall_seconds"], session["start_seconds"]
@@ -96,18 +96,18 @@ def cached(job: Job, folder: Path) -> None:
     megabytes = sum(f.stat().st_size for f in (folder / "cache").rglob("*.safetensors")) / 1e6
     print(f"with the cache: {rates[2] / rates[0]:.1f} times the clips/s once started, "
           f"{work[0] / work[2]:.0f} times less time to decode and encode; "
-          f"{megabytes / job.num_clips:.2f} MB a clip")  # fmt: skip
+          f"{megabytes / options.num_clips:.2f} MB a clip")  # fmt: skip
 
 
-def plain_loop(job: Job, videos: list[Path]) -> float:
+def plain_loop(options: Options, videos: list[Path]) -> float:
     """Clips a second of a loop that does all for every question; the better of 1 thread and all."""
     import torch
 
     import videollm
     from videollm.types import Generation
 
-    model = videollm.load(job.model)
-    generation = Generation(max_new_tokens=job.max_new_tokens)
+    model = videollm.load(options.model)
+    generation = Generation(max_new_tokens=options.max_new_tokens)
     model.answer(videos[0], QUESTIONS[0], generation=generation)
     rates = []
     for num_threads in (1, os.cpu_count() or 1):
@@ -120,13 +120,15 @@ def plain_loop(job: Job, videos: list[Path]) -> float:
     return max(rates)
 
 
-def memory(job: Job, folder: Path) -> None:
+def memory(options: Options, folder: Path) -> None:
     videos = make_videos(folder, 1000, 2.0, 192)
     for video, data in zip(videos[50::333], (b"", b"not a video", videos[0].read_bytes()[:2000]), strict=True):
         video.unlink()
         video.write_bytes(data)
     manifest = write_manifest(folder / "requests.jsonl", videos, QUESTIONS[:1])
-    running = subprocess.Popen(command(job, manifest, folder / "whole"), env=environment(), stdout=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command(options, manifest, folder / "whole"), env=environment(), stdout=subprocess.DEVNULL
+    )
     wait_for(folder / "whole", 100, running)
     early = usage(running)
     wait_for(folder / "whole", 990, running)
@@ -137,12 +139,12 @@ def memory(job: Job, folder: Path) -> None:
         print(f"{name:32} {early[name]:15.1f} {late[name]:17.1f} {late[name] / max(early[name], 1e-9) - 1:+7.1%}")
     report(folder / "whole")
     for number in (333, 666):
-        running = subprocess.Popen(command(job, manifest, folder / "killed"), env=environment())
+        running = subprocess.Popen(command(options, manifest, folder / "killed"), env=environment())
         wait_for(folder / "killed", number, running)
         running.kill()
         running.wait()
         print(f"killed with -9 at row {number}")
-    subprocess.run(command(job, manifest, folder / "killed"), env=environment(), check=True)
+    subprocess.run(command(options, manifest, folder / "killed"), env=environment(), check=True)
     report(folder / "killed")
 
 
@@ -203,9 +205,9 @@ def write_manifest(path: Path, videos: list[Path], questions: tuple[str, ...] = 
     return path
 
 
-def command(job: Job, manifest: Path, output: Path) -> list[str]:
+def command(options: Options, manifest: Path, output: Path) -> list[str]:
     return [sys.executable, "-m", "pipelines.cli.main", "answer", str(manifest), "-o", str(output),
-            "--model", job.model, "--max-new-tokens", str(job.max_new_tokens)]  # fmt: skip
+            "--model", options.model, "--max-new-tokens", str(options.max_new_tokens)]  # fmt: skip
 
 
 def environment() -> dict[str, str]:
@@ -213,4 +215,4 @@ def environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Job, config=(tyro.conf.FlagCreatePairsOff,)))
+    main(tyro.cli(Options, config=(tyro.conf.FlagCreatePairsOff,)))

@@ -9,11 +9,11 @@ from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(options.Job):
+class AnswerOptions(options.InputOptions):
     """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
 
 
-def main(job: Job) -> None:
+def main(job: AnswerOptions) -> None:
     """Run the job, or what is left of it."""
     requests = job.requests(question=None)
     described = {"command": "answer", "inputs": job.absolute_inputs()}

@@ -12,7 +12,7 @@ from videollm.types import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class AskOptions:
     """Ask one question about one video; the answer appears as it is written."""
 
     video: Positional[str]
@@ -28,28 +28,28 @@ class Job:
     generation: GenerationOptions = field(default_factory=GenerationOptions)
 
 
-def main(job: Job) -> None:
+def main(options: AskOptions) -> None:
     """Print the answer."""
     from pipelines.jobs.resolve import resolve
     from videollm.checkpoints import load_with
     from videollm.video.sampling import Sampling
 
-    found = resolve(job.model.load_options(), job.frames.choice())
-    model = load_with(found.options)
+    resolved = resolve(options.model.load_options(), options.frames.choice())
+    model = load_with(resolved.options)
     if model.notice:
         print(model.notice, file=sys.stderr)
     batch = model.decode(
-        Clip(video=job.video, start=job.start, end=job.end),
-        sampling=Sampling.from_dict(found.sampling),
-        decoder=job.frames.decoder,
-        allow_partial=job.frames.allow_partial,
+        Clip(video=options.video, start=options.start, end=options.end),
+        sampling=Sampling.from_dict(resolved.sampling),
+        decoder=options.frames.decoder,
+        allow_partial=options.frames.allow_partial,
     )
-    generation = replace(model.generation, **job.generation.given())
+    generation = replace(model.generation, **options.generation.given())
     if sys.stdout.isatty():
-        model.answer(batch, job.question, generation=generation, on_text=_show)
+        model.answer(batch, options.question, generation=generation, on_text=_show)
         print()
     else:
-        print(model.answer(batch, job.question, generation=generation).text)
+        print(model.answer(batch, options.question, generation=generation).text)
 
 
 def _show(text: str) -> None:

@@ -9,14 +9,14 @@ from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(options.Job):
+class CaptionOptions(options.InputOptions):
     """Describe every video of folders, globs, URLs and manifests, one result row each."""
 
     prompt: str = "Describe the video."
     """Asked of every video (of a manifest: where a row has no question)."""
 
 
-def main(job: Job) -> None:
+def main(job: CaptionOptions) -> None:
     """Run the job, or what is left of it."""
     requests = job.requests(question=job.prompt)
     described = {"command": "caption", "inputs": job.absolute_inputs(), "prompt": job.prompt}

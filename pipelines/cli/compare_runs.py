@@ -17,7 +17,7 @@ from pipelines.evals.text_table import TextTable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class CompareRunsOptions:
     """Compare two runs over the questions that both have: paired difference, 95% interval, what changed each way."""
 
     a: Positional[Path]
@@ -36,10 +36,10 @@ class Job:
     """How the tables are printed."""
 
 
-def main(job: Job) -> None:
+def main(options: CompareRunsOptions) -> None:
     """Print the comparison."""
-    a, b = score_run(job.a), score_run(job.b)
-    found = compare_runs(a, b, metric=job.metric, compat=job.compat, draws=job.draws, seed=job.seed)
+    a, b = score_run(options.a), score_run(options.b)
+    found = compare_runs(a, b, metric=options.metric, compat=options.compat, draws=options.draws, seed=options.seed)
     differing = [[name, *("-" if v is None else v for v in of_runs)]
                  for name, of_runs in differing_settings([a.record, b.record])]  # fmt: skip
     title = "Settings that differ" if differing else "No settings differ"
@@ -48,6 +48,6 @@ def main(job: Job) -> None:
         shown += [replace(t, title=f"{setting}, {metric}: {t.title}") for t in comparison.tables()]
     for warning in filter(None, map(rules_warning, (a, b))):
         print(warning, file=sys.stderr)
-    print(f"A is {job.a}\nB is {job.b}\n")
+    print(f"A is {options.a}\nB is {options.b}\n")
     for table in shown:
-        print(getattr(table, job.format)(), end="\n\n")
+        print(getattr(table, options.format)(), end="\n\n")

@@ -8,7 +8,7 @@ from typing import Final
 
 from tyro.conf import Positional
 
-from pipelines.cli.options import Batch
+from pipelines.cli.options import BatchOptions
 from pipelines.cli.score import score_and_print
 from pipelines.evals.run import Eval, EvalSpec, resolve_eval
 from pipelines.jobs.run import run
@@ -17,14 +17,14 @@ MAX_LISTED: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(EvalSpec, Batch):
+class EvalOptions(EvalSpec, BatchOptions):
     """Ask a benchmark's questions, each video decoded and encoded once, and score the answers. Greedy unless told."""
 
     benchmark: Positional[str]
     """A name (videomme, mvbench, ...), a table of questions (.jsonl, .csv), or `path/to/file.py:Class`."""
 
 
-def main(job: Job) -> None:
+def main(job: EvalOptions) -> None:
     """Run the eval, or what is left of it, and print its scores."""
     limit_tokens = job.generation.max_new_tokens is None and not job.model.thinking
     resolved = resolve_eval(job, limit=job.limit, limit_tokens=limit_tokens)

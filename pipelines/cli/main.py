@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 COMMANDS: Final = {
-    "caption": ("pipelines.cli.caption:Job", "describe every video of folders, globs and manifests"),
-    "answer": ("pipelines.cli.answer:Job", "answer the questions of a manifest"),
-    "ask": ("pipelines.cli.ask:Job", "ask one question about one video"),
-    "eval": ("pipelines.cli.eval:Job", "ask a benchmark's questions and score the answers"),
-    "score": ("pipelines.cli.score:Job", "score an eval's answers again, without a model"),
-    "compare-runs": ("pipelines.cli.compare_runs:Job", "compare two evals question by question"),
-    "report": ("pipelines.cli.report:Job", "show runs as one HTML page, with tables"),
+    "caption": ("pipelines.cli.caption:CaptionOptions", "describe every video of folders, globs and manifests"),
+    "answer": ("pipelines.cli.answer:AnswerOptions", "answer the questions of a manifest"),
+    "ask": ("pipelines.cli.ask:AskOptions", "ask one question about one video"),
+    "eval": ("pipelines.cli.eval:EvalOptions", "ask a benchmark's questions and score the answers"),
+    "score": ("pipelines.cli.score:ScoreOptions", "score an eval's answers again, without a model"),
+    "compare-runs": ("pipelines.cli.compare_runs:CompareRunsOptions", "compare two evals question by question"),
+    "report": ("pipelines.cli.report:ReportOptions", "show runs as one HTML page, with tables"),
     "connectors": ("pipelines.cli.connectors:ConnectorsOptions", "list the connectors"),
     "make-clips": ("pipelines.cli.make_clips:MakeClipsOptions", "draw clips of moving shapes, with questions"),
     "eval-shapes": (

@@ -166,7 +166,7 @@ class CacheOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class BatchOptions:
     """What all batch commands have in common."""
 
     output: Annotated[Path, arg(aliases=("-o",))]
@@ -218,7 +218,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job(Batch):
+class InputOptions(BatchOptions):
     """What `caption` and `answer` have in common."""
 
     inputs: Positional[tuple[str, ...]]

@@ -13,7 +13,7 @@ from pipelines.cli.score import judge_bar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ReportOptions:
     """Show runs of `eval`, `answer` or `caption` as one HTML page that needs no network; write tables beside it."""
 
     runs: Positional[tuple[Path, ...]]
@@ -30,15 +30,17 @@ class Job:
     """Pixels of a picture."""
 
 
-def main(job: Job) -> None:
+def main(options: ReportOptions) -> None:
     """Write the page and the tables, and say where they are."""
     from pipelines.evals.report.thumbnails import PictureSpec
     from pipelines.evals.report.write import write_report
 
-    spec = PictureSpec(megabytes=job.thumbnail_megabytes, per_clip=job.thumbnails_per_clip, height=job.height)
-    with judge_bar(job.judge) as on_judged, progress_bar(None, unit="clip", description="pictures") as on_picture:
+    spec = PictureSpec(
+        megabytes=options.thumbnail_megabytes, per_clip=options.thumbnails_per_clip, height=options.height
+    )
+    with judge_bar(options.judge) as on_judged, progress_bar(None, unit="clip", description="pictures") as on_picture:
         report = write_report(
-            job.runs, job.output, judge=job.judge, pictures=spec, on_judged=on_judged, on_picture=on_picture
+            options.runs, options.output, judge=options.judge, pictures=spec, on_judged=on_judged, on_picture=on_picture
         )
     for path in report.files:
         print(f"{path}  {path.stat().st_size / 1e6:.2f} MB")

@@ -15,7 +15,7 @@ from pipelines.evals.scores import Progress, score_run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class ScoreOptions:
     """Score the answers of an eval again, finished or not; no model is loaded and no video opened."""
 
     output: Positional[Path]
@@ -24,9 +24,9 @@ class Job:
     """For open-ended answers: a causal LM that judges them (a folder, or org/name@revision)."""
 
 
-def main(job: Job) -> None:
+def main(options: ScoreOptions) -> None:
     """Score, keep the scores and print them."""
-    score_and_print(job.output, job.judge)
+    score_and_print(options.output, options.judge)
 
 
 def judge_bar(judge: str | None) -> AbstractContextManager[Progress | None]:

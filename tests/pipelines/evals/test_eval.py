@@ -49,8 +49,8 @@ WITH_SUBTITLES = "fFjv93ACGo8"
 """The one video of Video-MME's miniature that has some."""
 
 
-def job(benchmark: str, output: Path, **options: Any) -> evals.Job:
-    return evals.Job(benchmark=benchmark, output=output, **options)
+def job(benchmark: str, output: Path, **options: Any) -> evals.EvalOptions:
+    return evals.EvalOptions(benchmark=benchmark, output=output, **options)
 
 
 def headline(run: ScoredRun) -> dict[str, float]:
@@ -144,7 +144,7 @@ def test_subtitles_are_those_of_the_frames(all_ways: Path, folder: Callable[[str
 def test_scoring_again_needs_no_model_and_no_data(all_ways: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (all_ways / "scores.json").read_bytes()
     (all_ways / "scores.json").unlink()
-    score.main(score.Job(output=all_ways))
+    score.main(score.ScoreOptions(output=all_ways))
     assert (all_ways / "scores.json").read_bytes() == before
     printed = capsys.readouterr().out
     assert "no_video" in printed

@@ -23,7 +23,7 @@ import videollm
 from connectors import ClipFeatures
 from pipelines.cli import caption
 from pipelines.cli import main as cli
-from pipelines.cli.options import CacheOptions, FrameOptions, GenerationOptions, Job, ModelOptions, WorkerOptions
+from pipelines.cli.options import CacheOptions, FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.requests.manifest import read
 from pipelines.requests.types import ClipTask
 from pipelines.results.journal import read_rows
@@ -460,8 +460,8 @@ def test_jobs_share_features(
     for i in range(4):
         (videos / f"{i}.mp4").write_bytes((clips / f"clip{i}.mp4").read_bytes())
 
-    def job(name: str, **options: Any) -> Job:
-        return caption.Job(
+    def job(name: str, **options: Any) -> caption.CaptionOptions:
+        return caption.CaptionOptions(
             inputs=(str(videos),),
             output=tmp_path / name,
             model=ModelOptions(model=model),

@@ -23,6 +23,8 @@ import psutil
 import pytest
 
 from pipelines.cli import answer, caption
+from pipelines.cli.answer import AnswerOptions
+from pipelines.cli.caption import CaptionOptions
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.results.journal import read_rows
 from tests.support.cluster import Cluster
@@ -31,10 +33,10 @@ from videollm.errors import UserError
 SHORT = GenerationOptions(max_new_tokens=4)
 
 
-def job(kind: Any, inputs: Path | str, output: Path, model: str, **options: Any) -> Any:
+def job(kind: type, inputs: Path | str, output: Path, model: str, **options: Any) -> Any:
     options.setdefault("generation", SHORT)
     options.setdefault("model", ModelOptions(model=model))
-    return kind.Job(inputs=(str(inputs),), output=output, **options)
+    return kind(inputs=(str(inputs),), output=output, **options)
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -120,7 +122,7 @@ def finished(
     """The output of a job over the poisoned manifest, by each executor."""
     output = tmp_path_factory.mktemp("jobs") / "answers"
     workers = WorkerOptions(executor=request.param, clips_per_batch=4)
-    answer.main(job(answer, poisoned[0], output, model, workers=workers))
+    answer.main(job(AnswerOptions, poisoned[0], output, model, workers=workers))
     return output
 
 
@@ -149,7 +151,7 @@ def test_videos_that_hang_time_out_alone(tmp_path: Path, clips: Path, model: str
     rows = [{"id": id, "video": video, "question": "What?"} for id, (video, _) in cases.items()]
     (tmp_path / "m.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     workers = WorkerOptions(decode_timeout=8.0)
-    answer.main(job(answer, tmp_path / "m.jsonl", tmp_path / "out", model, workers=workers))
+    answer.main(job(AnswerOptions, tmp_path / "m.jsonl", tmp_path / "out", model, workers=workers))
     for id, row in rows_of(tmp_path / "out").items():
         assert row["status"] in cases[id][1], f"{id}: {row['status']}: {row['error']}"
         assert (row["error"] is None) == (row["status"] == "ok")
@@ -180,7 +182,7 @@ def test_finished_job_does_nothing(
     finished: Path, poisoned: tuple[Path, Any], model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, began = rows_of(finished), time.monotonic()
-    answer.main(job(answer, poisoned[0], finished, model))
+    answer.main(job(AnswerOptions, poisoned[0], finished, model))
     assert time.monotonic() - began < 2
     assert "Nothing to do" in capsys.readouterr().out
     assert rows_of(finished) == before
@@ -188,9 +190,9 @@ def test_finished_job_does_nothing(
 
 def test_changed_configuration_is_refused(finished: Path, poisoned: tuple[Path, Any], model: str) -> None:
     with pytest.raises(UserError, match=r"num_frames: was null, now 4"):
-        answer.main(job(answer, poisoned[0], finished, model, frames=FrameOptions(num_frames=4)))
+        answer.main(job(AnswerOptions, poisoned[0], finished, model, frames=FrameOptions(num_frames=4)))
     with pytest.raises(UserError, match=r"command: was"):
-        caption.main(job(caption, poisoned[0], finished, model))
+        caption.main(job(CaptionOptions, poisoned[0], finished, model))
 
 
 def test_changed_request_is_refused(finished: Path, poisoned: tuple[Path, Any], model: str) -> None:
@@ -199,7 +201,7 @@ def test_changed_request_is_refused(finished: Path, poisoned: tuple[Path, Any], 
     try:
         manifest.write_text(text.replace("What?", "Why?", 1))
         with pytest.raises(UserError, match="'good' asks something else"):
-            answer.main(job(answer, manifest, finished, model))
+            answer.main(job(AnswerOptions, manifest, finished, model))
     finally:
         manifest.write_text(text)
 
@@ -224,7 +226,7 @@ def test_retry_errors_replaces_their_rows(
     (tmp_path / "videos").mkdir()
     for i in range(3):
         (tmp_path / "videos" / f"{i}.mp4").write_bytes((clips / f"clip{i}.mp4").read_bytes() if i != 1 else b"")
-    task = job(caption, tmp_path / "videos", tmp_path / "out", model, format="jsonl")
+    task = job(CaptionOptions, tmp_path / "videos", tmp_path / "out", model, format="jsonl")
     caption.main(task)
     first = rows_of(tmp_path / "out")
     assert Counter(r["status"] == "ok" for r in first.values()) == {True: 2, False: 1}
@@ -233,7 +235,7 @@ def test_retry_errors_replaces_their_rows(
     caption.main(task)
     assert "Nothing to do" in capsys.readouterr().out
     split = WorkerOptions(split_llm=True, num_decoders=2)
-    caption.main(job(caption, tmp_path / "videos", tmp_path / "out", model, format="jsonl", retry_errors=True,
+    caption.main(job(CaptionOptions, tmp_path / "videos", tmp_path / "out", model, format="jsonl", retry_errors=True,
                      workers=split))  # fmt: skip
     assert [r["status"] for r in rows_of(tmp_path / "out").values()] == ["ok"] * 3
 

@@ -82,10 +82,11 @@ def test_what_a_folder_says_is_resolved_without_torch_and_ray(
     code = f"""
 import sys
 from pathlib import Path
-from pipelines.cli import caption
+from pipelines.cli.caption import CaptionOptions
 from pipelines.cli.options import ModelOptions
 from pipelines.jobs.resolve import resolve_job
-job = caption.Job(inputs=({str(clips)!r},), output=Path({str(tmp_path / "out")!r}), model=ModelOptions(model={model!r}))
+model = ModelOptions(model={model!r})
+job = CaptionOptions(inputs=({str(clips)!r},), output=Path({str(tmp_path / "out")!r}), model=model)
 found = resolve_job(job.batch_job({{}}))
 assert found.model.info.connector == "stc"
 assert not {{"torch", "ray", "transformers"}} & set(sys.modules), sorted(sys.modules)
@@ -94,9 +95,11 @@ assert not {{"torch", "ray", "transformers"}} & set(sys.modules), sorted(sys.mod
     assert not (tmp_path / "out").exists()
 
 
-def job(clips: Path, output: Path, model: str | ModelOptions, **options: Any) -> caption.Job:
+def job(clips: Path, output: Path, model: str | ModelOptions, **options: Any) -> caption.CaptionOptions:
     asked = ModelOptions(model=model) if isinstance(model, str) else model
-    return caption.Job(inputs=(str(clips),), output=output, model=asked, generation=SHORT, limit=2, **options)
+    return caption.CaptionOptions(
+        inputs=(str(clips),), output=output, model=asked, generation=SHORT, limit=2, **options
+    )
 
 
 def test_a_configuration_without_rows_is_taken_over(

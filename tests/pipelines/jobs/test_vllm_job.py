@@ -29,7 +29,7 @@ def test_rows_are_those_of_the_built_in_engine(
     manifest.write_text("".join(json.dumps(q) + "\n" for q in questions))
     told = []
     for engine in ("builtin", "vllm"):
-        job = answer.Job(
+        job = answer.AnswerOptions(
             inputs=(str(manifest),),
             output=tmp_path / engine,
             model=ModelOptions(model="tiny-stc", engine=engine, device="cpu"),

@@ -22,7 +22,9 @@ def run(clips: Path, output: Path, model: str, **options: Any) -> None:
     generation = GenerationOptions(max_new_tokens=5)
     inputs = tuple(str(clips / f"clip{i}.mp4") for i in range(6))
     caption.main(
-        caption.Job(inputs=inputs, output=output, model=ModelOptions(model=model), generation=generation, **options)
+        caption.CaptionOptions(
+            inputs=inputs, output=output, model=ModelOptions(model=model), generation=generation, **options
+        )
     )
 
 

@@ -230,7 +230,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, samples: list[Sa
 @pytest.fixture(scope="session")
 def page(runs: tuple[Path, Path]) -> Path:
     """The page of both."""
-    report.main(report.Job(runs=runs))
+    report.main(report.ReportOptions(runs=runs))
     return runs[0] / "report.html"
 
 

@@ -165,7 +165,7 @@ def test_a_run_in_which_answers_are_missing(tmp_path: Path, runs: tuple[Path, Pa
     assert data["runs"][0]["statuses"] == {"plain": {"missing": 60}}
     assert data["runs"][0]["finished"] is False
     assert data["answers"][0]["strip"] is None
-    report.main(report.Job(runs=(folder,)))
+    report.main(report.ReportOptions(runs=(folder,)))
     assert (folder / "report.html").exists()
 
 

@@ -217,7 +217,7 @@ def test_two_thousand_questions_stay_responsive(
     browser: Any, tmp_path: Path, clips: Path, write_many: Callable[[Path, int], tuple[Path, ...]]
 ) -> None:
     folders = write_many(tmp_path, 2000)
-    report.main(report.Job(runs=folders, output=tmp_path / "r.html"))
+    report.main(report.ReportOptions(runs=folders, output=tmp_path / "r.html"))
     browser.open(tmp_path / "r.html")
     loaded = browser.js("performance.getEntriesByType('navigation')[0].domInteractive")  # the list is drawn before this
     assert loaded < FIRST_LIST_MS
