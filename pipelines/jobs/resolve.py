@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from pipelines.requests.discover import absolute
 from videollm import checkpoints
 from videollm.checkpoints import Options as LoadOptions
 from videollm.checkpoints.hub import find_model, is_local
+from videollm.engines.settings import check_generation
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
 from videollm.models.protocol import ModelInfo
+from videollm.types import Generation
 from videollm.video.decoding.base import DECODERS
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -70,7 +72,25 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
         raise UserError(f"--executor local runs in this process, --address {job.workers.address} elsewhere. Leave one.")
     if executor != "auto" and executor not in EXECUTORS:
         EXECUTORS.load(executor)  # `pkg.mod:Class`, or says which there are
+    check_generation(Generation(**job.generation))
+    for name, value in _sizes(job).items():
+        may_be_none = name.startswith("gpus-")
+        if not (0 < value < math.inf or (may_be_none and value == 0)):
+            raise UserError(f"--{name} is {value}, expected a number above 0{', or 0' * may_be_none}.")
     return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
+
+
+def _sizes(job: BatchJob) -> dict[str, float]:
+    """Collect the options that are sizes, by flag."""
+    workers = job.workers
+    given = {name.replace("_", "-"): value for name, value in asdict(workers.sizes).items() if value is not None}
+    return {
+        **{name: value for name, value in given.items() if not isinstance(value, bool)},
+        "clips-per-batch": workers.clips_per_batch,
+        "questions-per-batch": workers.questions_per_batch,
+        "decode-timeout": workers.decode_timeout_seconds,
+        "rows-per-shard": job.rows_per_shard,
+    }
 
 
 def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = False) -> ResolvedModel:

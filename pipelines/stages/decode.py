@@ -76,7 +76,7 @@ class Decode(Stage):
         )
         if isinstance(made, Failure):
             info = ClipInfo(decode_seconds=time.perf_counter() - began)
-            return replace(item, info=info).fail(made.status, made.error)
+            return replace(item, info=info).fail(made.status, made.error, trace=made.trace)
         batch, seconds = made
         info = ClipInfo(
             frame_indices=batch.indices,

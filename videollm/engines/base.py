@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines import packing
-from videollm.engines.sampler import check_generation
+from videollm.engines.settings import check_generation
 from videollm.engines.streaming import Text, decode
 from videollm.errors import UserError
 from videollm.types import Completion, Generation

@@ -18,7 +18,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from videollm.errors import UserError
+from videollm.engines.settings import check_generation
 from videollm.types import Generation
 
 
@@ -72,18 +72,3 @@ def uniform(seed: int, key: str, step: int) -> float:
     """Hash the arguments to a number in [0, 1): no generator to keep, and the same on every machine."""
     digest = blake2b(f"{seed}/{step}/{key}".encode(errors="backslashreplace"), digest_size=4).digest()
     return int.from_bytes(digest, "little") / 2**32
-
-
-def check_generation(generation: Generation) -> None:
-    """Raise UserError where a setting is out of its range."""
-    rules = {
-        "max_new_tokens": (generation.max_new_tokens >= 1, "at least 1"),
-        "temperature": (generation.temperature >= 0, "0 (greedy) or more"),
-        "top_p": (0 < generation.top_p <= 1, "above 0 and at most 1 (off)"),
-        "top_k": (generation.top_k >= 0, "0 (off) or more"),
-        "repetition_penalty": (generation.repetition_penalty > 0, "above 0; 1 is off"),
-        "stop": (all(generation.stop), "strings that are not empty"),
-    }
-    for name, (right, expected) in rules.items():
-        if not right:
-            raise UserError(f"Generation.{name} is {getattr(generation, name)!r}; expected {expected}.")

@@ -31,8 +31,10 @@ class Failure:
     """Why a clip has no frames."""
 
     status: Status
-    """`timeout`, `decoder_died`, or the status of a VideoError (`not_found`, `decode_error`, ...)."""
+    """`timeout`, `decoder_died`, `internal_error`, or the status of a VideoError (`not_found`, `decode_error`, ...)."""
     error: str
+    trace: str | None = None
+    """Of a bug."""
 
 
 class Decoder:
@@ -86,7 +88,7 @@ class Decoder:
             }
         )
         if reply["status"] != "ok":
-            return Failure(status=Status(reply["status"]), error=reply["error"])
+            return Failure(status=Status(reply["status"]), error=reply["error"], trace=reply.get("trace"))
         batch = FrameBatch(
             frames=np.frombuffer(body, np.uint8).reshape(reply["shape"]),
             indices=tuple(reply["indices"]),

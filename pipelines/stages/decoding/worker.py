@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 
+from pipelines.stages.batching import describe_error
 from pipelines.stages.decoding import wire
 from pipelines.stages.lifeline import die_with
 from videollm.errors import VideoError
@@ -23,10 +25,14 @@ from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
 
+NICENESS: Final = 5
+"""Decoders, which run ahead of the model, leave it the CPU while it loads and where it runs on the CPU too."""
+
 
 def main(parent: int) -> None:
     """Serve until the parent is gone."""
     die_with(parent)
+    os.nice(NICENESS)
     answers = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not get between the answers
     wire.write(answers, {"status": "ready"})
@@ -39,9 +45,11 @@ def main(parent: int) -> None:
             reply, body = _OPERATIONS[request.pop("do")](**request)
         except VideoError as error:
             reply, body = {"status": error.status, "error": str(error)}, memoryview(b"")
-        except Exception as error:  # whatever a decoder throws is about this one clip
-            message = str(error) or "no message"
-            reply, body = {"status": "decode_error", "error": f"{type(error).__name__}: {message}"}, memoryview(b"")
+        except MemoryError:
+            reply, body = {"status": "decode_error", "error": "its frames do not fit into memory"}, memoryview(b"")
+        except Exception as error:  # a bug, ours or of a decoder from outside; the next clip is decoded all the same
+            trace = "".join(traceback.format_exception(error))
+            reply, body = {"status": "internal_error", "error": describe_error(error), "trace": trace}, memoryview(b"")
         wire.write(answers, reply, body)
 
 

@@ -41,6 +41,13 @@ def test_help_is_quick_and_imports_nothing_heavy(environment: dict[str, str]) ->
         (["ask", "{clips}/clip0.mp4", "What?", "--model", "{model}", "--num-frames", "0"], "num_frames is 0"),
         (["caption", "{clips}", "-o", "{clips}/clip0.mp4"], "Cannot write to"),
         (["connectors", "no_such_connector"], "Unknown connector"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--temperature", "-1"], "temperature is -1.0; expected 0"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--top-p", "2"], "top_p is 2.0; expected above 0"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--clips-per-batch", "0"], "--clips-per-batch is 0, expected"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--num-decoders", "0"], "--num-decoders is 0, expected"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--gpus-per-llm", "-1"], "--gpus-per-llm is -1.0, expected"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--decode-timeout", "nan"], "--decode-timeout is nan, expected"),
+        (["caption", "{clips}", "-o", "{tmp}/out", "--rows-per-shard", "0"], "--rows-per-shard is 0, expected"),
     ],
 )
 def test_user_errors_are_one_message(
@@ -53,6 +60,7 @@ def test_user_errors_are_one_message(
     assert "Traceback" not in message
     assert message.splitlines()[-1].startswith("videollm: ")
     assert said in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_options_are_one_message(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,26 @@ def test_failures_have_a_reason_and_the_child_goes_on(decoder: Decoder, clips: P
     assert decoder.pid == pid
 
 
+WRONG = """
+from videollm.video.decoding.base import Decoder
+
+class Wrong(Decoder):
+    def decode(self, request):
+        return {}["frames"]
+"""
+
+
+def test_a_bug_is_an_internal_error_with_its_trace(decoder: Decoder, clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(WRONG)
+    clip = Clip(video=str(clips / "clip0.mp4"))
+    failure = decoder.decode(clip, SAMPLING, SIZE, decoder=f"{tmp_path / 'wrong.py'}:Wrong")
+    assert isinstance(failure, Failure)
+    assert (failure.status, failure.error) == ("internal_error", "KeyError: 'frames'")
+    assert failure.trace is not None
+    assert 'return {}["frames"]' in failure.trace
+    assert decode(decoder, clips / "clip1.mp4") == (4, 32, 32, 3)
+
+
 def test_a_hang_ends_at_the_deadline(clips: Path, hanging: str) -> None:
     decoder = Decoder(timeout_seconds=1.5)
     try:
