@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.cli import options
+from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,4 +15,6 @@ class AnswerOptions(options.InputOptions):
 
 def main(job: AnswerOptions) -> None:
     """Run the job, or the rest of it."""
-    job.run("answer", question=None)
+    requests = job.requests(question=None)
+    described = {"command": "answer", "inputs": job.absolute_inputs()}
+    run(job.batch_job(described), requests, files=job.manifests())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.cli import options
+from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,4 +18,6 @@ class CaptionOptions(options.InputOptions):
 
 def main(job: CaptionOptions) -> None:
     """Run the job, or the rest of it."""
-    job.run("caption", question=job.prompt)
+    requests = job.requests(question=job.prompt)
+    described = {"command": "caption", "inputs": job.absolute_inputs(), "prompt": job.prompt}
+    run(job.batch_job(described), requests, files=job.manifests())

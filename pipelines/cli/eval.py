@@ -8,9 +8,10 @@ from typing import Final
 
 from tyro.conf import Positional
 
-from pipelines.cli.options import BatchOptions, run_batch
+from pipelines.cli.options import BatchOptions
 from pipelines.cli.score import score_and_print
 from pipelines.evals.run import Eval, EvalSpec, resolve_eval
+from pipelines.jobs.run import run
 
 MAX_LISTED: Final = 20
 
@@ -29,10 +30,9 @@ def main(job: EvalOptions) -> None:
     resolved = resolve_eval(job, limit=job.limit, limit_tokens=limit_tokens)
     _print_questions(resolved)
     greedy = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
-    run_batch(
-        greedy,
+    run(
+        greedy.batch_job(resolved.config),
         resolved.requests,
-        described=resolved.config,
         files=resolved.files,
         on_claimed=lambda: resolved.save_questions(job.output),
     )

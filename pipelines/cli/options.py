@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from pipelines.executors.sizing import Wanted
 from pipelines.jobs.job import BatchJob, FrameChoice, Workers
 from pipelines.requests.discover import absolute, find
+from pipelines.requests.manifest import read
 from pipelines.requests.types import BadRequest, JobRequest
 from videollm.checkpoints import Options as LoadOptions
 from videollm.engines import DEFAULT_ENGINE
@@ -211,36 +212,9 @@ class BatchOptions:
             format=self.format,
             rows_per_shard=self.rows_per_shard,
             retry_errors=self.retry_errors,
+            dry_run=self.dry_run,
             log_level=self.log_level,
         )
-
-
-def run_batch(
-    options: BatchOptions,
-    requests: Sequence[JobRequest | BadRequest],
-    *,
-    described: Mapping[str, Any],
-    files: Sequence[Path],
-    on_claimed: Callable[[], None] | None = None,
-) -> None:
-    """Run a job, or the rest of it; with --dry-run estimate the job instead.
-
-    Args:
-        described: what rows depend on besides the options.
-        files: where the requests come from; their hashes are recorded.
-        on_claimed: called once this job holds the output folder.
-    Raises:
-        UserError: see `pipelines.jobs.run.run`.
-    """
-    job = options.batch_job(described)
-    if options.dry_run:
-        from pipelines.jobs.estimate import dry_run
-
-        dry_run(job, requests)
-    else:
-        from pipelines.jobs.run import run
-
-        run(job, requests, files=files, on_claimed=on_claimed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,19 +224,20 @@ class InputOptions(BatchOptions):
     inputs: Positional[tuple[str, ...]]
     """Folders, videos, globs, URLs, or manifests (.csv .jsonl .parquet) with a row per request."""
 
-    def run(self, command: str, *, question: str | None) -> None:
-        """Ask the requests of the inputs.
+    def requests(self, *, question: str | None) -> list[JobRequest | BadRequest]:
+        """Read the requests of the inputs.
 
         Args:
-            command: `caption` or `answer`; part of the configuration.
             question: asked where an input has none; None makes a question mandatory.
         Raises:
-            UserError: bad input, or see `run_batch`.
+            UserError: an input is missing, unreadable or empty, or lacks a mandatory question.
         """
-        from pipelines.requests.manifest import read
+        return read(self.inputs, default_question=question, limit=self.limit)
 
-        requests = read(self.inputs, default_question=question, limit=self.limit)
-        inputs = [absolute(i) for i in self.inputs]
-        asked = {} if question is None else {"prompt": question}
-        files = [Path(f.path) for f in find(inputs) if f.is_manifest and not is_remote(f.path)]
-        run_batch(self, requests, described={"command": command, "inputs": inputs, **asked}, files=files)
+    def absolute_inputs(self) -> list[str]:
+        """Return the inputs with absolute paths."""
+        return [absolute(i) for i in self.inputs]
+
+    def manifests(self) -> list[Path]:
+        """Find the manifests among the inputs that lie on this machine."""
+        return [Path(f.path) for f in find(self.absolute_inputs()) if f.is_manifest and not is_remote(f.path)]

@@ -1,12 +1,15 @@
-"""The executor in this process: threads for the first stages, the last stage in the caller's thread.
+"""Stages in this process: the call of a stage, shared by the workers of every executor, and the local executor.
 
-For one clip, small jobs, dry runs, tests and debuggers: nothing is started or imported but what the stages need.
+It has threads for the first stages, and runs the last one in the caller's thread. It is for one clip, small jobs, dry
+runs, tests and debuggers: nothing is started or imported but what the stages need.
 Decoding is as safe as elsewhere, for its stage owns a child process; a clip that ends the process that holds the model
 ends the job, which then goes on with another executor.
 """
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections import deque
@@ -15,14 +18,46 @@ from itertools import pairwise
 from typing import Any, Final
 
 from pipelines.executors.base import Executor, Resources, num_cpus_here, num_gpus_here
-from pipelines.stages.base import Advance, Finished, Item, Stage, StageResult, StageSpec, run_stage
-from videollm.errors import UserError
+from pipelines.stages.base import Advance, Finished, Item, Stage, StageCall, StageResult, StageSpec
+from pipelines.stages.batching import Attempts, describe_error, trace_of
+from videollm.errors import Status, UserError, VideollmError
 
 MAX_BYTES: Final = 2**30
 """Payloads that wait for one stage, unless a single one is larger."""
 TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 2.0
 """How long threads are waited for after an interruption; one that decodes would end with its clip."""
+
+
+def run_stage(stage: Stage, items: Sequence[Item]) -> tuple[list[StageResult], StageCall]:
+    """Run a stage as every executor does: a bug or a VideollmError becomes rows of the items hit."""
+    began, start = time.time(), time.perf_counter()
+    attempts: Attempts[Item, StageResult] = Attempts(items)
+    for some in attempts:
+        with attempts:
+            made = stage.run(some)
+            if len(made) != len(some):
+                raise RuntimeError(f"{type(stage).__name__} gave {len(made)} results for {len(some)} items.")
+            attempts.add(made)
+    results: list[StageResult] = []
+    for item, outcome in zip(items, attempts.outcomes, strict=True):
+        if isinstance(outcome, VideollmError):
+            results.append(item.fail(outcome.status, str(outcome)))
+        elif isinstance(outcome, Exception):
+            results.append(item.fail(Status.INTERNAL_ERROR, describe_error(outcome), trace=trace_of(outcome)))
+        else:
+            results.append(outcome)
+    finished = [r for r in results if isinstance(r, Finished)]
+    call = StageCall(
+        stage=type(stage).__name__,
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        began=began,
+        seconds=time.perf_counter() - start,
+        num_items=len(items),
+        num_finished=len(finished),
+        num_failed=sum(row.status != Status.OK for f in finished for row in f.rows),
+    )
+    return results, call
 
 
 class Local(Executor):
@@ -49,7 +84,7 @@ class Local(Executor):
         return Resources(num_cpus=num_cpus_here(), num_gpus=num_gpus_here())
 
     def describe(self, stage: StageSpec) -> Any:
-        """Set the stage up in the caller's thread."""
+        """Set up the stage in the caller's thread."""
         return self._stage(stage)[1]
 
     def queue_lengths(self) -> dict[str, int]:

@@ -12,7 +12,8 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec, run_stage
+from pipelines.executors.local import run_stage
+from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec
 from pipelines.stages.scratch import Scratch, shared_folder
 from videollm.errors import UserError
 from videollm.io import quick_hash

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.stages.base import Item, StageCall, StageResult, StageSpec, run_stage
+from pipelines.executors.local import run_stage
+from pipelines.stages.base import Item, StageCall, StageResult, StageSpec
 from pipelines.stages.batching import trace_of
 from pipelines.stages.lifeline import die_with
 from videollm.errors import Status, UserError

@@ -12,14 +12,11 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from pipelines.executors.base import Resources, num_cpus_here, num_gpus_here
-from pipelines.jobs.job import BatchJob
 from pipelines.jobs.plan import Plan, make_items
-from pipelines.jobs.resolve import resolve_job
-from pipelines.requests.types import BadRequest, ClipTask, JobRequest
+from pipelines.requests.types import ClipTask
 from pipelines.stages.base import Advance, Item, Stage
 from pipelines.stages.decoding.client import Decoder, Failure
-from pipelines.stages.encode import encode
-from pipelines.stages.generate import EncodeAnswer
+from pipelines.stages.model import EncodeAnswer, encode
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -37,18 +34,13 @@ class Timing:
     num_visual_tokens: float
 
 
-def dry_run(job: BatchJob, requests: Sequence[JobRequest | BadRequest]) -> None:
-    """Print videos, hours, frames, visual tokens and an estimated duration.
-
-    Raises:
-        UserError: something that the job names does not exist.
-    """
-    plan = Plan(resolved=resolve_job(job), requests=requests)
+def dry_run(plan: Plan) -> None:
+    """Print videos, hours, frames, visual tokens and an estimated duration."""
     tasks = plan.tasks
     videos = list(dict.fromkeys(t.clip.video for t in tasks))
-    print(f"{len(requests):,} requests on {len(tasks):,} clips of {len(videos):,} videos"
+    print(f"{len(plan.requests):,} requests on {len(tasks):,} clips of {len(videos):,} videos"
           + (f"; {len(plan.bad):,} rows are no requests" if plan.bad else ""))  # fmt: skip
-    decoder = Decoder(timeout_seconds=job.workers.decode_timeout_seconds)
+    decoder = Decoder(timeout_seconds=plan.resolved.job.workers.decode_timeout_seconds)
     try:
         broken = _print_probed(decoder, videos)
     finally:

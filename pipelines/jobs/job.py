@@ -75,4 +75,6 @@ class BatchJob:
     format: Literal["parquet", "jsonl"] = "parquet"
     rows_per_shard: int = 10_000
     retry_errors: bool = False
+    dry_run: bool = False
+    """Say what the job would take, and write nothing."""
     log_level: str = "info"

@@ -14,8 +14,7 @@ from pipelines.requests.manifest import group
 from pipelines.requests.types import BadRequest, ClipTask, JobRequest
 from pipelines.stages.base import Item, StageSpec
 from pipelines.stages.decode import Decode
-from pipelines.stages.encode import Encode
-from pipelines.stages.generate import Answer, EncodeAnswer
+from pipelines.stages.model import Answer, Encode, EncodeAnswer
 from videollm.engines import DEFAULT_ENGINE
 from videollm.models.protocol import ModelInfo
 

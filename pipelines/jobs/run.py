@@ -1,7 +1,7 @@
-"""A batch job from what it names to its last row, in four steps: resolve, plan, claim, execute.
+"""A batch job from options to the last row, in four steps: resolve, plan, claim, execute.
 
-Nothing is written before `claim`, and nothing but this process runs before `execute`: a job that names what is not
-there fails in seconds and leaves no trace.
+Nothing is written before `claim`, and nothing but this process runs before `execute`: a job that names what does
+not exist fails in seconds and leaves no trace.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.executors.base import EXECUTORS
+from pipelines.jobs.estimate import dry_run
 from pipelines.jobs.job import BatchJob
 from pipelines.jobs.logs import logging_to
 from pipelines.jobs.plan import Plan, make_items
@@ -29,12 +30,12 @@ from videollm.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """An output folder that is this job's, and what is left to do in it."""
+    """An output folder held by this job, and the plan of the remaining work."""
 
     output: Output
     record: Record
     num_done: int
-    """Requests whose rows were there before."""
+    """Requests that already had rows."""
     left: Plan
 
 
@@ -45,16 +46,19 @@ def run(
     files: Sequence[Path] = (),
     on_claimed: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job, or what is left of it.
+    """Run a job, or what is left of it; a dry run ends with the plan, and says what the rest would take.
 
     Args:
         files: where the requests come from; their hashes are recorded.
-        on_claimed: called once it is clear that the output folder is this job's.
+        on_claimed: called once this job holds the output folder.
     Raises:
         UserError: something that the job names is not there, the output holds rows of another configuration, or the
             disk is full. What is finished stays finished.
     """
     plan = Plan(resolved=resolve_job(job), requests=requests)
+    if job.dry_run:
+        dry_run(plan)
+        return
     with claim(plan) as claimed, logging_to(job.output / "logs", job.log_level):
         claimed.record.note(files=file_hashes(files))
         if on_claimed is not None:
@@ -97,7 +101,7 @@ def claim(plan: Plan) -> Iterator[Claim]:
 
 
 def execute(claimed: Claim, progress: Progress) -> None:
-    """Do what is left; every row is kept as soon as it is there."""
+    """Execute the remaining plan; keep every row at once."""
     plan, record = claimed.left, claimed.record
     progress.keep([bad_request_row(bad) for bad in plan.bad])
     tasks = plan.tasks

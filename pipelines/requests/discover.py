@@ -1,4 +1,4 @@
-"""Finding videos and manifests, here or behind a URL."""
+"""Discovery of videos and manifests, here or behind a URL."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Source:
 
 
 def find(inputs: Sequence[str]) -> Iterator[Source]:
-    """Videos and manifests among the inputs, folders and globs searched, in a fixed order, each once.
+    """Find videos and manifests among the inputs, each once, in a fixed order; folders and globs are searched.
 
     Raises:
-        UserError: nothing is there, or it may not be read.
+        UserError: nothing is found, or an input may not be read.
     """
     seen: set[str] = set()
     for given in inputs:
@@ -47,7 +47,7 @@ def find(inputs: Sequence[str]) -> Iterator[Source]:
 
 
 def absolute(path: str) -> str:
-    """A local path made absolute, links kept; a URL as it is."""
+    """Make a local path absolute, links kept; return a URL as it is."""
     return path if is_remote(path) else str(Path.cwd() / Path(local_name(path)).expanduser())
 
 
@@ -71,7 +71,7 @@ def _local(given: str) -> Iterator[str]:
 
 
 def _folder(folder: Path, *, required: bool = True) -> Iterator[str]:
-    """Videos below a folder; a folder of images alone is one clip."""
+    """Find the videos below a folder; a folder of images alone is one clip."""
     empty, visited = True, set()
     for at, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(at)
@@ -96,7 +96,7 @@ def _raise(error: OSError) -> None:
 
 
 def _remote(url: str) -> Iterator[str]:
-    """A file of the URL, or all videos below it where the store knows folders."""
+    """Find the file of a URL, or all videos below the URL where the store knows folders."""
     is_file = suffix(url) in VIDEOS or suffix(url) in MANIFESTS
     try:
         check_scheme(url)

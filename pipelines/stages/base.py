@@ -7,9 +7,6 @@ exception. Stages know nothing of how they are run, and executors know nothing o
 
 from __future__ import annotations
 
-import os
-import socket
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,8 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.requests.types import ClipTask, JobRequest
 from pipelines.results.schema import ResultRow
-from pipelines.stages.batching import call_with_fallback, describe_error, trace_of
-from videollm.errors import Status, VideollmError
+from videollm.errors import Status
 from videollm.types import Answer, FrameBatch
 
 if TYPE_CHECKING:
@@ -228,34 +224,3 @@ class StageCall:
     num_finished: int
     num_failed: int
     """Rows that hold no answer."""
-
-
-def run_stage(stage: Stage, items: Sequence[Item]) -> tuple[list[StageResult], StageCall]:
-    """Run a stage as every executor does: a bug or a VideollmError becomes rows of the items hit."""
-    began, start = time.time(), time.perf_counter()
-
-    def run(some: Sequence[Item]) -> list[StageResult]:
-        made = stage.run(some)
-        if len(made) != len(some):
-            raise RuntimeError(f"{type(stage).__name__} gave {len(made)} results for {len(some)} items.")
-        return made
-
-    results: list[StageResult] = []
-    for item, made in zip(items, call_with_fallback(run, items), strict=True):
-        if isinstance(made, VideollmError):
-            results.append(item.fail(made.status, str(made)))
-        elif isinstance(made, Exception):
-            results.append(item.fail(Status.INTERNAL_ERROR, describe_error(made), trace=trace_of(made)))
-        else:
-            results.append(made)
-    finished = [r for r in results if isinstance(r, Finished)]
-    call = StageCall(
-        stage=type(stage).__name__,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
-        began=began,
-        seconds=time.perf_counter() - start,
-        num_items=len(items),
-        num_finished=len(finished),
-        num_failed=sum(row.status != Status.OK for f in finished for row in f.rows),
-    )
-    return results, call

@@ -4,28 +4,58 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def call_with_fallback(call: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> list[R | Exception]:
-    """Call once for all items; if that fails, once per item, so that a bad item fails alone.
+class Attempts(Generic[T, R]):
+    """One call for all items and, if that fails, one per item, so that a bad item fails alone.
 
-    Returns:
-        A result for each item, or the exception that its own call raised (`trace_of` has its trace as text; the
-        exception itself holds no frame, and so no tensor of the failed call).
+        attempts = Attempts(items)
+        for some in attempts:
+            with attempts:
+                attempts.add(call(some))
+
+    The call stands in the caller's own lines: a debugger, or a trace, goes from the one straight to the other.
     """
-    if not items:
-        return []
-    try:
-        return list(call(items))
-    except Exception as error:  # out of memory, a prompt that is too long, a fault of the model: data, not the end
-        problem = _without_frames(error)
-    _release_memory()
-    return [problem] if len(items) == 1 else [r for item in items for r in call_with_fallback(call, [item])]
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self.items = items
+        self.outcomes: list[R | Exception] = []
+        """A result for each item, or the exception that its own call raised (`trace_of` has its trace as text; the
+        exception itself holds no frame, and so no tensor of the failed call)."""
+        self._problem: Exception | None = None
+
+    def __iter__(self) -> Iterator[Sequence[T]]:
+        return self._attempt(self.items)
+
+    def __enter__(self) -> None:
+        self._problem = None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Exception):  # out of memory, a prompt too long, a fault of the model: data, not the end
+            self._problem = _without_frames(error)
+        return isinstance(error, Exception)
+
+    def add(self, results: Iterable[R]) -> None:
+        """Add the results of a call, one per item."""
+        self.outcomes += list(results)
+
+    def _attempt(self, some: Sequence[T]) -> Iterator[Sequence[T]]:
+        if not some:
+            return
+        yield some
+        if self._problem is None:
+            return
+        _release_memory()
+        if len(some) == 1:
+            self.outcomes.append(self._problem)
+            return
+        for item in some:
+            yield from self._attempt([item])
 
 
 def batch_slices(group_sizes: Sequence[int], limit: int) -> Iterator[slice]:
@@ -55,7 +85,7 @@ def describe_error(error: Exception) -> str:
 
 
 def trace_of(error: Exception) -> str:
-    """Format the trace of an exception, also of one that `call_with_fallback` returned."""
+    """Format the trace of an exception, also of one among the outcomes of `Attempts`."""
     kept: str | None = getattr(error, "_videollm_trace", None)
     return kept or "".join(traceback.format_exception(error))
 

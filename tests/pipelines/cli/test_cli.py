@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from pipelines.executors.ray_worker import StageWorker
 from pipelines.executors.sizing import size_pools
 from pipelines.jobs.resolve import resolve
 from pipelines.stages.base import StageSpec
-from pipelines.stages.batching import batch_slices, call_with_fallback
-from pipelines.stages.encode import Encode
+from pipelines.stages.batching import Attempts, batch_slices, trace_of
+from pipelines.stages.model import Encode
 from videollm.checkpoints import load_with
 
 
@@ -171,15 +172,29 @@ def test_a_bug_is_called_one_and_its_trace_is_kept(
 
 
 def test_a_bad_item_fails_alone() -> None:
-    def halve(items: list[int]) -> list[int]:
+    calls = []
+
+    def halve(items: Sequence[int]) -> list[int]:
+        calls.append([*items])
         if any(i % 2 for i in items):
             raise ValueError("odd")
         return [i // 2 for i in items]
 
-    made = call_with_fallback(halve, [2, 3, 4])  # type: ignore[arg-type]
+    def attempt(items: Sequence[int]) -> list[int | Exception]:
+        attempts: Attempts[int, int] = Attempts(items)
+        for some in attempts:
+            with attempts:
+                attempts.add(halve(some))
+        return attempts.outcomes
+
+    made = attempt([2, 3, 4])
     assert (made[0], made[2]) == (1, 2)
     assert isinstance(made[1], ValueError)
-    assert call_with_fallback(halve, []) == []  # type: ignore[arg-type]
+    assert made[1].__traceback__ is None
+    assert "in halve" in trace_of(made[1])
+    assert attempt([]) == []
+    assert attempt([2, 4]) == [1, 2]
+    assert calls == [[2, 3, 4], [2], [3], [4], [2, 4]]
 
 
 @pytest.mark.parametrize(

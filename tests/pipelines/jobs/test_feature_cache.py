@@ -30,7 +30,7 @@ from pipelines.results.journal import read_rows
 from pipelines.stages.base import Advance, Finished, Item
 from pipelines.stages.decode import Decode
 from pipelines.stages.decoding.client import Decoder
-from pipelines.stages.generate import EncodeAnswer
+from pipelines.stages.model import EncodeAnswer
 from tests.support.paths import GOLDEN
 from videollm.checkpoints import load_with
 from videollm.features.codec import pack, read_metadata, unpack
