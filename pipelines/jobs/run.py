@@ -46,13 +46,13 @@ def run(
     files: Sequence[Path] = (),
     on_claimed: Callable[[], None] | None = None,
 ) -> None:
-    """Run a job, or what is left of it; a dry run ends with the plan, and says what the rest would take.
+    """Run a job, or the rest of it; a dry run ends after the plan, with an estimate of the rest.
 
     Args:
         files: where the requests come from; their hashes are recorded.
         on_claimed: called once this job holds the output folder.
     Raises:
-        UserError: something that the job names is not there, the output holds rows of another configuration, or the
+        UserError: something that the job names is missing, the output holds rows of another configuration, or the
             disk is full. What is finished stays finished.
     """
     plan = Plan(resolved=resolve_job(job), requests=requests)
