@@ -36,10 +36,25 @@ MAX_STARTS: Final = 3
 _AUTOSCALING: Final = """
 import sys
 from ray.cluster_utils import AutoscalingCluster
+
+class Autoscaling(AutoscalingCluster):
+    # Ray's own reads what its configuration has in common with others from a file that its wheels lack.
+    def _generate_config(self, head_resources, worker_node_types, **options):
+        provider = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True,
+                    "disable_launch_config_check": True}
+        head = {"resources": head_resources, "node_config": {}, "max_workers": 0}
+        none = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
+                "head_start_ray_commands", "worker_start_ray_commands", "cluster_synced_files", "rsync_exclude",
+                "rsync_filter")
+        return {"cluster_name": "fake", "max_workers": 2, "upscaling_speed": 1.0, "provider": provider,
+                "head_node_type": "ray.head.default", "auth": {}, "docker": {}, "file_mounts": {},
+                "available_node_types": {**worker_node_types, "ray.head.default": head},
+                "file_mounts_sync_continuously": False, **{name: [] for name in none}, **options}
+
 resources = {"CPU": int(sys.argv[1]), "object_store_memory": int(sys.argv[2])}
 worker = {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": 2}
-cluster = AutoscalingCluster(head_resources={"CPU": 0, "object_store_memory": int(sys.argv[2])},
-                             worker_node_types={"worker": worker}, idle_timeout_minutes=10)
+cluster = Autoscaling(head_resources={"CPU": 0, "object_store_memory": int(sys.argv[2])},
+                      worker_node_types={"worker": worker}, idle_timeout_minutes=10)
 cluster.start(override_env={"AUTOSCALER_UPDATE_INTERVAL_S": sys.argv[3]})
 """
 _MARK: Final = "VIDEOLLM_TEST_NODE"
