@@ -1,6 +1,7 @@
 """The pipeline against a plain loop, its overhead, and (--memory) whether it stays flat and loses nothing.
 
 python benchmarks/pipeline.py            # speed and overhead
+python benchmarks/pipeline.py --executors local ray_actors ray_data
 python benchmarks/pipeline.py --memory   # 1,000 clips: memory, poisoned clips, two kills
 python benchmarks/pipeline.py --cached   # another question on the same clips, with a feature cache
 """
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -31,7 +33,7 @@ QUESTIONS = ("Describe the video.", "What moves first?", "How many shapes are th
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Print clips/s of the pipeline and of a plain loop, and the share of time outside decode, encode, generate."""
+    """Print clips/s of the pipeline and of a plain loop, and the shares of time outside decode, encode, generate."""
 
     model: str = "tiny-stc"
     """Model of both."""
@@ -45,6 +47,8 @@ class Options:
     """Tokens of an answer."""
     plain_clips: int = 20
     """Clips of the plain loop."""
+    executors: tuple[str, ...] = ("auto",)
+    """Executors of the speed run."""
     memory: bool = False
     """Run the memory job instead."""
     cached: bool = False
@@ -63,17 +67,85 @@ def speed(options: Options, folder: Path) -> None:
           f"{len(QUESTIONS)} questions each, model {options.model}, {os.cpu_count()} cores")  # fmt: skip
     plain = plain_loop(options, videos[: options.plain_clips])
     print(f"plain loop         {plain:8.2f} clips/s (without loading the model)")
-    subprocess.run(command(options, manifest, folder / "out"), check=True, env=environment(), stdout=subprocess.DEVNULL)
-    session = json.loads((folder / "out" / "run.json").read_text())["sessions"][-1]
-    wall, start = session["wall_seconds"], session["start_seconds"]
-    whole, steady = session["clips"] / wall, session["clips"] / (wall - start)
-    print(f"pipeline           {whole:8.2f} clips/s with start and end, {whole / plain:.2f} times the plain loop")
-    print(f"pipeline, running  {steady:8.2f} clips/s, {steady / plain:.2f} times the plain loop")
-    decode = session["decode_seconds"] / session["workers"]["num_decoders"]
-    models = (session["encode_seconds"] + session["generate_seconds"]) / session["workers"]["num_llms"]
-    print(f"wall {wall:.1f} s: start {start:.1f} s; decoders at work {decode:.1f} s, models {models:.1f} s")
-    print(f"outside decode, encode, generate: {1 - max(decode, models) / wall:.1%} of the wall time "
-          f"({1 - max(decode, models) / (wall - start):.1%} once started)")  # fmt: skip
+    for name in options.executors:
+        run = timed(command(options, manifest, folder / name, "--executor", name), folder / name)
+        print(
+            f"{name:18} {run.rate:8.2f} clips/s with start and end of the command, {run.rate / plain:.2f} times "
+            f"the plain loop; {run.steady_rate:.2f} once the model is up, {run.steady_rate / plain:.2f} times"
+        )
+        print(f"{'':18} wall {run.wall:.1f} s: the first clip is decoded from {run.first_call - run.began:.1f} s on, "
+              f"the model is up after {run.started - run.began:.1f} s")  # fmt: skip
+        print(f"{'':18} no stage at work: {run.idle_share():.1%} of the wall time ({run.idle_share(started=True):.1%} "
+              f"once the model is up); the busiest stage's workers idle: {run.slack_share():.1%} "
+              f"({run.slack_share(started=True):.1%})")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """When a command began and ended, and when its stages were at work."""
+
+    began: float
+    ended: float
+    calls: list[dict[str, Any]]
+    """Of all stages, as the job's log has them."""
+    num_clips: int
+    num_workers: dict[str, int]
+    """Of each stage."""
+
+    @property
+    def wall(self) -> float:
+        return self.ended - self.began
+
+    @property
+    def first_call(self) -> float:
+        return min(call["began"] for call in self.calls)
+
+    @property
+    def started(self) -> float:
+        """When the model took its first clips."""
+        return min(call["began"] for call in self.calls if call["stage"] != "Decode")
+
+    @property
+    def rate(self) -> float:
+        return self.num_clips / self.wall
+
+    @property
+    def steady_rate(self) -> float:
+        return self.num_clips / (self.ended - self.started)
+
+    def idle_share(self, *, started: bool = False) -> float:
+        """Share of the time in which no stage was at work: neither decode nor encode nor generate."""
+        begin = self.started if started else self.began
+        worked, until = 0.0, begin
+        for first, last in sorted((c["began"], c["began"] + c["seconds"]) for c in self.calls):
+            worked += max(0.0, last - max(first, until))
+            until = max(until, last)
+        return 1 - worked / (self.ended - begin)
+
+    def slack_share(self, *, started: bool = False) -> float:
+        """Share of the time in which a worker of the busiest stage was not at work."""
+        begin = self.started if started else self.began
+        busy = Counter[str]()
+        for call in self.calls:
+            busy[call["stage"]] += max(0.0, call["began"] + call["seconds"] - max(call["began"], begin))
+        return 1 - max(n / self.num_workers[stage] for stage, n in busy.items()) / (self.ended - begin)
+
+
+def timed(arguments: list[str], output: Path) -> Run:
+    """Run a job, and read from its log when it did what."""
+    began = time.time()
+    subprocess.run(arguments, check=True, env=environment(), stdout=subprocess.DEVNULL)
+    ended = time.time()
+    session = json.loads((output / "run.json").read_text())["sessions"][-1]
+    lines = map(json.loads, (output / "logs" / "job.jsonl").read_text().splitlines())
+    workers = session["workers"]
+    return Run(
+        began=began,
+        ended=ended,
+        calls=[line for line in lines if line["message"] == "stage call"],
+        num_clips=session["clips"],
+        num_workers={"Decode": workers["num_decoders"], "EncodeAnswer": workers["num_llms"]},
+    )
 
 
 def cached(options: Options, folder: Path) -> None:
@@ -205,9 +277,9 @@ def write_manifest(path: Path, videos: list[Path], questions: tuple[str, ...] = 
     return path
 
 
-def command(options: Options, manifest: Path, output: Path) -> list[str]:
+def command(options: Options, manifest: Path, output: Path, *flags: str) -> list[str]:
     return [sys.executable, "-m", "pipelines.cli.main", "answer", str(manifest), "-o", str(output),
-            "--model", options.model, "--max-new-tokens", str(options.max_new_tokens)]  # fmt: skip
+            "--model", options.model, "--max-new-tokens", str(options.max_new_tokens), *flags]  # fmt: skip
 
 
 def environment() -> dict[str, str]:

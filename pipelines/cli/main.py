@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import inspect
 import os
 import signal
@@ -76,6 +78,7 @@ def _run(name: str, arguments: list[str]) -> None:
 
     from pipelines.cli import config_file
 
+    atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends: two seconds
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # --connector mod:Class finds mod in the folder the user is in; workers get the path too
     path, _, options = COMMANDS[name][0].partition(":")

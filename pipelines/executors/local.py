@@ -22,6 +22,8 @@ from pipelines.stages.base import Advance, Finished, Item, Stage, StageCall, Sta
 from pipelines.stages.batching import Attempts, describe_error, trace_of
 from videollm.errors import Status, UserError, VideollmError
 
+MAX_ITEMS: Final = 256
+"""Items that wait for one stage, at most: what is decoded while a large model loads."""
 MAX_BYTES: Final = 2**30
 """Payloads that wait for one stage, unless a single one is larger."""
 TICK_SECONDS: Final = 1.0
@@ -99,7 +101,7 @@ class Local(Executor):
         inputs: _Source | _Channel = source
         threads = []
         for spec, following in pairwise(stages):
-            channel = _Channel(num_writers=spec.num_workers, limit=2 * following.batch_size)
+            channel = _Channel(num_writers=spec.num_workers, limit=max(MAX_ITEMS, 2 * following.batch_size))
             self._channels[following.name] = channel
             threads += [
                 threading.Thread(target=_work, args=(self, spec, inputs, channel), name=spec.name, daemon=True)
