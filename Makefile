@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
+# Two files at a time, in the order in which they lie: jobs on Ray, which take longest, come before the many small tests.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 
@@ -37,10 +39,10 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
-test-all: install
-	$(BIN)/python -m pytest
+test-all: test
+	$(BIN)/python -m pytest -m slow
 
 check: install
 	$(BIN)/ruff check .
