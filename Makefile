@@ -10,6 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
 # Two files at a time, in the order in which they lie: jobs on Ray, which take longest, come before the many small tests.
+# One thread of torch each: more would wait for each other.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
@@ -39,7 +40,7 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: test
 	$(BIN)/python -m pytest -m slow

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.executors.base import EXECUTORS, Executor
-from pipelines.executors.local import Local
+from pipelines.executors.local import MAX_ITEMS, Local
 from pipelines.requests.types import ClipTask, job_request
 from pipelines.stages.base import Advance, Finished, Item, Stage, StageResult, StageSpec
 from videollm.errors import Status, UserError, VideoError
@@ -100,12 +100,12 @@ def test_early_stages_begin_while_the_last_is_set_up_and_are_bounded() -> None:
     first: dict[str, Any] = {"taken": []}
     ends = run(stages(first, {"wait_for": first["taken"], "ahead": 6}), 200)
     assert len(ends) == 200
-    executor, pulled = Local(Executor.Config()), iter(range(200))
+    executor, pulled = Local(Executor.Config()), iter(range(10 * MAX_ITEMS))
     with executor:
         running = executor.run(stages({}, {}), (item(i) for i in pulled))
         assert next(end for end in running if end is not None)
         time.sleep(0.3)
-        assert next(pulled) < 30  # what is under way, not all there is
+        assert next(pulled) < MAX_ITEMS + 14  # what waits and what is under way, not all there is
         running.close()  # type: ignore[attr-defined]
 
 
