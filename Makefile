@@ -9,9 +9,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
-# Two files at a time, in the order in which they lie: jobs on Ray, which take longest, come before the many small tests.
-# One thread of torch each: more would wait for each other.
-PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+# Three files at a time, for jobs on Ray often wait; in the order in which they lie, so that these come before the many
+# small tests. One thread of torch each: more would wait for each other.
+PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 

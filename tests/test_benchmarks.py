@@ -18,6 +18,7 @@ CUT = "--device cpu --dtype float32 --layers 2 --width 32 --batches 1 2 --new-to
 FIGURE = re.compile(r"-?[\d,]+(\.\d+)?(e[-+]\d+)?%?")
 
 
+@pytest.mark.slow
 def test_full_size_runs_cut_down() -> None:
     done = subprocess.run([sys.executable, SCRIPT, *CUT.split()], env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
