@@ -9,9 +9,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo-out
-# Three files at a time, for jobs on Ray often wait; in the order in which they lie, so that these come before the many
-# small tests. One thread of torch each: more would wait for each other.
-PARALLEL ?= -n 3 --dist loadfile --no-loadscope-reorder
+# Two files at a time, in the order in which they lie: jobs on Ray, which take longest, come before the many small tests.
+# One thread of torch each, for more would wait for each other; and Ray's workers count as much as other processes.
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 
@@ -40,7 +40,7 @@ demo: install
 	$(BIN)/videollm report $(DEMO)/eval
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: test
 	$(BIN)/python -m pytest -m slow
