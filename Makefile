@@ -12,6 +12,7 @@ DEMO ?= demo-out
 # Two files at a time, in the order in which they lie: jobs on Ray, which take longest, come before the many small tests.
 # One thread of torch each, for more would wait for each other; and Ray's workers count as much as other processes.
 PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
+PRODUCT := $(VENV)/product
 INSTALLED := $(VENV)/installed
 DOCS_INSTALLED := $(VENV)/docs-installed
 
@@ -19,9 +20,14 @@ DOCS_INSTALLED := $(VENV)/docs-installed
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+# What the product needs, then what its tests and benchmarks need.
+$(PRODUCT): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	@touch $@
+
+$(INSTALLED): $(PRODUCT)
 	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
@@ -29,7 +35,7 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
-demo: install
+demo: $(PRODUCT)
 	@rm -rf $(DEMO)
 	$(BIN)/videollm make-clips -o $(DEMO)/clips --num-clips 60 --seed 1000
 	$(BIN)/videollm caption $(DEMO)/clips -o $(DEMO)/captions
