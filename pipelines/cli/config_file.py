@@ -93,7 +93,7 @@ def _load(path: Path) -> Mapping[str, Any]:
         raise UserError(f"{FLAG} {path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no {'JSON' if path.suffix == RECORD else 'TOML'}: {error}") from error
-    except (KeyError, IndexError, TypeError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no run.json of a job: it has no options of a session. Give TOML.") from error
 
 

@@ -7,6 +7,7 @@ import errno
 import gc
 import inspect
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -56,9 +57,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _run(name, arguments[1:])
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read the output wants no more of it: `videollm report ... | head`
+    except BrokenPipeError as error:
+        if not _reader_is_gone():
+            _report_bug(error)
+        # Whoever read the output wants no more of it: `videollm report ... | head`. Nothing is left to be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nStopped. What is finished is kept; run the same command to go on.", file=sys.stderr)
@@ -92,6 +96,14 @@ def _run(name: str, arguments: list[str]) -> None:
     flat = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
     about = f"{inspect.cleandoc(cls.__doc__)}\n\n{config_file.HELP}"
     module.main(tyro.cli(cls, prog=f"videollm {name}", description=about, args=arguments, default=default, config=flat))
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether nobody reads stdout or stderr any more; another pipe that breaks is a bug."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _usage() -> str:

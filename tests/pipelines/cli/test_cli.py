@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -219,3 +220,25 @@ def test_help_starts_at_once(environment: dict[str, str]) -> None:
     assert done.returncode == 0
     assert b"caption" in done.stdout
     assert time.monotonic() - began < 5
+
+
+def test_a_reader_that_goes_away_is_no_bug(environment: dict[str, str]) -> None:
+    """The pipe is closed before the command writes to it."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "pipelines.cli.main", "caption", "--help"]
+    done = subprocess.run(command, env=environment, stdout=writes, stderr=subprocess.PIPE, text=True)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_pipe_that_breaks_is_a_bug(environment: dict[str, str]) -> None:
+    code = (
+        "from pipelines.cli import main\n"
+        "def broken(*arguments): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "main._run = broken\n"
+        "main.main(['caption'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "internal error: BrokenPipeError" in done.stderr
