@@ -130,7 +130,7 @@ def room_for(what: str) -> Iterator[None]:
 
 
 def ceiling(model: VideoLLM, num_patches: int, meter: Meter) -> float:
-    """TFLOP/s of the best of some matrix products: large squares, and the tower's MLP on so many patches."""
+    """TFLOP/s of the best of some matrix products: large squares, and the tower's MLP on that many patches."""
     d, m = model.tower.model.config.hidden_size, model.tower.model.config.intermediate_size
     table, best = Table("matrix product", "TFLOP/s"), 0.0
     for i, k, j in [*((s, s, s) for s in SQUARES[meter.device.type]), (num_patches, d, m), (num_patches, m, d)]:
@@ -240,7 +240,9 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=64, help="tokens of every answer")
     parser.add_argument("--repeats", type=int, default=3, help="measurements whose median is printed")
     parser.add_argument("--checked", type=int, default=4, help="clips whose tokens are compared with the plain loop's")
-    parser.add_argument("--layers", type=int, help="cut tower and LLM to so many layers each, to try the script out")
+    parser.add_argument(
+        "--layers", type=int, help="keep only this number of layers of tower and LLM, to try the script out"
+    )
     parser.add_argument("--width", type=int, help="cut tower and LLM to this width, likewise")
     args = parser.parse_args()
     place = torch.device(args.device)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.cli import options
+from pipelines.cli.options import InputOptions
 from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerOptions(options.InputOptions):
+class AnswerOptions(InputOptions):
     """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
 
 
-def main(job: AnswerOptions) -> None:
+def main(options: AnswerOptions) -> None:
     """Run the job, or the rest of it."""
-    requests = job.requests(question=None)
-    described = {"command": "answer", "inputs": job.absolute_inputs()}
-    run(job.batch_job(described), requests, files=job.manifests())
+    requests = options.requests(question=None)
+    described = {"command": "answer", "inputs": options.absolute_inputs()}
+    run(options.batch_job(described), requests, files=options.manifests())

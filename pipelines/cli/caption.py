@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.cli import options
+from pipelines.cli.options import InputOptions
 from pipelines.jobs.run import run
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions(options.InputOptions):
+class CaptionOptions(InputOptions):
     """Describe every video of folders, globs, URLs and manifests, one result row each."""
 
     prompt: str = "Describe the video."
     """Question about every video (of a manifest: where a row has no question)."""
 
 
-def main(job: CaptionOptions) -> None:
+def main(options: CaptionOptions) -> None:
     """Run the job, or the rest of it."""
-    requests = job.requests(question=job.prompt)
-    described = {"command": "caption", "inputs": job.absolute_inputs(), "prompt": job.prompt}
-    run(job.batch_job(described), requests, files=job.manifests())
+    requests = options.requests(question=options.prompt)
+    described = {"command": "caption", "inputs": options.absolute_inputs(), "prompt": options.prompt}
+    run(options.batch_job(described), requests, files=options.manifests())

@@ -24,20 +24,20 @@ class EvalOptions(EvalSpec, BatchOptions):
     """A name (videomme, mvbench, ...), a table of questions (.jsonl, .csv), or `path/to/file.py:Class`."""
 
 
-def main(job: EvalOptions) -> None:
+def main(options: EvalOptions) -> None:
     """Run the eval, or the rest of it, and print its scores."""
-    limit_tokens = job.generation.max_new_tokens is None and not job.model.thinking
-    resolved = resolve_eval(job, limit=job.limit, limit_tokens=limit_tokens)
+    limit_tokens = options.generation.max_new_tokens is None and not options.model.thinking
+    resolved = resolve_eval(options, limit=options.limit, limit_tokens=limit_tokens)
     _print_questions(resolved)
-    greedy = replace(job, generation=replace(job.generation, temperature=job.generation.temperature or 0.0))
+    greedy = replace(options, generation=replace(options.generation, temperature=options.generation.temperature or 0.0))
     run(
         greedy.batch_job(resolved.config),
         resolved.requests,
         files=resolved.files,
-        on_claimed=lambda: resolved.save_questions(job.output),
+        on_claimed=lambda: resolved.save_questions(options.output),
     )
-    if not job.dry_run:
-        score_and_print(job.output, job.judge)
+    if not options.dry_run:
+        score_and_print(options.output, options.judge)
 
 
 def _print_questions(resolved: Eval) -> None:

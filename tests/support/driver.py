@@ -91,7 +91,7 @@ class Driver:
             time.sleep(0.02)
 
     def wait_for_rows(self, number: int) -> None:
-        """Wait until so many rows are kept."""
+        """Wait until `number` rows are kept."""
         self.wait_until(lambda: self.num_rows() >= number, f"{number} rows")
 
     def finish(self, patience: float = PATIENCE) -> str:

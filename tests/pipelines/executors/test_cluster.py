@@ -27,7 +27,7 @@ Start = Callable[..., Driver]
 
 @pytest.fixture(params=EXECUTORS)
 def start(request: pytest.FixtureRequest, tmp_path: Path, clips: Path) -> Iterator[Start]:
-    """Starts a job of so many good clips into `out` on each of the executors; all jobs end with the test."""
+    """Starts a job of `number` good clips into `out` on each of the executors; all jobs end with the test."""
     running = []
 
     def start(cluster: Cluster, *options: object, number: int = NUM_ROWS, manifest: Path | None = None) -> Driver:

@@ -73,8 +73,8 @@ def run(specs: list[StageSpec], num_items: int) -> list[Finished]:
 
 
 def test_every_item_ends_once_and_workers_are_torn_down() -> None:
-    first: dict[str, Any] = {}
-    last: dict[str, Any] = {}
+    first: dict[str, Any] = {"taken": []}
+    last: dict[str, Any] = {"wait_for": first["taken"], "ahead": 6}
     ends = run(stages(first, last), 50)
     assert sorted(int(row.id) for end in ends for row in end.rows) == list(range(50))
     assert {row.status for end in ends for row in end.rows} == {Status.OK}

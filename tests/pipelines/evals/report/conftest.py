@@ -242,7 +242,7 @@ def hostile() -> str:
 
 @pytest.fixture(scope="session")
 def write_many(clips: Path) -> Callable[[Path, int], tuple[Path, ...]]:
-    """Writes two runs of so many questions."""
+    """Writes two runs of `num` questions."""
 
     def write(folder: Path, num: int) -> tuple[Path, ...]:
         samples = make_samples(sorted(clips.glob("*.mp4")), num)
