@@ -230,7 +230,7 @@ def answer_rows(
          f"({different} different ones)")  # fmt: skip
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=tuple(CASES), default=tuple(CASES))
@@ -244,7 +244,7 @@ def main() -> None:
         "--layers", type=int, help="keep only this number of layers of tower and LLM, to try the script out"
     )
     parser.add_argument("--width", type=int, help="cut tower and LLM to this width, likewise")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     place = torch.device(args.device)
     if place.type == "cuda" and not torch.cuda.is_available():
         print("No CUDA device here; this measures a GPU. Give --device cpu --dtype float32 --layers 2 --width 128 "

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 
+import full_size
 import pytest
 import torch
 from full_size import tower_flops
@@ -41,10 +42,13 @@ def test_full_size_runs_cut_down() -> None:
         assert int(tokens[1]) > 2
 
 
-def test_full_size_wants_a_gpu() -> None:
-    done = subprocess.run([sys.executable, SCRIPT], env=ENVIRONMENT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"No CUDA device here.*--device cpu.*\n", done.stderr)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_full_size_wants_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        full_size.main([])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(r"No CUDA device here.*--device cpu.*\n", printed.err)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -21,12 +21,16 @@ from tests.support.paths import ROOT
 
 MODEL = Path(videollm.__file__).parent / "assets" / "tiny-stc"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SHOW = """
+LOAD = """
+import sys, videollm
+model = videollm.load(sys.argv[1])
+print(model.revision, sum(p.numel() for p in model.parameters()))
+"""
+FIND = """
 import sys
-from videollm.checkpoints import load
+from videollm.checkpoints.hub import find_model
 try:
-    model = load(sys.argv[1])
-    print(model.revision, sum(p.numel() for p in model.parameters()))
+    print(find_model(sys.argv[1]).name)
 except ValueError as error:
     print("refused:", error)
 """
@@ -101,34 +105,33 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("hub")
 
 
-def show(name: str, hub: Hub, cache: Path, **environment: str) -> str:
+def run(code: str, name: str, hub: Hub, cache: Path, **environment: str) -> str:
     known = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HUB_CACHE": str(cache),
         "HF_HUB_DISABLE_XET": "1",
     }
-    done = subprocess.run([sys.executable, "-c", SHOW, name], capture_output=True, text=True, check=True, cwd=ROOT,
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True, cwd=ROOT,
                           env={**os.environ, **known, **environment, "PYTHONPATH": str(ROOT)})  # fmt: skip
     return done.stdout.strip()
 
 
 def test_a_model_is_fetched_at_a_revision_though_the_connection_breaks(hub: Hub, cache: Path) -> None:
-    parameters = sum(p.numel() for p in videollm.load(MODEL).parameters())
-    assert show("maker/tiny@v1", hub, cache) == f"{COMMIT} {parameters}"
+    assert run(FIND, "maker/tiny@v1", hub, cache) == COMMIT
     assert hub.asked["model.safetensors"] == 2
     asked = dict(hub.asked)
-    assert show("maker/tiny@v1", hub, cache) == f"{COMMIT} {parameters}"
+    assert run(FIND, "maker/tiny@v1", hub, cache) == COMMIT
     assert dict(hub.asked) == asked  # all of it is in the cache
 
 
 def test_offline_the_cache_is_enough(hub: Hub, cache: Path) -> None:
-    asked = dict(hub.asked)
-    assert show("maker/tiny@v1", hub, cache, HF_HUB_OFFLINE="1").startswith(COMMIT)
+    parameters, asked = sum(p.numel() for p in videollm.load(MODEL).parameters()), dict(hub.asked)
+    assert run(LOAD, "maker/tiny@v1", hub, cache, HF_HUB_OFFLINE="1") == f"{COMMIT} {parameters}"
     assert dict(hub.asked) == asked
 
 
 @pytest.mark.parametrize(("name", "offline"), [("maker/other", "0"), ("maker/tiny@v2", "1")])
 def test_what_is_not_there_is_one_clear_error(hub: Hub, cache: Path, name: str, offline: str) -> None:
-    told = show(name, hub, cache, HF_HUB_OFFLINE=offline)
+    told = run(FIND, name, hub, cache, HF_HUB_OFFLINE=offline)
     assert told.startswith(f"refused: Model {name!r} is no folder here, and the hub did not give it: "), told
     assert "\n" not in told
