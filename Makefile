@@ -23,7 +23,7 @@ install: $(INSTALLED)
 # What the product needs, then what its tests and benchmarks need. By uv, which takes a tenth of pip's time; it looks for
 # wheels in pip's folders as well. UV_TORCH_BACKEND=cpu takes torch without CUDA from pytorch.org.
 PIP_CONFIG = $(BIN)/python -m pip config --quiet get global.find-links 2>/dev/null
-UV = UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(PIP_CONFIG))}}" $(BIN)/uv pip install --quiet \
+UV = UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-$$($(PIP_CONFIG))}}" $(BIN)/uv pip install --quiet --compile-bytecode \
 	--python $(BIN)/python --constraint constraints.txt
 
 $(PRODUCT): pyproject.toml constraints.txt
