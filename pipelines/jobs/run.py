@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from pipelines.executors.base import EXECUTORS
 from pipelines.jobs.estimate import dry_run
+from pipelines.jobs.interrupts import noticing_interrupts
 from pipelines.jobs.job import BatchJob
 from pipelines.jobs.logs import logging_to
 from pipelines.jobs.plan import Plan, make_items
@@ -118,11 +119,13 @@ def execute(claimed: Claim, progress: Progress) -> None:
         decode = plan.decode_stage(sizes, info)
         record.note(executor=name, notice=info.notice, sampling=decode.config.sampling, frame_size=info.frame_size,
                     workers=asdict(sizes), start_seconds=progress.elapsed())  # fmt: skip
-        with progress.watch(executor, [decode, *models], num_clips=len(tasks)):
+        watch = progress.watch(executor, [decode, *models], num_clips=len(tasks))
+        with noticing_interrupts() as check_interrupt, watch:
             if info.notice:
                 tqdm.write(info.notice, file=sys.stderr)
             for finished in executor.run([decode, *models], make_items(tasks, info)):
                 progress.keep_clip(finished)
+                check_interrupt()
         for warning in progress.warnings:
             print(warning, file=sys.stderr)
         record.note(**(executor.describe(models[0]).loaded or {}))
