@@ -45,6 +45,10 @@ class Group:
     """Written in front of its visual tokens."""
     after: str = ""
     """Written behind them."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Written in front of and behind the tokens of each frame of features, where the connector keeps frames apart."""
+    clock: tuple[float, ...] = ()
+    """Seconds of each frame of features on the axis of the LLM's positions; () where frames are numbered."""
 
 
 class Preprocessing(ABC):
@@ -56,7 +60,10 @@ class Preprocessing(ABC):
 
     @abstractmethod
     def groups(self, batch: FrameBatch) -> list[Group]:
-        """Make the pictures of a clip, grouped by the visual tokens that they share."""
+        """Make the pictures of a clip, grouped by the visual tokens that they share.
+
+        Where the tower makes one frame of features of several pictures, a group has a multiple of so many.
+        """
 
     @abstractmethod
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Final
 
 from connectors.registry import Table
@@ -30,6 +30,10 @@ class Sampled:
     """Those times in the units of the model's time axis."""
     packing: int = 1
     """Consecutive frames that share one set of visual tokens."""
+    fps: float = 0.0
+    """Average frames per second of the video; `sample` fills it in."""
+    num_in_range: int = 0
+    """Frames of the video or of the part to choose from; `sample` fills it in."""
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -172,7 +176,7 @@ def sample(
             f"The sampling policy {sampling.policy} chose frames {chosen.indices[:5]}; expected at least one, all of "
             f"them from {first} to {stop - 1}. Mend its `choose`."
         )
-    return chosen
+    return replace(chosen, fps=timeline.fps, num_in_range=stop - first)
 
 
 def spread(length: int, count: int) -> list[int]:
