@@ -25,7 +25,7 @@ class ClipFeatures:
     seconds: Tensor
     """(t,) float64 presentation times; negative for a still image, which has no time."""
     extra: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
-    """What else the connector `needs` of every frame, by name: t tensors each."""
+    """What else the connector `needs` of every frame, by name: t tensors (h' w' d') each."""
     question: Tensor | None = None
     """(q d_llm), the LLM's embeddings of the question, for a connector that `asks`; None where there is none."""
 
@@ -72,8 +72,8 @@ class Connector(nn.Module):
     """Paper or repository the connector comes from."""
     varies: ClassVar[bool] = False
     """Whether the number of tokens depends on the features; `num_tokens` is then the most that there can be."""
-    needs: ClassVar[tuple[str, ...]] = ()
-    """Names of further features in `ClipFeatures.extra`, which the tower must be able to give."""
+    needs: tuple[str, ...] = ()
+    """Names of further features in `ClipFeatures.extra`, which the tower must offer; `layer:12` is hidden state 12."""
     asks: ClassVar[bool] = False
     """Whether the tokens depend on the question: each question on a clip then has visual tokens of its own."""
 
@@ -120,7 +120,7 @@ class Connector(nn.Module):
         Returns:
             (b n d_llm), time-major; n == self.num_tokens(t, h, w). Or a list of b (n d_llm), whose n may differ where
             the connector `varies`, or of b Tokens. A connector that `needs` further features is given them as
-            `extra`, name -> (b t ...); one that `asks`, `questions`, b (q d_llm) or None.
+            `extra`, name -> (b t h' w' d'); one that `asks`, `questions`, b (q d_llm) or None.
         """
         raise NotImplementedError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from math import prod
 from typing import Any, Final
 
@@ -28,6 +29,11 @@ class Subject:
     def __init__(self, cls: type[Connector], config: Connector.Config, device: torch.device) -> None:
         self.cls, self.config, self.device = cls, config, device
 
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the further features that the connector needs."""
+        return self.build().needs
+
     def build(self) -> Connector:
         """Build a connector with the same fresh weights every time."""
         torch.manual_seed(0)
@@ -48,7 +54,7 @@ class Subject:
 
     def extra(self, patches: Tensor) -> dict[str, Tensor]:
         """Make what the connector needs beside the patches: as many features of each, in another order."""
-        return {name: patches.flip(-1) * (i + 2) for i, name in enumerate(self.cls.needs)}
+        return {name: patches.flip(-1) * (i + 2) for i, name in enumerate(self.needs)}
 
     def run(self, connector: Connector, patches: Tensor, seconds: Tensor) -> list[Tokens]:
         """Run `forward` on clips of one shape."""
@@ -215,7 +221,7 @@ def _mixed_grids(s: Subject) -> str:
     mixed = ClipFeatures(
         frames=tuple(part.frames[0] for part in parts),
         seconds=s.seconds(1, len(parts))[0],
-        extra={name: tuple(part.extra[name][0] for part in parts) for name in s.cls.needs},
+        extra={name: tuple(part.extra[name][0] for part in parts) for name in s.needs},
     )
     try:
         return _compare_clips(connector, [mixed, s.clip(4, 6, 6), mixed])

@@ -33,6 +33,9 @@ FAMILIES: Final[Table[Family]] = Table(
         "videollama2_mixtral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
+        "qwen2_5_vl": "videollm.checkpoints.qwen25vl:Qwen25VL",
+        "qwen3_vl": "videollm.checkpoints.qwen3vl:Qwen3VL",
+        "qwen3_vl_moe": "videollm.checkpoints.qwen3vl:Qwen3VL",
     },
 )
 """`model_type` of config.json -> class."""

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from connectors import ClipFeatures, Connector, Tokens, build_connector
 from videollm.engines.base import Engine, Prefix
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import Position
 from videollm.errors import UserError
+from videollm.models.backbones import build_llm
 from videollm.models.config import ModelConfig, build_part
 from videollm.models.layout import lay_out
 from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
@@ -72,7 +73,7 @@ class VideoLLM(nn.Module, TrainableModel):
         tower = TOWERS.load(vision.pop("kind"))
         self.tower: VisionTower = tower(build_part("vision", tower.Config, vision))
         llm_config = build_part("llm", AutoConfig.for_model, config.llm)
-        self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
+        self.llm = build_llm(llm_config)
         self.connector = self.build_connector()
         _check_needs(self.connector, self.tower)
         self.positions = Positions.from_dict(config.positions)

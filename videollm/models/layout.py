@@ -32,15 +32,13 @@ def lay_out(connector: Connector, clip: EncodedClip, made: Sequence[Tokens]) -> 
         grid = connector.grid(t, *features.grids[0]) if len(set(features.grids)) == 1 else None
         if grid is not None and prod(grid) != num:  # fewer tokens than places: they lie in no grid
             grid = None
-        layout.append(before)
         if labels and grid is not None and grid[0] == t:
             for label_before, label_after in labels:
                 layout += [label_before, num // t, label_after]
             places += [Places(grid=(1, *grid[1:]))] * t
         else:
-            layout.append(num)
+            layout += [before, num, after]
             places.append(Places(grid=grid, clock=_merged(clock, grid)))
-        layout.append(after)
     deep = [tokens.deep for tokens in made if tokens.deep is not None]
     return Visual(
         tokens=torch.cat([tokens.tokens for tokens in made]),

@@ -42,8 +42,8 @@ class EncodedClip:
     around: tuple[tuple[str, str], ...]
     """Text in front of and behind the visual tokens of each group."""
     labels: tuple[tuple[tuple[str, str], ...], ...] = ()
-    """For each group, text in front of and behind each frame of features, written where the connector keeps frames
-    apart; () where the model writes none."""
+    """For each group, text in front of and behind each frame of features, written in the place of `around` where the
+    connector keeps frames apart; () where the model writes none."""
     clocks: tuple[tuple[float, ...], ...] = ()
     """For each group, the time of each frame of features on the axis of the LLM's positions, in seconds; () where there
     is none."""

@@ -64,8 +64,8 @@ class Multimodal(Positions):
     were not trained with.
     """
 
-    seconds_per_step: float | None = None
-    """Seconds of a step on the time axis; None counts the frames of a span."""
+    steps_per_second: float | None = None
+    """Steps of the time axis (`tokens_per_second`); None counts the frames of a span."""
 
     def __call__(self, ids: Sequence[int], spans: Sequence[int], places: Sequence[Places]) -> list[Position]:
         """Give text one number in all components, and visual tokens their frame, row and column."""
@@ -95,9 +95,9 @@ class Multimodal(Positions):
             yield from ((step, row, column) for row in range(rows) for column in range(columns))
 
     def _step(self, frame: int, clock: Sequence[float]) -> int:
-        if self.seconds_per_step is None or not clock:
+        if self.steps_per_second is None or not clock:
             return frame
-        return int(clock[frame] / self.seconds_per_step)
+        return int(clock[frame] * self.steps_per_second)
 
 
 @dataclass(frozen=True, kw_only=True)

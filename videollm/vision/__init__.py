@@ -19,6 +19,8 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "clip": "videollm.vision.clip:ClipTower",
         "siglip": "videollm.vision.siglip:SiglipTower",
         "navit": "videollm.vision.navit:NavitTower",
+        "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
+        "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",
     },
 )
 """`kind` in a model's config.json -> class."""

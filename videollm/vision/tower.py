@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,8 +32,8 @@ class VisionTower(nn.Module):
     """Pixels per side of a patch."""
     temporal_patch: int = 1
     """Consecutive frames that make one frame of features."""
-    offers: ClassVar[tuple[str, ...]] = ()
-    """Names of the further features that `encode` can give."""
+    offers: tuple[str, ...] = ()
+    """Names of the further features that `encode` can give; `layer:12` is hidden state 12."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class VisionTower(nn.Module):
             pixels: (f c H W), normalised.
             needs: names among `offers`.
         Returns:
-            (p h w d), as `forward`; name -> (p ...).
+            (p h w d), as `forward`; name -> (p h' w' d').
         """
         return self(pixels), {}
 

@@ -46,7 +46,8 @@ class Group:
     after: str = ""
     """Written behind them."""
     labels: tuple[tuple[str, str], ...] = ()
-    """Written in front of and behind the tokens of each frame of features, where the connector keeps frames apart."""
+    """Written in front of and behind the tokens of each frame of features, in the place of `before` and `after`, where
+    the connector keeps frames apart."""
     clock: tuple[float, ...] = ()
     """Seconds of each frame of features on the axis of the LLM's positions; () where frames are numbered."""
 
@@ -104,18 +105,30 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
     builtin={
         "square": "videollm.video.preprocessing.square:Square",
         "slices": "videollm.video.preprocessing.slices:Slices",
+        "budget": "videollm.video.preprocessing.budget:Budget",
     },
 )
 
 
 def normalise(
-    pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], device: torch.device | str
+    pictures: NDArray[np.uint8],
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    *,
+    fused: bool = False,
 ) -> Tensor:
-    """Divide by 255, take off the mean, divide by std: (t H W c) uint8 -> (t c H W) float32, on the device."""
+    """Divide by 255, take off the mean, divide by std: (t H W c) uint8 -> (t c H W) float32, on the device.
+
+    Args:
+        fused: scale mean and std by 255 instead, as transformers' processors on torch do.
+    """
     import torch  # not above: whoever only asks for a frame size need not wait for it
     from einops import rearrange
 
     raw = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
     pixels = rearrange(raw, "t h w c -> t c h w").contiguous().float()  # moved while it is small
     means, stds = (rearrange(torch.tensor(values, device=device), "c -> c 1 1") for values in (mean, std))
+    if fused:
+        return pixels.sub_(means * 255).div_(stds * 255)
     return pixels.div_(255).sub_(means).div_(stds)

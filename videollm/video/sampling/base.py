@@ -130,6 +130,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "every": "videollm.video.sampling.every:Every",
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
+        "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
     },
 )
 
