@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from connectors import Connector
-from videollm.checkpoints.folder import Rename, Source, read_optional_json, weight_files
+from videollm.checkpoints.folder import Rename, Renamed, Source, read_optional_json, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
 from videollm.checkpoints.weights import fill, without_weights
 from videollm.engines import ENGINES
@@ -125,8 +125,9 @@ def _connector_name(name: str) -> str | None:
 
 
 def _without_connector(rename: Rename) -> Rename:
-    def rename_others(name: str) -> str | None:
-        target = rename(name)
-        return None if target is not None and target.startswith(CONNECTOR) else target
+    def rename_others(name: str) -> Renamed:
+        made = rename(name)
+        targets = (made,) if isinstance(made, str) else made or ()
+        return None if any(target.startswith(CONNECTOR) for target in targets) else made
 
     return rename_others

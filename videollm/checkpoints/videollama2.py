@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from videollm.checkpoints.family import ComposedFamily, language_model
-from videollm.checkpoints.folder import Rename, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.hub import find_folder
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
@@ -200,7 +200,7 @@ def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, re
     return [*sources, Source(files=(projector,), rename=rename), tower]
 
 
-def _tower_name(name: str, rename: Rename) -> str | None:
+def _tower_name(name: str, rename: Rename) -> Renamed:
     """Translate the name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
     if name.startswith(("text_model.", "text_projection.", "visual_projection.", "logit_")):
         return None
