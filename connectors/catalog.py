@@ -30,6 +30,8 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "linear": "connectors.mlp:MeanLinear",
         "group_mean": "connectors.pool:GroupMean",
         "adaptive_pool": "connectors.pool:AdaptivePool",
+        "mlp_pool": "connectors.mlp_pool:MLPPool",
+        "pixel_shuffle_mlp": "connectors.pixel_shuffle:PixelShuffleMLP",
         "patch_merger": "connectors.patch_merger:PatchMerger",
         "deep_patch_merger": "connectors.patch_merger:DeepPatchMerger",
     },

@@ -32,6 +32,8 @@ FAMILIES: Final[Table[Family]] = Table(
         "videollama2_mistral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_mixtral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
+        "internvl": "videollm.checkpoints.internvl:InternVL",
+        "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
         "qwen2_5_vl": "videollm.checkpoints.qwen25vl:Qwen25VL",
         "qwen3_vl": "videollm.checkpoints.qwen3vl:Qwen3VL",

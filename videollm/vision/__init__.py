@@ -18,6 +18,7 @@ TOWERS: Final[Table[VisionTower]] = Table(
     builtin={
         "clip": "videollm.vision.clip:ClipTower",
         "siglip": "videollm.vision.siglip:SiglipTower",
+        "internvit": "videollm.vision.internvit:InternViTTower",
         "navit": "videollm.vision.navit:NavitTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
         "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",

@@ -125,13 +125,13 @@ def resize_frame(frame: NDArray[np.uint8], height: int, width: int, filter: str 
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def resize_frames(frames: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize frame by frame, as PIL's bicubic does: (t h w c) uint8 -> (t height width c) uint8."""
+def resize_frames(frames: NDArray[np.uint8], height: int, width: int, filter: str = "pil") -> NDArray[np.uint8]:
+    """Resize frame by frame, as `resize_frame`: (t h w c) uint8 -> (t height width c) uint8."""
     if frames.shape[1:3] == (height, width):
         return frames
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for row, frame in zip(out, frames, strict=True):
-        row[...] = resize_frame(frame, height, width)
+        row[...] = resize_frame(frame, height, width, filter)
     return out
 
 

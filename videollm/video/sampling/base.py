@@ -131,6 +131,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
         "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
+        "segments": "videollm.video.sampling.segments:Segments",
     },
 )
 
