@@ -19,8 +19,6 @@ from tests.support.paths import CLIPS, GOLDEN
 from videollm import VideoLLM
 from videollm.types import FrameBatch
 
-FAMILIES = ("videollama2_tiny", "minicpmv45_tiny")
-
 
 def clip(name: str) -> Path:
     video = CLIPS / name
@@ -42,15 +40,12 @@ class Golden:
         return self.model.decode(clip(name or self.facts["video"]), **options)
 
 
-def read_golden(name: str) -> Golden:
+def read_golden(name: str, **sampling: Any) -> Golden:
     folder = GOLDEN / name
     with safe_open(folder / "golden.safetensors", "pt") as file:
         tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
     model = videollm.load(folder, device="cpu")
-    if "force_packing" in facts:
-        model.sampling = replace(
-            model.sampling, choose_fps=float(facts["choose_fps"]), force_packing=int(facts["force_packing"])
-        )
+    model.sampling = replace(model.sampling, **sampling)
     return Golden(folder, model, tensors, facts)
 
 

@@ -1,0 +1,124 @@
+"""Cases of the suite over families: one entry each, a tiny checkpoint in the published layout with official outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from einops import rearrange
+from torch import Tensor
+
+from tests.support.official import Golden
+from videollm.engines.packing import VISUAL
+from videollm.models.protocol import Visual
+from videollm.types import FrameBatch
+
+Pairs = list[tuple[Tensor, Tensor]]
+"""What we make, and what the official code makes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyCase:
+    """What the suite must know of a family's golden data."""
+
+    folder: str
+    """In tests/golden."""
+    kinds: tuple[str, ...]
+    """Names in FAMILIES that this checkpoint stands for."""
+    pixels: Callable[[Golden, FrameBatch], Pairs]
+    pixel_bound: float = 0.0
+    """Of the largest value; 0 is to the bit."""
+    ids: Callable[[list[int]], list[int]]
+    """Our ids as the official code writes them."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the sampling, where the golden data was not made with the defaults."""
+    flags: tuple[str, ...] = ()
+    """The same for the command line."""
+    short: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a sampling that takes few frames of long clips."""
+    published: str = ""
+    """Prefix of the tensors that hold the published behaviour ("release.")."""
+    inner: Callable[[Golden, Visual], Pairs] = lambda golden, visual: []
+    """Further tensors to be near."""
+    swaps: tuple[str, ...] = ("stc", "resampler3d")
+    """Connectors to put in the place of the family's own."""
+
+
+def placeholder(number: int) -> Callable[[list[int]], list[int]]:
+    """Official ids with one placeholder a visual token."""
+    return lambda ids: [number if i == VISUAL else i for i in ids]
+
+
+def tag(number: int) -> Callable[[list[int]], list[int]]:
+    """Official ids with one placeholder for a span of visual tokens."""
+    return lambda ids: [
+        number if i == VISUAL else i for n, i in enumerate(ids) if i != VISUAL or n == 0 or ids[n - 1] != VISUAL
+    ]
+
+
+def _whole(golden: Golden, batch: FrameBatch) -> Pairs:
+    pictures = golden.model.transform.groups(batch)[0].pictures
+    return [(golden.model.transform.pixels(pictures), golden.tensors["pixel_values"])]
+
+
+def _strips(golden: Golden, batch: FrameBatch) -> Pairs:
+    pictures = golden.model.transform.groups(batch)[0].pictures
+    pixels = golden.model.transform.pixels(pictures)
+    strips = rearrange(pixels[0], "c (h i) (w j) -> c i (h w j)", i=14, j=14)
+    return [(strips, golden.tensors["first_frame_pixels"])]
+
+
+def _pairs_of_patches(golden: Golden, batch: FrameBatch) -> Pairs:
+    """First and last pairs of frames in Qwen's order of patches: squares of 2 x 2 together."""
+    pictures = golden.model.transform.groups(batch)[0].pictures
+    p = golden.model.tower.patch_size
+    flat = rearrange(golden.model.transform.pixels(pictures),
+                     "(t a) c (h i p) (w j q) -> (t h w i j) (c a p q)", a=2, i=2, j=2, p=p, q=p)  # fmt: skip
+    first, last = golden.tensors["pixel_values_videos"], golden.tensors["pixel_values_videos_last"]
+    return [(flat[: len(first)], first), (flat[-len(last) :], last)]
+
+
+def _deepstack(golden: Golden, visual: Visual) -> Pairs:
+    assert visual.deep is not None
+    return [(visual.deep, golden.tensors["deepstack"])]
+
+
+CASES: Final = {
+    "videollama2": FamilyCase(
+        folder="videollama2_tiny",
+        kinds=("videollama2_mistral", "videollama2_mixtral", "videollama2_qwen2"),
+        pixels=_whole,
+        ids=tag(-201),
+        swaps=("resampler3d", "mlp2x_gelu"),
+    ),
+    "minicpmv45": FamilyCase(
+        folder="minicpmv45_tiny",
+        kinds=("minicpmv",),
+        pixels=_strips,
+        ids=placeholder(261),
+        sampling={"choose_fps": 3.0, "force_packing": 3},
+        flags=("--choose-fps", "3", "--packing", "3"),
+        short={"choose_fps": 0.5, "force_packing": 3},
+        swaps=("stc", "mlp2x_gelu"),
+    ),
+    "qwen25vl": FamilyCase(
+        folder="qwen25vl_tiny",
+        kinds=("qwen2_5_vl",),
+        pixels=_pairs_of_patches,
+        ids=placeholder(269),
+        sampling={"spread": "arange"},
+        flags=("--sampling", "fps_linspace", "--sampling-config", "spread=arange"),
+        short={"choose_fps": 0.5},
+        published="release.",
+    ),
+    "qwen3vl": FamilyCase(
+        folder="qwen3vl_tiny",
+        kinds=("qwen3_vl", "qwen3_vl_moe"),
+        pixels=_pairs_of_patches,
+        ids=placeholder(269),
+        short={"choose_fps": 0.5},
+        published="release.",
+        inner=_deepstack,
+    ),
+}
