@@ -33,6 +33,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "videollama2_mixtral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "internvl": "videollm.checkpoints.internvl:InternVL",
+        "internvl_chat": "videollm.checkpoints.internvl:InternVLChat",
         "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
         "qwen2_5_vl": "videollm.checkpoints.qwen25vl:Qwen25VL",

@@ -47,6 +47,14 @@ def test_segments_are_those_of_transformers_video_processors() -> None:
     assert indices(middle, 3) == [0, 0, 0, 1, 1, 2, 2, 2]
 
 
+@pytest.mark.parametrize("num_frames", [1, 2, 5, 30, 299, 1001])
+@pytest.mark.parametrize("n", [1, 4, 8, 16])
+def test_segments_with_a_rounded_start_are_internvls(num_frames: int, n: int) -> None:
+    size = float(num_frames - 1) / n  # get_index in the model cards of OpenGVLab/InternVL3
+    published = [int(0 + (size / 2) + np.round(size * i)) for i in range(n)]
+    assert indices(Sampling(policy="segments", num_frames=n, place="rounded"), num_frames) == published
+
+
 def test_every_second() -> None:
     assert indices(Sampling(policy="every", every_seconds=1, num_frames=100), 90) == [0, 30, 60]
     assert indices(Sampling(policy="every", every_seconds=0.5, num_frames=100), 60, start=0.5) == [15, 30, 45]
