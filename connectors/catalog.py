@@ -34,6 +34,8 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "pixel_shuffle_mlp": "connectors.pixel_shuffle:PixelShuffleMLP",
         "patch_merger": "connectors.patch_merger:PatchMerger",
         "deep_patch_merger": "connectors.patch_merger:DeepPatchMerger",
+        "mlp_downsample": "connectors.mlp_downsample:MLPDownsample",
+        "patch_mining": "connectors.mining:PatchMining",
     },
 )
 WIDTHS: Final = ("d_vision", "d_llm")

@@ -39,6 +39,11 @@ FAMILIES: Final[Table[Family]] = Table(
         "qwen2_5_vl": "videollm.checkpoints.qwen25vl:Qwen25VL",
         "qwen3_vl": "videollm.checkpoints.qwen3vl:Qwen3VL",
         "qwen3_vl_moe": "videollm.checkpoints.qwen3vl:Qwen3VL",
+        "llava_llama": "videollm.checkpoints.vila:VILA",
+        "mgm": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_gemma": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_mistral": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_mixtral": "videollm.checkpoints.minigemini:MiniGemini",
     },
 )
 """`model_type` of config.json -> class."""

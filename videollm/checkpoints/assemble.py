@@ -27,7 +27,7 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     """Build a model, without ever holding its weights twice.
 
     Args:
-        folder: holds the tokenizer.
+        folder: holds the tokenizer, and the config.json that tells the type of the weights.
         config: as the folder says.
         sources: its weights, with what their names become.
         options: the user's options.

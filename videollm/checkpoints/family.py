@@ -77,6 +77,11 @@ class ComposedFamily(Family):
         """
 
     @classmethod
+    def llm_folder(cls, folder: Path) -> Path:
+        """Return the folder of the tokenizer, and of the config.json that tells the type of the weights."""
+        return folder
+
+    @classmethod
     def describe(cls, folder: Path, options: Options) -> ModelInfo:
         """Describe the model of a folder by its configuration files, see `Family.describe`."""
         own = cls.read_config(folder, options)
@@ -98,9 +103,14 @@ class ComposedFamily(Family):
         from videollm.checkpoints.assemble import assemble
 
         config = cls.read_config(folder, options)
-        return assemble(folder, config, cls.sources(folder, config), options)
+        return assemble(cls.llm_folder(folder), config, cls.sources(folder, config), options)
 
 
 def language_model(values: dict[str, Any], foreign: Set[str]) -> dict[str, Any]:
     """Pick the fields of a config.json that describe the LLM: all but the foreign ones, and no null `rope_scaling`."""
     return {k: v for k, v in values.items() if k not in foreign and not (k == "rope_scaling" and v is None)}
+
+
+def control_tokens(tokenizer: dict[str, Any]) -> set[str]:
+    """List the tokens that a tokenizer_config.json adds, which tell apart LLMs of one `model_type`."""
+    return {token["content"] for token in tokenizer.get("added_tokens_decoder", {}).values()}

@@ -78,7 +78,7 @@ def fill(
     found: dict[str, list[Entry]] = {}
     unexpected: list[Entry] = []
     for source in sources:
-        for entry in (e for file in source.files for e in _entries(file)):
+        for entry in (e for file in source.files for e in list_tensors(file)):
             for target, part in _divide(entry, source.rename(entry.name), shapes):
                 if target in wanted:
                     found.setdefault(target, []).append(part)
@@ -154,7 +154,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else -1, part) for part in name.split(".")]
 
 
-def _entries(file: Path) -> list[Entry]:
+def list_tensors(file: Path) -> list[Entry]:
+    """List the tensors of a file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     shapes, _ = _open(file)
     return [Entry(file=file, name=name, shape=shape) for name, shape in shapes.items()]
 

@@ -22,6 +22,8 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "navit": "videollm.vision.navit:NavitTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
         "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",
+        "siglip_s2": "videollm.vision.s2:SiglipS2Tower",
+        "minigemini": "videollm.vision.minigemini:MiniGeminiTower",
     },
 )
 """`kind` in a model's config.json -> class."""

@@ -40,6 +40,17 @@ def test_linspace_takes_both_ends() -> None:
     assert indices(Sampling(policy="linspace", num_frames=4), 10) == [0, 3, 6, 9]
 
 
+def test_linspace_without_the_last_frame_cuts_fractions_off() -> None:
+    assert indices(Sampling(policy="linspace", num_frames=6, last=False), 146) == [0, 28, 57, 86, 115, 144]
+    assert indices(Sampling(policy="linspace", num_frames=3, last=False), 1) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("length", [1, 5, 6])
+def test_linspace_without_repeats_takes_a_short_video_whole(length: int) -> None:
+    sampling = Sampling(policy="linspace", num_frames=6, last=False, repeat=False)
+    assert indices(sampling, length) == list(range(length))
+
+
 def test_segments_are_those_of_transformers_video_processors() -> None:
     assert indices(Sampling(policy="segments", num_frames=6), 146) == [0, 24, 48, 73, 97, 121]
     middle = Sampling(policy="segments", num_frames=8, place="middle")

@@ -106,6 +106,7 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
         "square": "videollm.video.preprocessing.square:Square",
         "slices": "videollm.video.preprocessing.slices:Slices",
         "budget": "videollm.video.preprocessing.budget:Budget",
+        "padded": "videollm.video.preprocessing.padded:Padded",
     },
 )
 
