@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import torch
 from einops import rearrange
 from torch import Tensor
 
@@ -60,6 +61,20 @@ def tag(number: int) -> Callable[[list[int]], list[int]]:
 def _whole(golden: Golden, batch: FrameBatch) -> Pairs:
     pictures = golden.model.transform.groups(batch)[0].pictures
     return [(golden.model.transform.pixels(pictures), golden.tensors["pixel_values"])]
+
+
+def _ends(golden: Golden, batch: FrameBatch) -> Pairs:
+    """First and last frames."""
+    made = golden.model.transform.pixels(golden.model.transform.groups(batch)[0].pictures)
+    first, last = golden.tensors["pixel_values_videos"], golden.tensors["pixel_values_videos_last"]
+    return [(made[: len(first)], first), (made[-len(last) :], last)]
+
+
+def _tower(golden: Golden, visual: Visual) -> Pairs:
+    """Features of the first frames."""
+    expected = golden.tensors["tower"]
+    with torch.inference_mode():
+        return [(golden.model.tower(golden.tensors["pixel_values_videos"]), expected)]
 
 
 def _strips(golden: Golden, batch: FrameBatch) -> Pairs:
@@ -120,5 +135,23 @@ CASES: Final = {
         short={"choose_fps": 0.5},
         published="release.",
         inner=_deepstack,
+    ),
+    "internvl": FamilyCase(
+        folder="internvl3_tiny",
+        kinds=("internvl", "internvl_chat"),
+        pixels=_ends,
+        ids=placeholder(261),
+        short={"num_frames": 3},
+        inner=_tower,
+    ),
+    "llava_onevision": FamilyCase(
+        folder="llava_onevision_tiny",
+        kinds=("llava_onevision",),
+        pixels=_ends,
+        ids=placeholder(260),
+        sampling={"num_frames": 6},
+        flags=("--num-frames", "6"),
+        short={"num_frames": 3},
+        inner=_tower,
     ),
 }
