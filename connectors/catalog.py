@@ -36,6 +36,7 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "deep_patch_merger": "connectors.patch_merger:DeepPatchMerger",
         "mlp_downsample": "connectors.mlp_downsample:MLPDownsample",
         "patch_mining": "connectors.mining:PatchMining",
+        "patch_linear": "connectors.patch_linear:PatchLinear",
     },
 )
 WIDTHS: Final = ("d_vision", "d_llm")

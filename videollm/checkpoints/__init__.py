@@ -44,6 +44,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "mgm_gemma": "videollm.checkpoints.minigemini:MiniGemini",
         "mgm_mistral": "videollm.checkpoints.minigemini:MiniGemini",
         "mgm_mixtral": "videollm.checkpoints.minigemini:MiniGemini",
+        "smolvlm": "videollm.checkpoints.smolvlm2:SmolVLM2",
     },
 )
 """`model_type` of config.json -> class."""

@@ -136,4 +136,6 @@ class ChatPrompt:
         # Added tokens of white space alone (runs of spaces in code) are text; a NUL could be taken for a mark.
         added = self.tokenizer.added_tokens_decoder.values()
         names = {t.content for t in added if len(t.content) > 1 and not t.content.isspace()} | {"\x00"}
+        if self.placeholder and not any(name in self.placeholder for name in names):
+            names.add(self.placeholder)
         return re.sub("|".join(map(re.escape, sorted(names, key=len, reverse=True))), mark, text)

@@ -107,6 +107,7 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
         "slices": "videollm.video.preprocessing.slices:Slices",
         "budget": "videollm.video.preprocessing.budget:Budget",
         "padded": "videollm.video.preprocessing.padded:Padded",
+        "timed_square": "videollm.video.preprocessing.timed_square:TimedSquare",
     },
 )
 

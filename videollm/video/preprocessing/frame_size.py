@@ -33,8 +33,9 @@ class FrameSize:
     """Sides of `area` and `budget` are multiples of it."""
     exact: bool = False
     """Scale as the `filter` does, bit for bit."""
-    filter: Literal["pil", "torch"] = "pil"
-    """Bicubic of PIL, or of torch with antialiasing, on uint8."""
+    filter: Literal["pil", "torch", "lanczos_fitted"] = "pil"
+    """Bicubic of PIL, or of torch with antialiasing, on uint8; or torch's Lanczos twice, first at the frame's own ratio
+    to the longer side asked for and an even shorter one, then to the size asked for."""
     keep_stills: bool = False
     """Leave still images as large as they are."""
     min_pixels: int = 1
@@ -54,8 +55,8 @@ class FrameSize:
             raise UserError(f"FrameSize is {got}; expected at least 1 each.")
         if self.mode not in ("squash", "shortest_edge", "area", "budget"):
             raise UserError(f"FrameSize.mode is {self.mode!r}; expected 'squash', 'shortest_edge', 'area' or 'budget'.")
-        if self.filter not in ("pil", "torch"):
-            raise UserError(f"FrameSize.filter is {self.filter!r}; expected 'pil' or 'torch'.")
+        if self.filter not in ("pil", "torch", "lanczos_fitted"):
+            raise UserError(f"FrameSize.filter is {self.filter!r}; expected 'pil', 'torch' or 'lanczos_fitted'.")
 
     def of_clip(self, num_frames: int) -> FrameSize:
         """Return the size of the frames of a clip that has this number of them."""
@@ -115,11 +116,14 @@ def round_sides(height: float, width: float, multiple: int) -> tuple[int, int]:
 
 
 def resize_frame(frame: NDArray[np.uint8], height: int, width: int, filter: str = "pil") -> NDArray[np.uint8]:
-    """Resize as the bicubic of a `FrameSize.filter` does: (h w c) uint8 -> (height width c) uint8."""
+    """Resize as a `FrameSize.filter` does: (h w c) uint8 -> (height width c) uint8."""
     if frame.shape[:2] == (height, width):
         return frame
     if filter == "torch":
         return _resize_by_torch(frame, height, width)
+    if filter == "lanczos_fitted":
+        fitted = _resize_by_torch(frame, *_even_fit(max(height, width), *frame.shape[:2]), mode="lanczos")
+        return _resize_by_torch(fitted, height, width, mode="lanczos")
     from PIL import Image  # loaded by those who need it
 
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
@@ -135,12 +139,23 @@ def resize_frames(frames: NDArray[np.uint8], height: int, width: int, filter: st
     return out
 
 
-def _resize_by_torch(frame: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _even_fit(longest: int, height: int, width: int) -> tuple[int, int]:
+    """Return the (h, w) of a ratio whose longer side is given, the other cut to a whole number and then made even."""
+    if width >= height:
+        shorter = int(longest / (width / height))
+        return shorter + shorter % 2 or 1, longest
+    shorter = int(longest * (width / height))
+    return longest, shorter + shorter % 2 or 1
+
+
+def _resize_by_torch(frame: NDArray[np.uint8], height: int, width: int, mode: str = "bicubic") -> NDArray[np.uint8]:
     """Resize as torchvision's `resize` does, which is torch's own interpolation of uint8."""
+    if frame.shape[:2] == (height, width):
+        return frame
     import torch  # loaded by those who need it
     from torch.nn.functional import interpolate
 
     pixels = torch.from_numpy(np.ascontiguousarray(frame)).permute(2, 0, 1)[None]
-    made = interpolate(pixels, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    made = interpolate(pixels, size=(height, width), mode=mode, antialias=True, align_corners=False)
     resized: NDArray[np.uint8] = made[0].permute(1, 2, 0).contiguous().numpy()
     return resized

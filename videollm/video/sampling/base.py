@@ -132,6 +132,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
         "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
         "segments": "videollm.video.sampling.segments:Segments",
+        "fps_skip": "videollm.video.sampling.fps_skip:FpsSkip",
     },
 )
 
