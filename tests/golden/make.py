@@ -7,6 +7,7 @@ Needs torchvision, decord and num2words beside transformers 5.23, which the prod
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ def smolvlm2(folder: Path) -> dict[str, Any]:
 
 
 FAMILIES = {"smolvlm2": smolvlm2}
+PAD = {"smolvlm2": "<image>"}
 
 
 def write(file: Path, values: dict[str, Any]) -> None:
@@ -99,7 +101,7 @@ def randomise(model: torch.nn.Module) -> None:
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=random)
         if parameter.ndim > 1:
-            parameter.data = noise / parameter[0].numel() ** 0.5 * (4 if "embed_tokens" in name else 1)
+            parameter.data = noise / parameter[0].numel() ** 0.5 * (2 if "embed_tokens" in name else 1)
         else:
             parameter.data = 0.1 * noise + ("norm" in name and "weight" in name)
 
@@ -133,21 +135,23 @@ def main(family: str, video: str, out: str) -> None:
     settings = {"return_tensors": "pt", "video_metadata": [metadata], "do_sample_frames": False}
     inputs = processor(text=[prompt], videos=[frames], **settings, **call)
     inputs.pop("video_metadata", None)
-    tensors = {k: v for k, v in inputs.items() if k.startswith(("pixel_values", "input_ids", "video_"))}
+    tensors = {k: v for k, v in inputs.items() if k.startswith(("pixel_values_", "input_ids", "video_"))}
+    if "pixel_values" in inputs:
+        whole = inputs["pixel_values"][0]
+        tensors |= {"pixel_values_videos": whole[:2], "pixel_values_videos_last": whole[-1:]}
     later = processor(text=[prompt], videos=[frames], **settings)
     tensors |= {f"later.{k}": v[0, :2] for k, v in later.items() if k == "pixel_values" and call}
     with torch.no_grad():
         tensors |= visual(model, inputs)
         tensors["logits"] = model(**inputs).logits[0, -8:]
-        made = model.generate(**inputs, max_new_tokens=24, do_sample=False, repetition_penalty=1.0, eos_token_id=-1)
+        made = model.generate(**inputs, max_new_tokens=24, do_sample=False, repetition_penalty=1.0)
     made = made[:, inputs["input_ids"].shape[1] :]
     tensors |= {"generated_ids": made, "frame_indices": torch.tensor(metadata.frames_indices)}
     facts = {
         "video": Path(video).name,
         "question": QUESTION,
-        "prompt": prompt,
+        "prompt": re.sub(f"({re.escape(PAD[family])})+", "<video>", processor.tokenizer.decode(inputs["input_ids"][0])),
         "answer": processor.tokenizer.decode(made[0]),
-        "text": processor.tokenizer.decode(inputs["input_ids"][0]),
         "transformers": transformers.__version__,
         "video_fps": str(metadata.fps),
         "video_frames": str(metadata.total_num_frames),
@@ -160,7 +164,8 @@ def visual(model: torch.nn.Module, inputs: Any) -> dict[str, torch.Tensor]:
     """Features of the tower (two frames) and visual tokens."""
     if "pixel_values" in inputs:
         made = model.get_image_features(inputs["pixel_values"], inputs["pixel_attention_mask"])
-        return {"tower": made.last_hidden_state[:2], "visual_tokens": torch.cat(list(made.pooler_output))}
+        tower = made.last_hidden_state[:2].unflatten(1, (-1, round(made.last_hidden_state.shape[1] ** 0.5)))
+        return {"tower": tower, "visual_tokens": torch.cat(list(made.pooler_output))}
     raise NotImplementedError
 
 

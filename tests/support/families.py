@@ -154,4 +154,12 @@ CASES: Final = {
         short={"num_frames": 3},
         inner=_tower,
     ),
+    "smolvlm2": FamilyCase(
+        folder="smolvlm2_tiny",
+        kinds=("smolvlm",),
+        pixels=_ends,
+        ids=placeholder(4),
+        short={"choose_fps": 0.5},
+        inner=_tower,
+    ),
 }

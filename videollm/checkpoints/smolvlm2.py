@@ -72,7 +72,8 @@ def configure(
     Raises:
         UserError: a field is missing.
     """
-    vision = {name: require(values, "vision_config", file).get(name, default) for name, default in VISION.items()}
+    tower = require(values, "vision_config", file)
+    vision = {name: tower.get(name, default) for name, default in VISION.items()}
     llm = language_model(require(values, "text_config", file), NOT_LLM)
     llm["tie_word_embeddings"] = values.get("tie_word_embeddings", False)
     if (ends := generation.get("eos_token_id")) is not None:
@@ -85,6 +86,8 @@ def configure(
         transform={
             "kind": "timed_square",
             "size": preprocessor.get("max_image_size", {}).get("longest_edge", vision["image_size"]),
+            "exact": True,
+            "filter": "lanczos_fitted",
             "intro": "You are provided the following series of {frames} frames from a {duration} [H:MM:SS] video.\n",
             "label": "\nFrame from {minutes:02d}:{seconds:02d}:",
             "before": f"{IMAGE}<global-img>",

@@ -38,8 +38,8 @@ class Square(Preprocessing):
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     exact: bool = False
     """Scale with the `filter`, frame by frame, equal to the checkpoint's own preprocessing; else in the decoder."""
-    filter: Literal["pil", "torch"] = "pil"
-    """As for FrameSize; with `torch` go the rounding steps of transformers' processors on torch."""
+    filter: Literal["pil", "torch", "lanczos_fitted"] = "pil"
+    """As for FrameSize; with all but `pil` go the rounding steps of transformers' processors on torch."""
     before: str = ""
     """Written in front of a clip."""
     after: str = ""
@@ -104,4 +104,4 @@ class Square(Preprocessing):
 
     def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
         """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
-        return normalise(pictures, self.mean, self.std, device, fused=self.filter == "torch")
+        return normalise(pictures, self.mean, self.std, device, fused=self.filter != "pil")

@@ -1,31 +1,19 @@
-"""Squares of which the model is told how many there are, of how long a clip, and at what time each: SmolVLM2's frames.
-
-SHAPES  t frames, H W pixels of the tower, c colour channels (RGB).
-"""
+"""Squares of which the model is told the number, the length of the clip and the time of each: SmolVLM2's frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from videollm.types import FrameBatch
-from videollm.video.preprocessing.base import Group, normalise
-from videollm.video.preprocessing.frame_size import FrameSize, resize_frame
+from videollm.video.preprocessing.base import Group
 from videollm.video.preprocessing.square import Square
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimedSquare(Square):
-    """Squashed frames (`lanczos_fitted` of FrameSize), with text before, between and behind them."""
+    """Squares with text before, between and behind them."""
 
     intro: str = ""
     """Written in front of a clip; `{frames}` is their number in words, `{duration}` the length as 0:00:00."""
@@ -38,43 +26,24 @@ class TimedSquare(Square):
     outro: str = ""
     """Written behind a clip."""
 
-    def frame_size(self) -> FrameSize:
-        """Ask for the square."""
-        return replace(super().frame_size(), mode="squash", exact=True, filter="lanczos_fitted")
-
-    def fit(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Squash those frames that do not have the decoder's size yet: (t h w c) -> (t H W c)."""
-        if frames.shape[1:3] == (self.size, self.size):
-            return frames
-        return np.stack([resize_frame(frame, self.size, self.size, "lanczos_fitted") for frame in frames])
-
     def groups(self, batch: FrameBatch) -> list[Group]:
-        """Make one group of all frames of a clip."""
+        """Make one group of all frames of a clip; errors as `fit`."""
         told = [i / batch.fps for i in batch.indices] if batch.fps > 0 else list(batch.seconds)
         length = batch.num_in_range / batch.fps if batch.fps > 0 and batch.num_in_range > 0 else told[-1]
         intro = self.intro.format(frames=in_words(len(told)), duration=str(timedelta(seconds=int(length))))
+        stamps = [self.label.format(minutes=int(second // 60), seconds=int(second % 60)) for second in told]
+        labels = [[stamp + self.before, self.after] for stamp in stamps]
+        labels[0][0] = intro + labels[0][0]
+        labels[-1][1] += self.outro
         return [
             Group(
                 pictures=self.fit(batch.frames),
                 seconds=batch.seconds,
                 before=intro + self.before,
                 after=self.after + self.outro,
-                labels=tuple(self._labels(intro, told)),
+                labels=tuple((before, after) for before, after in labels),
             )
         ]
-
-    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-        """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
-        return normalise(pictures, self.mean, self.std, device, fused=True)
-
-    def _labels(self, intro: str, told: Sequence[float]) -> list[tuple[str, str]]:
-        labels = [
-            (self.label.format(minutes=int(second // 60), seconds=int(second % 60)) + self.before, self.after)
-            for second in told
-        ]
-        labels[0] = (intro + labels[0][0], labels[0][1])
-        labels[-1] = (labels[-1][0], labels[-1][1] + self.outro)
-        return labels
 
 
 SMALL: Final = (

@@ -44,8 +44,8 @@ class FpsLinspace(Sampling):
         number = int(min(max(wanted, least), most, length)) // self.multiple * self.multiple
         number = max(number, 1)
         if self.spread == "arange":
-            at = np.arange(number, dtype=np.float32) * np.float32(length / number)
-            local = at.astype(np.int64).clip(max=length - 1)
+            at = np.arange(number) * (length / number)
+            local = at.astype(np.float32).astype(np.int64).clip(max=length - 1)
         else:
             local = np.linspace(0, length - 1, number).round().astype(np.int64)
         return Sampled(tuple(frames[int(i)] for i in local))
