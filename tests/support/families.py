@@ -119,7 +119,7 @@ CASES: Final = {
     ),
     "qwen25vl": FamilyCase(
         folder="qwen25vl_tiny",
-        kinds=("qwen2_5_vl",),
+        kinds=("qwen2_5_vl", "qwen2_vl"),
         pixels=_pairs_of_patches,
         ids=placeholder(269),
         sampling={"spread": "arange"},

@@ -20,6 +20,7 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "siglip": "videollm.vision.siglip:SiglipTower",
         "internvit": "videollm.vision.internvit:InternViTTower",
         "navit": "videollm.vision.navit:NavitTower",
+        "qwen2vl": "videollm.vision.qwen2vl:Qwen2VLTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
         "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",
         "siglip_s2": "videollm.vision.s2:SiglipS2Tower",

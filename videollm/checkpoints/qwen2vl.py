@@ -1,4 +1,4 @@
-"""Qwen2.5-VL in its published layout (arXiv:2502.13923, github.com/QwenLM/Qwen2.5-VL), as it was released.
+"""Qwen2-VL and Qwen2.5-VL in their published layout (arXiv:2409.12191, 2502.13923), as they were released.
 
 transformers 5.3 and later give text after a video other positions than the models were trained with; and its video
 processor leaves frames as large as they are, where the authors' own loader (qwen-vl-utils) bounds them. Both are as
@@ -21,9 +21,13 @@ NOT_LLM: Final = {
     "image_token_id", "video_token_id",
 }  # fmt: skip
 """Fields of config.json that do not describe the LLM."""
-VISION: Final = {"patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112,
-                 "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2}  # fmt: skip
+VISION: Final = {"patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2}
 """Where `vision_config` leaves a field out."""
+VERSIONS: Final = {
+    "qwen2_vl": {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4},
+    "qwen2_5_vl": {"window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2},
+}
+"""`model_type` -> further fields of `vision_config`."""
 MIN_PIXELS: Final = 128 * 28**2
 MAX_PIXELS: Final = 768 * 28**2
 TOTAL_PIXELS: Final = int(128_000 * 28**2 * 0.9)
@@ -31,7 +35,7 @@ TOTAL_PIXELS: Final = int(128_000 * 28**2 * 0.9)
 GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
-class Qwen25VL(ComposedFamily):
+class Qwen2VL(ComposedFamily):
     """Folders of the published layout; some that were saved again have a `text_config`."""
 
     @classmethod
@@ -63,15 +67,19 @@ def configure(
     Raises:
         UserError: a field is missing.
     """
-    vision = {**VISION, **require(values, "vision_config", file)}
+    kind = values["model_type"]
+    vision = {**VISION, **VERSIONS[kind], **require(values, "vision_config", file)}
     llm = language_model({**values, **values.get("text_config", {})}, NOT_LLM)
     if (ends := generation.get("eos_token_id")) is not None:
         llm["eos_token_id"] = ends
     most = min(preprocessor.get("max_pixels", MAX_PIXELS), MAX_PIXELS)
     return ModelConfig(
-        vision={"kind": "qwen25vl", "config": vision},
-        connector={"name": "patch_merger", "config": {"side": vision["spatial_merge_size"], "norm": "rms"}},
-        llm={**llm, "model_type": "qwen2_5_vl_text"},
+        vision={"kind": kind.replace("_", ""), "config": vision},
+        connector={
+            "name": "patch_merger",
+            "config": {"side": vision["spatial_merge_size"], "norm": "layer" if kind == "qwen2_vl" else "rms"},
+        },
+        llm={**llm, "model_type": f"{kind}_text"},
         transform={
             "kind": "budget",
             "multiple": vision["patch_size"] * vision["spatial_merge_size"],
@@ -85,7 +93,7 @@ def configure(
         sampling={"policy": "fps_linspace", "choose_fps": 2.0, "multiple": 2},
         generation=generation_settings(generation),
         prompt={"placeholder": "<|video_pad|>"},
-        positions={"kind": "multimodal", "steps_per_second": vision["tokens_per_second"]},
+        positions={"kind": "multimodal", "steps_per_second": vision.get("tokens_per_second")},
     )
 
 
