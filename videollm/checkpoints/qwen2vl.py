@@ -23,7 +23,7 @@ NOT_LLM: Final = {
 """Fields of config.json that do not describe the LLM."""
 VISION: Final = {"patch_size": 14, "temporal_patch_size": 2, "spatial_merge_size": 2}
 """Where `vision_config` leaves a field out."""
-VERSIONS: Final = {
+VERSIONS: Final[dict[str, dict[str, Any]]] = {
     "qwen2_vl": {"depth": 32, "embed_dim": 1280, "num_heads": 16, "mlp_ratio": 4},
     "qwen2_5_vl": {"window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31], "tokens_per_second": 2},
 }
