@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from videollm.checkpoints.folder import Source, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
@@ -16,6 +16,9 @@ from videollm.models.protocol import ModelInfo
 
 if TYPE_CHECKING:
     from videollm.models.protocol import VideoModel
+
+GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
+"""Fields of generation_config.json that sampling follows."""
 
 
 class Family(ABC):
@@ -114,3 +117,11 @@ def language_model(values: dict[str, Any], foreign: Set[str]) -> dict[str, Any]:
 def control_tokens(tokenizer: dict[str, Any]) -> set[str]:
     """List the tokens that a tokenizer_config.json adds, which tell apart LLMs of one `model_type`."""
     return {token["content"] for token in tokenizer.get("added_tokens_decoder", {}).values()}
+
+
+def generation_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Pick the settings of generation_config.json that sampling follows; without `do_sample` it is greedy."""
+    picked = {name: values[name] for name in GENERATION if values.get(name) is not None}
+    if not values.get("do_sample", False):
+        picked = {n: v for n, v in picked.items() if n == "repetition_penalty"}
+    return {"max_new_tokens": 2048, **picked}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from videollm.checkpoints.family import ComposedFamily, language_model
+from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -32,7 +32,6 @@ MIN_PIXELS: Final = 128 * 28**2
 MAX_PIXELS: Final = 768 * 28**2
 TOTAL_PIXELS: Final = int(128_000 * 28**2 * 0.9)
 """Bounds of qwen-vl-utils for a frame, and for all pairs of frames of a clip."""
-GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
 
 
 class Qwen2VL(ComposedFamily):
@@ -95,14 +94,6 @@ def configure(
         prompt={"placeholder": "<|video_pad|>"},
         positions={"kind": "multimodal", "steps_per_second": vision.get("tokens_per_second")},
     )
-
-
-def generation_settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Pick the settings of generation_config.json that sampling follows; without `do_sample` it is greedy."""
-    picked = {name: values[name] for name in GENERATION if values.get(name) is not None}
-    if not values.get("do_sample", False):
-        picked = {n: v for n, v in picked.items() if n == "repetition_penalty"}
-    return {"max_new_tokens": 2048, **picked}
 
 
 def rename(name: str) -> str | None:
