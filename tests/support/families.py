@@ -144,6 +144,16 @@ CASES: Final = {
         short={"num_frames": 3},
         inner=_tower,
     ),
+    "llava_next_video": FamilyCase(
+        folder="llava_next_video_tiny",
+        kinds=("llava_next_video",),
+        pixels=_ends,
+        ids=placeholder(340),
+        sampling={"num_frames": 5},
+        flags=("--num-frames", "5"),
+        short={"num_frames": 3},
+        inner=_tower,
+    ),
     "llava_onevision": FamilyCase(
         folder="llava_onevision_tiny",
         kinds=("llava_onevision",),

@@ -34,6 +34,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "internvl": "videollm.checkpoints.internvl:InternVL",
         "internvl_chat": "videollm.checkpoints.internvl:InternVLChat",
+        "llava_next_video": "videollm.checkpoints.llava_next_video:LlavaNextVideo",
         "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
         "qwen2_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",

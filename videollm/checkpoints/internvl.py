@@ -13,6 +13,7 @@ from typing import Any, Final
 from videollm.checkpoints import transformers_layout as layout
 from videollm.checkpoints.family import ComposedFamily
 from videollm.checkpoints.folder import Renamed, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.names import causal_lm
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
@@ -139,7 +140,7 @@ class InternVLChat(ComposedFamily):
 def rename(name: str) -> Renamed:
     """Translate a name of the authors' layout, in which the tower's query, key and value are one tensor."""
     if name.startswith("language_model."):
-        return f"llm.{layout.expert_name(name.removeprefix('language_model.'))}"
+        return causal_lm(name.removeprefix("language_model."))
     if found := re.fullmatch(r"mlp1\.([013])\.(.*)", name):
         return f"connector.{PROJECTOR[found[1]]}.{found[2]}"
     if name.startswith("vision_model."):

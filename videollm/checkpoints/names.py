@@ -20,8 +20,8 @@ def vit(num_layers: int, select_layer: int, target: str = "tower.model.") -> Ren
     kept = layers_to_keep(num_layers, select_layer)
 
     def rename(name: str) -> str | None:
-        layer = re.match(r"encoder\.layers\.(\d+)\.", name)
-        unused = name.startswith(("post_layernorm.", "head.")) or name == "embeddings.position_ids"
+        layer = re.match(r"encoder\.layers?\.(\d+)\.", name)
+        unused = name.startswith(("post_layernorm.", "layernorm.", "head.")) or name == "embeddings.position_ids"
         return None if unused or (layer and kept <= int(layer[1]) < num_layers) else f"{target}{name}"
 
     return rename
@@ -34,4 +34,5 @@ def causal_lm(name: str) -> str | None:
     if found := re.fullmatch(r"(model\.layers\.\d+\.)block_sparse_moe\.(.*)", name):  # Mixtral
         inside = re.sub(r"experts\.\d+\.w([13])\.weight", "experts.gate_up_proj", found[2])
         return f"llm.{found[1]}mlp.{re.sub(r'experts.[0-9]+.w2.weight', 'experts.down_proj', inside)}"
-    return f"llm.{name}"
+    name = re.sub(r"mlp\.experts\.\d+\.(gate|up)_proj\.weight", "mlp.experts.gate_up_proj", name)  # Qwen3-MoE
+    return f"llm.{re.sub(r'mlp.experts.[0-9]+.down_proj.weight', 'mlp.experts.down_proj', name)}"

@@ -7,42 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from videollm.checkpoints.folder import Rename, read_optional_json, require
+from videollm.checkpoints.folder import Rename, Renamed, read_optional_json, require
+from videollm.checkpoints.names import causal_lm, vit
 from videollm.errors import UserError
 
 
-def renamer(num_layers: int, select_layer: int) -> Rename:
+def renamer(num_layers: int, select_layer: int, *, newline: bool = True) -> Rename:
     """Make the translation of names, of the first releases (`language_model.model.`) or of later ones (`model.`).
 
     Args:
         num_layers: of the vision tower.
         select_layer: hidden state whose features the connector reads; what lies behind it is known and not used.
+        newline: whether the connector writes `image_newline`.
     """
-    from videollm.vision.tower import layers_to_keep  # which takes torch
+    of_tower = vit(num_layers, select_layer)
 
-    kept = layers_to_keep(num_layers, select_layer)
-
-    def rename(name: str) -> str | None:
+    def rename(name: str) -> Renamed:
         name = re.sub(r"^model\.(?=vision_tower|multi_modal_projector|language_model|image_newline)", "", name)
         if name.startswith("vision_tower."):
-            inside = name.removeprefix("vision_tower.").removeprefix("vision_model.")
-            layer = re.match(r"encoder\.layers?\.(\d+)\.", inside)
-            unused = inside.startswith(("post_layernorm.", "layernorm.", "head.")) or inside.endswith("position_ids")
-            return None if unused or (layer and kept <= int(layer[1]) < num_layers) else f"tower.model.{inside}"
-        if name.startswith(("multi_modal_projector.", "image_newline")):
+            return of_tower(name.removeprefix("vision_tower.").removeprefix("vision_model."))
+        if name == "image_newline":
+            return f"connector.{name}" if newline else None
+        if name.startswith("multi_modal_projector."):
             return f"connector.{name.removeprefix('multi_modal_projector.')}"
-        if name.endswith("rotary_emb.inv_freq"):
-            return None
         inside = name.removeprefix("language_model.")
-        return f"llm.{expert_name(inside if inside.startswith(('model.', 'lm_head.')) else f'model.{inside}')}"
+        return causal_lm(inside if inside.startswith(("model.", "lm_head.")) else f"model.{inside}")
 
     return rename
-
-
-def expert_name(name: str) -> str:
-    """Translate the name of a weight of one expert to that of the tensor of all of them, as in Qwen3-MoE."""
-    name = re.sub(r"experts\.\d+\.(gate|up)_proj\.weight$", "experts.gate_up_proj", name)
-    return re.sub(r"experts\.\d+\.down_proj\.weight$", "experts.down_proj", name)
 
 
 def select_layer(file: Path, values: Mapping[str, Any], *, default: int, strategy: str) -> int:
@@ -129,5 +120,7 @@ def pictures(folder: Path, size: int, mean: tuple[float, ...], std: tuple[float,
 
 def prompt(folder: Path) -> dict[str, Any]:
     """Read the prompt: the processor's template, which older repositories keep apart from the tokenizer's."""
-    own = None if (folder / "chat_template.jinja").is_file() else read_optional_json(folder / "chat_template.json")
-    return {"placeholder": "<video>", **({"template": own["chat_template"]} if own else {})}
+    own = {} if (folder / "chat_template.jinja").is_file() else read_optional_json(folder / "chat_template.json")
+    words = read_optional_json(folder / "tokenizer_config.json")
+    begin = words.get("add_bos_token", str(words.get("tokenizer_class")).startswith("Llama"))
+    return {"placeholder": "<video>", "begin": begin, **({"template": own["chat_template"]} if own else {})}

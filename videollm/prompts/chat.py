@@ -90,7 +90,7 @@ class ChatPrompt:
         remaining = iter(sizes)
         for i, piece in enumerate(pieces):
             if i % 2 == 0:
-                ids += self._tokenize(piece)
+                ids += self._tokenize(piece, inside=i > 0)
             elif piece == "0":
                 ids += [VISUAL] * next(remaining)
             else:  # No token's name is read in two halves.
@@ -123,7 +123,10 @@ class ChatPrompt:
         assert isinstance(text, str)
         return text if self.placeholder is None or not seen else text.replace(self.placeholder, seen, 1)
 
-    def _tokenize(self, text: str) -> list[int]:
+    def _tokenize(self, text: str, *, inside: bool = False) -> list[int]:
+        """Tokenize a piece; `inside` a text that official code tokenizes whole, no space is put in front of it."""
+        if inside and self.placeholder and text:
+            return self._tokenize(self.placeholder + text)[len(self._tokenize(self.placeholder)) :]
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def _guard(self, text: str, words: list[str]) -> str:
