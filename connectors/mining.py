@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -88,8 +89,8 @@ class PatchMining(Connector):
         g, side = self.config.pieces, self.config.side
         frames = []
         for i, frame in enumerate(rearrange(patches, "b t h w d -> (b t) h w d")):
-            stages = [rearrange(extra[name], "b t h w d -> (b t) d h w")[i : i + 1] for name in self.stages]
-            fine = torch.cat([_resized(stage, h * side, w * side) for stage in stages], dim=1)
+            stages = [rearrange(extra[name], "b t h w d -> (b t) h w d")[i] for name in self.stages]
+            fine = self.fine(stages, h, w)
             mined = rearrange(self.mine(frame, fine), "(i h) (j w) d -> (i j h w) d", i=g, j=g)
             if g > 1:
                 whole = rearrange(extra["whole"], "b t h w d -> (b t) h w d")[i]
@@ -98,6 +99,11 @@ class PatchMining(Connector):
             frames.append(mined)
         made: Tensor = self.projector(rearrange(torch.stack(frames), "(b t) n d -> b (t n) d", b=b))
         return made
+
+    def fine(self, stages: Sequence[Tensor], h: int, w: int) -> Tensor:
+        """Lay the second tower's stages (h' w' d') side by side at one size: (1 d' (h side) (w side))."""
+        maps = [rearrange(stage, "h w d -> 1 d h w") for stage in stages]
+        return torch.cat([_resized(m, h * self.config.side, w * self.config.side) for m in maps], dim=1)
 
     def mine(self, patches: Tensor, fine: Tensor) -> Tensor:
         """Add to each patch what it finds in its cell: (h w d), (1 d' (h side) (w side)) -> (h w d)."""

@@ -10,10 +10,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from connectors.mining import PatchMining
 from tests.support.official import Golden
 from videollm.engines.packing import VISUAL
 from videollm.models.protocol import Visual
 from videollm.types import FrameBatch
+from videollm.vision.minigemini import MiniGeminiTower
 
 Pairs = list[tuple[Tensor, Tensor]]
 """What we make, and what the official code makes."""
@@ -99,6 +101,36 @@ def _deepstack(golden: Golden, visual: Visual) -> Pairs:
     return [(visual.deep, golden.tensors["deepstack"])]
 
 
+def _both_sizes(golden: Golden, batch: FrameBatch) -> Pairs:
+    """What ConvNeXt sees, and what CLIP sees of it."""
+    pixels = golden.model.transform.pixels(golden.model.transform.groups(batch)[0].pictures)
+    tower = golden.model.tower
+    assert isinstance(tower, MiniGeminiTower)
+    small = tower.scale(pixels, tower.side)
+    return [(pixels, golden.tensors["pixel_values_aux"]), (small, golden.tensors["pixel_values"])]
+
+
+@torch.no_grad()
+def _s2(golden: Golden, visual: Visual) -> Pairs:
+    made = golden.model.tower(golden.tensors["pixel_values"][:1])
+    return [(rearrange(made, "1 h w d -> (h w) d"), golden.tensors["s2_features"])]
+
+
+@torch.no_grad()
+def _mined(golden: Golden, visual: Visual) -> Pairs:
+    """Features of both towers of the first frame, and what the first found in those of the second."""
+    connector = golden.model.connector
+    assert isinstance(connector, PatchMining)
+    frames, extra = golden.model.tower.encode(golden.tensors["pixel_values_aux"][:1], connector.needs)
+    fine = connector.fine([extra[name][0] for name in connector.stages], *frames.shape[1:3])
+    found = connector.mine(frames[0], fine) - frames[0]
+    return [
+        (rearrange(frames, "1 h w d -> (h w) d"), golden.tensors["clip_features"]),
+        (fine[0], golden.tensors["aux_features"]),
+        (rearrange(found, "h w d -> (h w) d"), golden.tensors["mined_features"]),
+    ]
+
+
 CASES: Final = {
     "videollama2": FamilyCase(
         folder="videollama2_tiny",
@@ -171,5 +203,23 @@ CASES: Final = {
         ids=placeholder(4),
         short={"choose_fps": 0.5},
         inner=_tower,
+    ),
+    "vila": FamilyCase(
+        folder="vila_s2_tiny",
+        kinds=("llava_llama",),
+        pixels=_whole,
+        ids=tag(-200),
+        short={"num_frames": 3},
+        inner=_s2,
+    ),
+    "minigemini": FamilyCase(
+        folder="minigemini_tiny",
+        kinds=("mgm", "mgm_gemma", "mgm_mistral", "mgm_mixtral"),
+        pixels=_both_sizes,
+        ids=tag(-200),
+        sampling={"num_frames": 4},
+        flags=("--num-frames", "4"),
+        short={"num_frames": 2},
+        inner=_mined,
     ),
 }

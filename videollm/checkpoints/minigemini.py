@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
-from videollm.checkpoints.folder import Renamed, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.hub import find_folder
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
@@ -98,32 +98,16 @@ class MiniGemini(ComposedFamily):
         # As officially: CLIP's copy wins over its folder; ConvNeXt's only where it was trained, or there is no folder.
         aux = find_tower(folder, values, "mm_vision_tower_aux")
         use_copy = copies[AUX_COPY] and (aux is None or bool(values.get("optimize_vision_tower_aux")))
-        of_clip = vit(config.vision["config"]["num_hidden_layers"], config.vision["select_layer"])
-
-        def rename(name: str) -> Renamed:
-            if name.startswith(CLIP_COPY):
-                return of_clip(name.removeprefix(CLIP_COPY))
-            if name.startswith(AUX_COPY):
-                return f"tower.aux.{name.removeprefix(AUX_COPY)}" if use_copy else None
-            for official, ours in CONNECTOR.items():
-                if name.startswith(official):
-                    return ours + name.removeprefix(official)
-            return causal_lm(name)
-
-        def rename_tower(name: str) -> Renamed:
-            if name.startswith(TEXT):
-                return None
-            if name.startswith(AUX):
-                return f"tower.aux.{name.removeprefix(AUX)}"
-            return of_clip(name.removeprefix("vision_model."))
-
         towers: list[Path] = []
         if not copies[CLIP_COPY]:
             found = find_tower(folder, values, "mm_vision_tower") or find_folder(HUB["mm_vision_tower"])
             towers += weight_files(found)
         if not use_copy:
             towers.append((aux or find_folder(HUB["mm_vision_tower_aux"], patterns=[AUX_FILE])) / AUX_FILE)
-        return [Source(files=files, rename=rename), Source(files=tuple(towers), rename=rename_tower)]
+        return [
+            Source(files=files, rename=renamer(config, aux_copy=use_copy)),
+            Source(files=tuple(towers), rename=tower_renamer(config)),
+        ]
 
     @classmethod
     def load(cls, folder: Path, options: Options) -> VideoModel:
@@ -191,6 +175,37 @@ def configure(
         prompt=PROMPTS.get(kind) or prompt_of_llama(control_tokens(tokenizer)),
     )
     return with_stages(config, (3, 3, 27, 3), (192, 384, 768, 1536))
+
+
+def renamer(config: ModelConfig, *, aux_copy: bool) -> Rename:
+    """Make the translation of the checkpoint's names; `aux_copy` tells whether its copy of ConvNeXt is used."""
+    of_clip = vit(config.vision["config"]["num_hidden_layers"], config.vision["select_layer"])
+
+    def rename(name: str) -> Renamed:
+        if name.startswith(CLIP_COPY):
+            return of_clip(name.removeprefix(CLIP_COPY))
+        if name.startswith(AUX_COPY):
+            return f"tower.aux.{name.removeprefix(AUX_COPY)}" if aux_copy else None
+        for official, ours in CONNECTOR.items():
+            if name.startswith(official):
+                return ours + name.removeprefix(official)
+        return causal_lm(name)
+
+    return rename
+
+
+def tower_renamer(config: ModelConfig) -> Rename:
+    """Make the translation of names in the towers' own files, which hold models of text too."""
+    of_clip = vit(config.vision["config"]["num_hidden_layers"], config.vision["select_layer"])
+
+    def rename(name: str) -> Renamed:
+        if name.startswith(TEXT):
+            return None
+        if name.startswith(AUX):
+            return f"tower.aux.{name.removeprefix(AUX)}"
+        return of_clip(name.removeprefix("vision_model."))
+
+    return rename
 
 
 def prompt_of_llama(known: set[str]) -> dict[str, Any]:
