@@ -79,6 +79,11 @@ def _tower(golden: Golden, visual: Visual) -> Pairs:
         return [(golden.model.tower(golden.tensors["pixel_values_videos"]), expected)]
 
 
+def _first_and_last(golden: Golden, batch: FrameBatch) -> Pairs:
+    pictures = golden.model.transform.groups(batch)[0].pictures
+    return [(golden.model.transform.pixels(pictures[[0, -1]]), golden.tensors["pixel_values"])]
+
+
 def _strips(golden: Golden, batch: FrameBatch) -> Pairs:
     pictures = golden.model.transform.groups(batch)[0].pictures
     pixels = golden.model.transform.pixels(pictures)
@@ -148,6 +153,14 @@ CASES: Final = {
         flags=("--choose-fps", "3", "--packing", "3"),
         short={"choose_fps": 0.5, "force_packing": 3},
         swaps=("stc", "mlp2x_gelu"),
+    ),
+    "cogvlm2_video": FamilyCase(
+        folder="cogvlm2video_tiny",
+        kinds=("CogVLMVideoForCausalLM",),
+        pixels=_first_and_last,
+        pixel_bound=3e-7,
+        ids=placeholder(268),
+        short={"max_num_frames": 3},
     ),
     "qwen25vl": FamilyCase(
         folder="qwen25vl_tiny",

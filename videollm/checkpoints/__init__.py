@@ -36,6 +36,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "internvl_chat": "videollm.checkpoints.internvl:InternVLChat",
         "llava_next_video": "videollm.checkpoints.llava_next_video:LlavaNextVideo",
         "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
+        "CogVLMVideoForCausalLM": "videollm.checkpoints.cogvlm2_video:CogVLM2Video",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
         "qwen2_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
         "qwen2_5_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
@@ -49,7 +50,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "smolvlm": "videollm.checkpoints.smolvlm2:SmolVLM2",
     },
 )
-"""`model_type` of config.json -> class."""
+"""`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""
 
 __all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "resolve"]
 
@@ -71,6 +72,7 @@ def load(
     connector: str | None = None,
     connector_config: Mapping[str, Any] | None = None,
     connector_weights: str | Path | None = None,
+    variant: str | None = None,
     thinking: bool = False,
     engine: str = DEFAULT_ENGINE,
     engine_config: Mapping[str, Any] | None = None,
@@ -86,6 +88,8 @@ def load(
         connector: put in the place of the model's own: a name, an entry point, pkg.mod:Class or path/to/file.py:Class.
         connector_config: settings of that connector.
         connector_weights: its weights, a file or a model folder; without them it is untrained.
+        variant: which frames the model sees and how it is asked, where it knows several ways (CogVLM2-Video: chat, base
+            or vqa); its usual one, if not given.
         thinking: let the LLM think before it answers, where it can.
         engine: what runs the LLM: builtin, vllm (see docs/generation.md; such a model can answer, not be trained), or
             one from outside.
@@ -102,6 +106,7 @@ def load(
             connector=connector,
             connector_config=connector_config or {},
             connector_weights=None if connector_weights is None else Path(connector_weights),
+            variant=variant,
             thinking=thinking,
             engine=engine,
             engine_config=engine_config or {},
@@ -148,13 +153,22 @@ def resolve(options: Options) -> ResolvedModel:
 
 
 def _family(folder: Path, options: Options) -> type[Family]:
-    if options.family is not None:
-        return FAMILIES.load(options.family)
-    file = folder / "config.json"
-    kind = str(read_json(file).get("model_type"))
-    if kind not in FAMILIES:
-        raise UserError(f"{file} has model_type {kind!r}; expected one of {', '.join(FAMILIES)}.")
-    return FAMILIES.load(kind)
+    found = FAMILIES.load(_kind(folder / "config.json") if options.family is None else options.family)
+    if options.variant is not None and options.variant not in found.variants:
+        expected = f"one of {', '.join(found.variants)}" if found.variants else "none, as this model has no variants"
+        raise UserError(f"variant is {options.variant!r}; expected {expected}.")
+    return found
+
+
+def _kind(file: Path) -> str:
+    """Read the name in FAMILIES that a config.json means."""
+    values = read_json(file)
+    kind, architectures = str(values.get("model_type")), values.get("architectures") or []
+    for name in (kind, *map(str, architectures)):
+        if name in FAMILIES:
+            return name
+    got = f"model_type {kind!r}" + (f" and architectures {architectures}" if architectures else "")
+    raise UserError(f"{file} has {got}; expected one of {', '.join(FAMILIES)}.")
 
 
 def _check_connector(options: Options) -> None:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from videollm.checkpoints.folder import Source, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
@@ -26,6 +26,9 @@ class Family(ABC):
 
     Everything but `load` reads small files alone and imports no torch.
     """
+
+    variants: ClassVar[tuple[str, ...]] = ()
+    """Ways to use models of one configuration (which frames they see, how they are asked), the usual one first."""
 
     @classmethod
     @abstractmethod

@@ -135,6 +135,8 @@ class VLLMEngine(Engine):
             problem = f"this LLM is {config.model_type}"
         elif "mrope_section" in (getattr(config, "rope_parameters", None) or {}):
             problem = f"this {config.model_type} has M-RoPE, whose positions are not those of the tokens"
+        elif getattr(config, "stored_frequencies", False):
+            problem = f"this {config.model_type} has rotary frequencies and positions of its own"
         elif config.model_type not in WITH_WINDOW and "sliding_attention" in layers:
             takes = " and ".join(WITH_WINDOW)
             problem = f"this {config.model_type} has sliding windows, which it takes for {takes} only"

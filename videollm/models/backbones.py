@@ -15,8 +15,12 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from videollm.models.rotary import StoredRotary
+
 HEADLESS: Final = ("qwen2_vl_text", "qwen2_5_vl_text", "qwen3_vl_text", "qwen3_vl_moe_text")
 """`model_type` of text models that AutoModel knows, and AutoModelForCausalLM does not."""
+STORED_FREQUENCIES: Final = "stored_frequencies"
+"""Field of an LLM's config: the frequencies of its rotary embedding are weights (`rotary.StoredRotary`)."""
 
 
 def build_llm(config: PretrainedConfig) -> PreTrainedModel:
@@ -26,6 +30,9 @@ def build_llm(config: PretrainedConfig) -> PreTrainedModel:
         made.generation_config = GenerationConfig.from_model_config(config)
     else:
         made = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    if getattr(config, STORED_FREQUENCIES, False):
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        made.model.rotary_emb = StoredRotary(width, config.rope_parameters["rope_theta"])
     return made
 
 

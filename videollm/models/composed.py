@@ -226,7 +226,7 @@ class VideoLLM(nn.Module, TrainableModel):
                 )
         return [made[i] for i in range(len(groups))]
 
-    def _encode(self, pictures: NDArray[np.uint8]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _encode(self, pictures: NDArray[Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the vision tower on pictures of one size, as many at once as memory allows."""
         needs = self.connector.needs
         size = MAX_FRAMES_PER_FORWARD // self.tower.temporal_patch * self.tower.temporal_patch

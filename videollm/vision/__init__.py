@@ -19,6 +19,7 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "clip": "videollm.vision.clip:ClipTower",
         "siglip": "videollm.vision.siglip:SiglipTower",
         "internvit": "videollm.vision.internvit:InternViTTower",
+        "cogvlm_video": "videollm.vision.cogvlm_video:CogVLMVideoTower",
         "navit": "videollm.vision.navit:NavitTower",
         "qwen2vl": "videollm.vision.qwen2vl:Qwen2VLTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",

@@ -66,6 +66,19 @@ def test_segments_with_a_rounded_start_are_internvls(num_frames: int, n: int) ->
     assert indices(Sampling(policy="segments", num_frames=n, place="rounded"), num_frames) == published
 
 
+def test_nearest_seconds_are_those_of_float32() -> None:
+    assert indices(Sampling(policy="nearest_seconds"), 40, 12.5) == [0, 13, 25, 37]
+    assert indices(Sampling(policy="nearest_seconds", max_num_frames=2), 40, 12.5) == [0, 13]
+    assert indices(Sampling(policy="nearest_seconds"), 300, start=2.0, end=4.5) == [60, 90, 120]
+    assert indices(Sampling(policy="nearest_seconds"), 1) == [0]
+
+
+def test_first_seconds_are_cut_and_not_rounded() -> None:
+    assert indices(Sampling(policy="first_seconds"), 2031)[:7] == [0, 78, 156, 234, 312, 391, 469]
+    assert indices(Sampling(policy="first_seconds"), 2031)[-1] == 1799
+    assert indices(Sampling(policy="first_seconds", num_frames=4), 2) == [0, 0, 0, 1]
+
+
 def test_every_second() -> None:
     assert indices(Sampling(policy="every", every_seconds=1, num_frames=100), 90) == [0, 30, 60]
     assert indices(Sampling(policy="every", every_seconds=0.5, num_frames=100), 60, start=0.5) == [15, 30, 45]

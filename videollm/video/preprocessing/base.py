@@ -37,8 +37,8 @@ class Shape(NamedTuple):
 class Group:
     """Pictures that share one set of visual tokens."""
 
-    pictures: NDArray[np.uint8]
-    """(t H W c)."""
+    pictures: NDArray[Any]
+    """(t H W c) uint8, or float32 of the same range where values may not be rounded."""
     seconds: tuple[float, ...]
     """Of each picture; negative for a still image."""
     before: str = ""
@@ -79,8 +79,8 @@ class Preprocessing(ABC):
         """
 
     @abstractmethod
-    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-        """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
+    def pixels(self, pictures: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
+        """Normalise pictures of a group: (t H W c) -> (t c H W) float32 on the device."""
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Preprocessing:
@@ -104,6 +104,7 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
     error=UserError,
     builtin={
         "square": "videollm.video.preprocessing.square:Square",
+        "float_square": "videollm.video.preprocessing.float_square:FloatSquare",
         "slices": "videollm.video.preprocessing.slices:Slices",
         "budget": "videollm.video.preprocessing.budget:Budget",
         "padded": "videollm.video.preprocessing.padded:Padded",
@@ -113,14 +114,14 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
 
 
 def normalise(
-    pictures: NDArray[np.uint8],
+    pictures: NDArray[Any],
     mean: Sequence[float],
     std: Sequence[float],
     device: torch.device | str,
     *,
     fused: bool = False,
 ) -> Tensor:
-    """Divide by 255, take off the mean, divide by std: (t H W c) uint8 -> (t c H W) float32, on the device.
+    """Divide by 255, take off the mean, divide by std: (t H W c) -> (t c H W) float32, on the device.
 
     Args:
         fused: scale mean and std by 255 instead, as transformers' processors on torch do.

@@ -127,6 +127,8 @@ POLICIES: Final[Table[Sampling]] = Table(
     builtin={
         "segment_centers": "videollm.video.sampling.segment_centers:SegmentCenters",
         "linspace": "videollm.video.sampling.linspace:Linspace",
+        "nearest_seconds": "videollm.video.sampling.nearest_seconds:NearestSeconds",
+        "first_seconds": "videollm.video.sampling.first_seconds:FirstSeconds",
         "every": "videollm.video.sampling.every:Every",
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
