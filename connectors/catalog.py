@@ -38,6 +38,7 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "mlp_downsample": "connectors.mlp_downsample:MLPDownsample",
         "patch_mining": "connectors.mining:PatchMining",
         "patch_linear": "connectors.patch_linear:PatchLinear",
+        "diff_fp": "connectors.diff_fp:DiffFP",
     },
 )
 WIDTHS: Final = ("d_vision", "d_llm")

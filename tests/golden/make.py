@@ -87,8 +87,42 @@ def smolvlm2(folder: Path) -> dict[str, Any]:
     return {"size": {"longest_edge": side}}
 
 
-FAMILIES = {"smolvlm2": smolvlm2}
-PAD = {"smolvlm2": "<image>"}
+def videollama3(folder: Path) -> dict[str, Any]:
+    """VideoLLaMA3 in the layout of transformers."""
+    specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>"]
+    words = tokenizer(specials, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token="<|endoftext|>")
+    words.chat_template = (
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+        "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+        "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+        "{% else %}{{ '<|' + part['type'] + '_pad|>\\n' }}{% endif %}{% endfor %}{% endif %}{{ '<|im_end|>\\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    words.save_pretrained(folder)
+    pads = {f"{kind}_token_id": words.convert_tokens_to_ids(f"<|{kind}_pad|>") for kind in ("image", "video")}
+    write(folder / "config.json", {
+        "architectures": ["VideoLlama3ForConditionalGeneration"], "model_type": "video_llama_3", "dtype": "float32",
+        **pads,
+        "vision_config": {"model_type": "video_llama_3_vision", "hidden_size": 48, "intermediate_size": 96,
+                          "num_hidden_layers": 2, "num_attention_heads": 4, "patch_size": 14},
+        "text_config": {"model_type": "qwen2", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+                        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 32768,
+                        "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "vocab_size": len(words),
+                        "tie_word_embeddings": False},
+    })  # fmt: skip
+    write(folder / "generation_config.json", {"eos_token_id": words.convert_tokens_to_ids("<|im_end|>")})
+    common = {"do_convert_rgb": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "merge_size": 2,
+              "patch_size": 14, "processor_class": "VideoLlama3Processor", "resample": 3}  # fmt: skip
+    write(folder / "preprocessor_config.json", {**common, "image_processor_type": "VideoLlama3ImageProcessor"})
+    write(folder / "video_preprocessor_config.json", {
+        **common, "video_processor_type": "VideoLlama3VideoProcessor", "do_sample_frames": True, "fps": 1,
+        "max_frames": 180, "size": {"shortest_edge": 3136, "longest_edge": 9 * 140 * 84}, "use_token_compression": True,
+    })  # fmt: skip
+    return {}
+
+
+FAMILIES = {"smolvlm2": smolvlm2, "videollama3": videollama3}
+PAD = {"smolvlm2": "<image>", "videollama3": "<|video_pad|>"}
 
 
 def write(file: Path, values: dict[str, Any]) -> None:
@@ -135,8 +169,11 @@ def main(family: str, video: str, out: str) -> None:
     settings = {"return_tensors": "pt", "video_metadata": [metadata], "do_sample_frames": False}
     inputs = processor(text=[prompt], videos=[frames], **settings, **call)
     inputs.pop("video_metadata", None)
-    tensors = {k: v for k, v in inputs.items() if k.startswith(("pixel_values_", "input_ids", "video_"))}
-    if "pixel_values" in inputs:
+    tensors = {k: v for k, v in inputs.items() if k.startswith(("input_ids", "video_"))}
+    if "video_grid_thw" in inputs:
+        whole, patches = inputs["pixel_values_videos"], int(inputs["video_grid_thw"][0, 1:].prod())
+        tensors |= {"pixel_values_videos": whole[: 2 * patches], "pixel_values_videos_last": whole[-patches:]}
+    else:
         whole = inputs["pixel_values"][0]
         tensors |= {"pixel_values_videos": whole[:2], "pixel_values_videos_last": whole[-1:]}
     later = processor(text=[prompt], videos=[frames], **settings)
@@ -161,12 +198,15 @@ def main(family: str, video: str, out: str) -> None:
 
 
 def visual(model: torch.nn.Module, inputs: Any) -> dict[str, torch.Tensor]:
-    """Features of the tower (two frames) and visual tokens."""
+    """Visual tokens, and features of the tower (two frames) where they can be had."""
     if "pixel_values" in inputs:
         made = model.get_image_features(inputs["pixel_values"], inputs["pixel_attention_mask"])
         tower = made.last_hidden_state[:2].unflatten(1, (-1, round(made.last_hidden_state.shape[1] ** 0.5)))
         return {"tower": tower, "visual_tokens": torch.cat(list(made.pooler_output))}
-    raise NotImplementedError
+    made = model.get_video_features(
+        inputs["pixel_values_videos"], inputs["video_grid_thw"], video_merge_sizes=inputs["video_merge_sizes"]
+    )
+    return {"visual_tokens": torch.cat(list(made.pooler_output))[inputs["video_compression_mask"]]}
 
 
 if __name__ == "__main__":

@@ -91,6 +91,15 @@ def _strips(golden: Golden, batch: FrameBatch) -> Pairs:
     return [(strips, golden.tensors["first_frame_pixels"])]
 
 
+def _squares(golden: Golden, batch: FrameBatch) -> Pairs:
+    """First and last frames, as patches in squares of 2 x 2."""
+    made = golden.model.transform.pixels(golden.model.transform.groups(batch)[0].pictures)
+    p = golden.model.tower.patch_size
+    flat = rearrange(made, "t c (h i p) (w j q) -> (t h w i j) (c p q)", i=2, j=2, p=p, q=p)
+    first, last = golden.tensors["pixel_values_videos"], golden.tensors["pixel_values_videos_last"]
+    return [(flat[: len(first)], first), (flat[-len(last) :], last)]
+
+
 def _pairs_of_patches(golden: Golden, batch: FrameBatch) -> Pairs:
     """First and last pairs of frames in Qwen's order of patches: squares of 2 x 2 together."""
     pictures = golden.model.transform.groups(batch)[0].pictures
@@ -234,5 +243,12 @@ CASES: Final = {
         flags=("--num-frames", "4"),
         short={"num_frames": 2},
         inner=_mined,
+    ),
+    "videollama3": FamilyCase(
+        folder="videollama3_tiny",
+        kinds=("video_llama_3",),
+        pixels=_squares,
+        ids=placeholder(4),
+        short={"choose_fps": 0.5},
     ),
 }

@@ -48,6 +48,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "mgm_mistral": "videollm.checkpoints.minigemini:MiniGemini",
         "mgm_mixtral": "videollm.checkpoints.minigemini:MiniGemini",
         "smolvlm": "videollm.checkpoints.smolvlm2:SmolVLM2",
+        "video_llama_3": "videollm.checkpoints.videollama3:VideoLLaMA3",
     },
 )
 """`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""

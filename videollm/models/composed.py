@@ -39,6 +39,7 @@ from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import Group
 from videollm.vision import TOWERS
+from videollm.vision.pixel_change import PIXEL_CHANGE, pixel_change
 from videollm.vision.tower import VisionTower
 
 MAX_FRAMES_PER_FORWARD: Final = 256
@@ -219,16 +220,20 @@ class VideoLLM(nn.Module, TrainableModel):
             further = {name: tensor.split(lengths) for name, tensor in extra.items()}
             for number, (i, frames) in enumerate(zip(members, encoded.split(lengths), strict=True)):
                 seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
+                of_clip = {name: tensors[number].unbind() for name, tensors in further.items()}
+                if PIXEL_CHANGE in self.connector.needs:
+                    pixels = self.transform.pixels(groups[i].pictures, self.device)
+                    of_clip[PIXEL_CHANGE] = pixel_change(pixels, self.tower.patch_size).unbind()
                 made[i] = ClipFeatures(
                     frames=frames.unbind(),
                     seconds=reduce(seconds, "(t patch) -> t", "mean", patch=patch),
-                    extra={name: tensors[number].unbind() for name, tensors in further.items()},
+                    extra=of_clip,
                 )
         return [made[i] for i in range(len(groups))]
 
     def _encode(self, pictures: NDArray[Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the vision tower on pictures of one size, as many at once as memory allows."""
-        needs = self.connector.needs
+        needs = [name for name in self.connector.needs if name in self.tower.offers]
         size = MAX_FRAMES_PER_FORWARD // self.tower.temporal_patch * self.tower.temporal_patch
         parts = [
             self.tower.encode(self.transform.pixels(pictures[i : i + size], self.device).to(self.dtype), needs)
@@ -307,10 +312,11 @@ class VideoLLM(nn.Module, TrainableModel):
 
 
 def _check_needs(connector: Connector, tower: VisionTower) -> None:
-    if lacking := [name for name in connector.needs if name not in tower.offers]:
+    offered = {*tower.offers, *([PIXEL_CHANGE] if tower.temporal_patch == 1 else [])}
+    if lacking := [name for name in connector.needs if name not in offered]:
         raise UserError(
             f"{type(connector).__name__} needs {', '.join(lacking)} of the vision tower, and {type(tower).__name__} "
-            f"offers {', '.join(tower.offers) or 'its features alone'}. Use another connector or another model."
+            f"offers {', '.join(sorted(offered)) or 'its features alone'}. Use another connector or another model."
         )
     if connector.asks:
         raise UserError(f"{type(connector).__name__} asks for the question, which no model shows to it yet.")

@@ -30,12 +30,13 @@ def lay_out(connector: Connector, clip: EncodedClip, made: Sequence[Tokens]) -> 
     for features, (before, after), labels, clock, tokens in groups:
         num, t = len(tokens.tokens), len(features.frames)
         grid = connector.grid(t, *features.grids[0]) if len(set(features.grids)) == 1 else None
+        of_frames = _of_frames(tokens, grid, t) if labels else None
         if grid is not None and prod(grid) != num:  # fewer tokens than places: they lie in no grid
             grid = None
-        if labels and grid is not None and grid[0] == t:
-            for label_before, label_after in labels:
-                layout += [label_before, num // t, label_after]
-            places += [Places(grid=(1, *grid[1:]))] * t
+        if of_frames is not None:
+            for (label_before, label_after), size in zip(labels, of_frames, strict=True):
+                layout += [label_before, size, label_after]
+            places += [Places(grid=None if grid is None else (1, *grid[1:])) for size in of_frames if size]
         else:
             layout += [before, num, after]
             places.append(Places(grid=grid, clock=_merged(clock, grid)))
@@ -48,6 +49,18 @@ def lay_out(connector: Connector, clip: EncodedClip, made: Sequence[Tokens]) -> 
         places=tuple(places),
         deep=torch.cat(deep, dim=1) if deep else None,
     )
+
+
+def _of_frames(made: Tokens, grid: tuple[int, int, int] | None, t: int) -> list[int] | None:
+    """Count the tokens of each frame; None where the connector does not keep frames apart."""
+    if grid is None or grid[0] != t:
+        return None
+    if len(made.tokens) == prod(grid):
+        return [prod(grid[1:])] * t
+    if made.places is None:
+        return None
+    counts: list[int] = torch.bincount(made.places[:, 0].long(), minlength=t).tolist()
+    return counts
 
 
 def _merged(clock: Sequence[float], grid: tuple[int, int, int] | None) -> tuple[float, ...]:

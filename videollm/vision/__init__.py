@@ -24,6 +24,7 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "qwen2vl": "videollm.vision.qwen2vl:Qwen2VLTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
         "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",
+        "videollama3": "videollm.vision.videollama3:VideoLLaMA3Tower",
         "siglip_s2": "videollm.vision.s2:SiglipS2Tower",
         "minigemini": "videollm.vision.minigemini:MiniGeminiTower",
     },

@@ -38,6 +38,8 @@ class Budget(Preprocessing):
     """As for FrameSize."""
     frames_bound: bool = False
     """As for FrameSize."""
+    slack: float = 1.05
+    """As for FrameSize."""
     before: str = ""
     """Written in front of a clip."""
     after: str = ""
@@ -45,6 +47,8 @@ class Budget(Preprocessing):
     label: str | None = None
     """Written in front of every frame of features instead, after which `after` is written; `{seconds:.1f}` is its time.
     None writes nothing at frames."""
+    between: str = ""
+    """Written behind `after` of every frame of features but the last, where there is a label."""
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -65,6 +69,7 @@ class Budget(Preprocessing):
             max_pixels=self.max_pixels,
             total_pixels=self.total_pixels,
             frames_bound=self.frames_bound,
+            slack=self.slack,
         )
 
     def groups(self, batch: FrameBatch) -> list[Group]:
@@ -79,10 +84,11 @@ class Budget(Preprocessing):
         # The prompt's times count frames at the average rate, as officially; rows keep the true ones.
         told = [i / batch.fps for i in batch.indices] if batch.fps > 0 else list(batch.seconds)
         told += told[-1:] * added
-        labels = [
-            (self.label.format(seconds=float(second)), self.after)
-            for second in reduce(np.asarray(told), "(p t) -> p", "mean", t=self.temporal_patch)
-        ] if self.label is not None else []  # fmt: skip
+        labels: list[tuple[str, str]] = []
+        if self.label is not None:
+            means = reduce(np.asarray(told), "(p t) -> p", "mean", t=self.temporal_patch)
+            ends = [self.after + self.between] * (len(means) - 1) + [self.after]
+            labels = [(self.label.format(seconds=float(m)), end) for m, end in zip(means, ends, strict=True)]
         return [
             Group(
                 pictures=frames,

@@ -43,7 +43,9 @@ class FrameSize:
     max_pixels: int = 2**62
     """Largest area of a frame."""
     total_pixels: int = 2**62
-    """Area of all frames of a clip together, at most; a frame may have 1.05 times `min_pixels` all the same."""
+    """Area of all frames of a clip together, at most; a frame may have `slack` times `min_pixels` all the same."""
+    slack: float = 1.05
+    """0 shares the area out in whole pixels, with no exception for small frames."""
     frames_bound: bool = False
     """Whether all pixels of a clip, and not those of each frame, must lie between `min_pixels` and `total_pixels`."""
     num_frames: int = 1
@@ -98,7 +100,7 @@ def budget_size(size: FrameSize, height: int, width: int) -> tuple[int, int]:
         counted, n, least = 1, 1, float(size.min_pixels)
         most = min(size.max_pixels, size.total_pixels / size.num_frames)
         if most < size.max_pixels:
-            most = float(max(most, int(1.05 * least)))
+            most = float(max(most, int(size.slack * least)) if size.slack else max(1, int(most)))
     h, w = round_sides(height, width, multiple)
     if counted * h * w > most:
         factor = math.sqrt(n * height * width / most)
