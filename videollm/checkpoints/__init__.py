@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors import CONNECTORS, ConnectorError, Table
 from connectors.catalog import check_field_names
-from videollm.checkpoints.family import Family
+from videollm.checkpoints.family import ComposedFamily, Family
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
 from videollm.checkpoints.options import Options
@@ -20,6 +20,7 @@ from videollm.engines import DEFAULT_ENGINE, ENGINES
 from videollm.errors import UserError
 
 if TYPE_CHECKING:
+    from videollm.models.composed import VideoLLM
     from videollm.models.protocol import ModelInfo, VideoModel
 
 FAMILIES: Final[Table[Family]] = Table(
@@ -53,7 +54,7 @@ FAMILIES: Final[Table[Family]] = Table(
 )
 """`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""
 
-__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "resolve"]
+__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "outline", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +152,19 @@ def resolve(options: Options) -> ResolvedModel:
     if options.connector is not None:
         _check_connector(options)
     return ResolvedModel(folder=folder, info=replace(info, revision=_revision(folder)))
+
+
+def outline(options: Options) -> VideoLLM:
+    """Find a model and build it without weights; of a hub id, the configuration alone is fetched.
+
+    Raises:
+        UserError: no such model, or one that is not made of a tower, a connector and an LLM.
+    """
+    folder = find_model(options.name, patterns=CONFIGURATION)
+    family = _family(folder, options)
+    if not issubclass(family, ComposedFamily):
+        raise UserError(f"{options.name} is not made of a tower, a connector and an LLM; its cost cannot be counted.")
+    return family.outline(folder, options)
 
 
 def _family(folder: Path, options: Options) -> type[Family]:

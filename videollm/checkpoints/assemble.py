@@ -60,6 +60,20 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     return model
 
 
+def outline(folder: Path, config: ModelConfig, options: Options) -> VideoLLM:
+    """Build a model without weights, on the meta device.
+
+    Args:
+        folder: holds the tokenizer.
+        config: as the folder says.
+        options: the user's options.
+    Raises:
+        UserError: a file is missing or damaged, or a part cannot be built.
+    """
+    with torch.device("meta"), without_weights():
+        return VideoLLM(options.apply(config), _tokenizer(folder, config.llm), options.name)
+
+
 def choose_device(name: str) -> str:
     """Choose the device that `name` means; `auto` is cuda where there is one, else cpu.
 

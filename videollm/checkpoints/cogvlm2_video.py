@@ -35,6 +35,7 @@ class CogVLM2Video(ComposedFamily):
     """Folders of the published layout."""
 
     variants: ClassVar[tuple[str, ...]] = tuple(QUESTIONS)
+    published: ClassVar[tuple[str, ...]] = ("zai-org/cogvlm2-video-llama3-chat", "zai-org/cogvlm2-video-llama3-base")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

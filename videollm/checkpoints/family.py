@@ -15,6 +15,7 @@ from videollm.models.config import ModelConfig
 from videollm.models.protocol import ModelInfo
 
 if TYPE_CHECKING:
+    from videollm.models.composed import VideoLLM
     from videollm.models.protocol import VideoModel
 
 GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
@@ -29,6 +30,8 @@ class Family(ABC):
 
     variants: ClassVar[tuple[str, ...]] = ()
     """Ways to use models of one configuration (which frames they see, how they are asked), the usual one first."""
+    published: ClassVar[tuple[str, ...]] = ()
+    """Hub ids of models in this layout."""
 
     @classmethod
     @abstractmethod
@@ -102,6 +105,17 @@ class ComposedFamily(Family):
             generation=asdict(config.build_generation()),
             notice=UNTRAINED.format(name=name) if options.leaves_untrained(own) else config.notice,
         )
+
+    @classmethod
+    def outline(cls, folder: Path, options: Options) -> VideoLLM:
+        """Build the model of a folder without its weights, which takes no memory.
+
+        Raises:
+            UserError: as `describe`.
+        """
+        from videollm.checkpoints.assemble import outline
+
+        return outline(cls.llm_folder(folder), cls.read_config(folder, options), options)
 
     @classmethod
     def load(cls, folder: Path, options: Options) -> VideoModel:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
 from videollm.checkpoints.family import ComposedFamily
@@ -54,6 +54,8 @@ PROJECTOR: Final = {"0": "layer_norm", "1": "linear_1", "3": "linear_2"}
 class InternVL(ComposedFamily):
     """Folders of the layout of transformers."""
 
+    published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B-hf", "OpenGVLab/InternVL3_5-8B-HF")
+
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:
         """Read the configuration files."""
@@ -97,6 +99,8 @@ def frame_text() -> dict[str, Any]:
 
 class InternVLChat(ComposedFamily):
     """Folders of the authors' own layout."""
+
+    published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B", "OpenGVLab/InternVL3_5-8B")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -6,7 +6,7 @@ Frames are pooled before the projector, as transformers does; the authors' own c
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
 from videollm.checkpoints.family import ComposedFamily
@@ -27,6 +27,8 @@ NUM_FRAMES: Final = 32
 
 class LlavaNextVideo(ComposedFamily):
     """Folders of the layout of transformers."""
+
+    published: ClassVar[tuple[str, ...]] = ("llava-hf/LLaVA-NeXT-Video-7B-hf",)
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -6,7 +6,7 @@ The settings of generation_config.json came with its LLM; the authors' own code 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
 from videollm.checkpoints.family import ComposedFamily
@@ -22,6 +22,11 @@ NUM_FRAMES: Final = 32
 
 class LlavaOneVision(ComposedFamily):
     """Folders of the layout of transformers."""
+
+    published: ClassVar[tuple[str, ...]] = (
+        "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
+        "llava-hf/llava-onevision-qwen2-7b-ov-hf",
+    )
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
@@ -75,6 +75,8 @@ CONNECTOR: Final = {
 
 class MiniGemini(ComposedFamily):
     """Folders of the official layout, with copies of the frozen towers among their weights or without."""
+
+    published: ClassVar[tuple[str, ...]] = ("YanweiLi/MGM-7B", "YanweiLi/MGM-7B-HD")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

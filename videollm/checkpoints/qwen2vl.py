@@ -8,7 +8,7 @@ released here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
@@ -36,6 +36,12 @@ TOTAL_PIXELS: Final = int(128_000 * 28**2 * 0.9)
 
 class Qwen2VL(ComposedFamily):
     """Folders of the published layout; some that were saved again have a `text_config`."""
+
+    published: ClassVar[tuple[str, ...]] = (
+        "Qwen/Qwen2-VL-7B-Instruct",
+        "Qwen/Qwen2.5-VL-3B-Instruct",
+        "Qwen/Qwen2.5-VL-7B-Instruct",
+    )
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -6,7 +6,7 @@ transformers 5.10 and later write two more control tokens around a video than th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, generation_settings
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
@@ -22,6 +22,8 @@ LLMS: Final = {"qwen3_vl": "qwen3_vl_text", "qwen3_vl_moe": "qwen3_vl_moe_text"}
 
 class Qwen3VL(ComposedFamily):
     """Folders of the published layout."""
+
+    published: ClassVar[tuple[str, ...]] = ("Qwen/Qwen3-VL-2B-Instruct", "Qwen/Qwen3-VL-8B-Instruct")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -6,7 +6,7 @@ transformers 4.52 and later scale frames to the size for still images first, fou
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
@@ -41,6 +41,11 @@ TEMPLATE: Final = (
 
 class SmolVLM2(ComposedFamily):
     """Folders of the published layout."""
+
+    published: ClassVar[tuple[str, ...]] = (
+        "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
+        "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
+    )
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, language_model
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
@@ -68,6 +68,8 @@ class VideoLLaMA2(ComposedFamily):
     The LLM's weights may lie elsewhere, where `_name_or_path` says ("Base" repositories, whose mm_projector.bin is all
     they ship), and those of the vision tower in the folder of `mm_vision_tower`.
     """
+
+    published: ClassVar[tuple[str, ...]] = ("DAMO-NLP-SG/VideoLLaMA2-7B-16F", "DAMO-NLP-SG/VideoLLaMA2.1-7B-16F")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

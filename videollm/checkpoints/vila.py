@@ -6,7 +6,7 @@ NVILA has the same `model_type`, names and shapes, and another order of tokens: 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
@@ -34,6 +34,8 @@ NOT_LLM: Final = {"architectures", "auto_map", "torch_dtype", "dtype", "transfor
 
 class VILA(ComposedFamily):
     """Folders of the official layout: three parts with a config.json and weights each, the LLM's with the tokenizer."""
+
+    published: ClassVar[tuple[str, ...]] = ("Efficient-Large-Model/VILA1.5-3b-s2", "Efficient-Large-Model/VILA1.5-3b")
 
     @classmethod
     def llm_folder(cls, folder: Path) -> Path:
