@@ -35,6 +35,26 @@ SIGLIP = {"model_type": "siglip_vision_model", "hidden_size": 1152, "intermediat
           "num_attention_heads": 16, "num_hidden_layers": 26, "patch_size": 14, "vision_use_head": False}  # fmt: skip
 CLIP = {"model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "image_size": 336,
         "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768}  # fmt: skip
+SMOL_500M = {
+    "model_type": "smolvlm", "scale_factor": 4,
+    "vision_config": {"hidden_size": 768, "image_size": 512, "num_attention_heads": 12, "patch_size": 16},
+    "text_config": {"model_type": "llama", "hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32,
+                    "num_attention_heads": 15, "num_key_value_heads": 5, "vocab_size": 49280},
+}  # fmt: skip
+SMOL_2B = {
+    "model_type": "smolvlm", "scale_factor": 3,
+    "vision_config": {"hidden_size": 1152, "image_size": 384, "intermediate_size": 4304, "num_attention_heads": 16,
+                      "num_hidden_layers": 27, "patch_size": 14},
+    "text_config": {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24,
+                    "num_attention_heads": 32, "vocab_size": 49280},
+}  # fmt: skip
+VIDEOLLAMA3_2B = {
+    "model_type": "video_llama_3",
+    "vision_config": {"model_type": "video_llama_3_vision", "hidden_size": 1152, "intermediate_size": 4304,
+                      "num_hidden_layers": 27, "num_attention_heads": 16, "patch_size": 14},
+    "text_config": {"model_type": "qwen2", "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
+                    "num_attention_heads": 12, "num_key_value_heads": 2, "vocab_size": 151936},
+}  # fmt: skip
 SIZES: dict[str, tuple[dict[str, Any], int, int]] = {
     "InternVL3-1B": ({"model_type": "internvl", "vision_config": VIT_300M, "text_config": QWEN25_05B}, 8, 2048),
     "InternVL3-78B": ({"model_type": "internvl", "vision_config": VIT_6B, "text_config": QWEN25_72B}, 8, 2048),
@@ -47,6 +67,9 @@ SIZES: dict[str, tuple[dict[str, Any], int, int]] = {
         {"model_type": "llava_next_video", "vision_config": CLIP,
          "text_config": {"model_type": "llama", "vocab_size": 32064}}, 32, 32 * 144,
     ),
+    "SmolVLM2-500M": (SMOL_500M, 64, 64 * 64),
+    "SmolVLM2-2.2B": (SMOL_2B, 64, 64 * 81),
+    "VideoLLaMA3-2B": (VIDEOLLAMA3_2B, 4, 4 * 144),
 }  # fmt: skip
 """Name -> config.json, frames, and visual tokens of these."""
 
