@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ from videollm.vision.tower import VisionTower
 
 MAX_FRAMES_PER_FORWARD: Final = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
+MAX_PIXELS_PER_FORWARD: Final = {"cpu": 2**22, "cuda": 2**25}
+"""Pixels likewise, by kind of device: 16 frames of 512 x 512, or 128."""
 MAX_FRAMES_PER_CONNECT: Final = 64
 """Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
 CONFIG: Final = "config.json"
@@ -234,7 +237,9 @@ class VideoLLM(nn.Module, TrainableModel):
     def _encode(self, pictures: NDArray[Any]) -> tuple[Tensor, dict[str, Tensor]]:
         """Run the vision tower on pictures of one size, as many at once as memory allows."""
         needs = [name for name in self.connector.needs if name in self.tower.offers]
-        size = MAX_FRAMES_PER_FORWARD // self.tower.temporal_patch * self.tower.temporal_patch
+        area, patch = prod(pictures.shape[1:3]), self.tower.temporal_patch
+        most = MAX_PIXELS_PER_FORWARD.get(self.device.type, MAX_PIXELS_PER_FORWARD["cuda"]) // max(area, 1)
+        size = max(1, min(MAX_FRAMES_PER_FORWARD, most) // patch) * patch
         parts = [
             self.tower.encode(self.transform.pixels(pictures[i : i + size], self.device).to(self.dtype), needs)
             for i in range(0, len(pictures), size)
