@@ -1,12 +1,12 @@
 import pytest
 import torch
 from einops import repeat
-from safetensors.torch import load_file
 
 from connectors.mlp_downsample import MLPDownsample
 from tests.support.paths import GOLDEN
+from tests.support.tensors import read
 
-OFFICIAL = load_file(GOLDEN / "vila_s2_tiny" / "golden_nvila.safetensors")
+OFFICIAL, _ = read(GOLDEN / "vila_s2_tiny" / "golden_nvila.safetensors.gz")
 
 
 def build(order):

@@ -1,7 +1,7 @@
 """Golden checkpoints of families that transformers has: tiny random weights, and what its own code makes of them.
 
 Needs torchvision, decord and num2words beside transformers 5.23, which the product does not; in a venv of its own:
-    python tests/golden/make.py smolvlm2 CLIP.mp4 tests/golden/smolvlm2_tiny
+    PYTHONPATH=. python tests/golden/make.py smolvlm2 CLIP.mp4 tests/golden/smolvlm2_tiny
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 import decord
 import torch
 import transformers
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedTokenizerFast
 from transformers.video_utils import VideoMetadata
+
+from tests.support import tensors as stored
 
 QUESTION = "What is happening in this video?"
 CORPUS = ["You are provided the following series of ten frames from a 0:00:09 [H:MM:SS] video.\n\nFrame from 00:01:",
@@ -193,7 +194,7 @@ def main(family: str, video: str, out: str) -> None:
         "video_fps": str(metadata.fps),
         "video_frames": str(metadata.total_num_frames),
     }
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / "golden.safetensors", facts)
+    stored.write(folder / "golden.safetensors.gz", tensors, facts)
     print({k: tuple(v.shape) for k, v in tensors.items()}, facts, sep="\n")
 
 

@@ -1,7 +1,7 @@
 """Golden checkpoint of LLaVA-NeXT-Video: tiny random weights, and what transformers' own classes make of a clip.
 
 Needs torchvision and decord beside transformers 5.23; run it in a venv of its own:
-    python tests/golden/make_llava_next_video.py CLIP.mp4 tests/golden/llava_next_video_tiny
+    PYTHONPATH=. python tests/golden/make_llava_next_video.py CLIP.mp4 tests/golden/llava_next_video_tiny
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 import decord
 import torch
 import transformers
-from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaTokenizer, LlavaNextVideoConfig, LlavaNextVideoForConditionalGeneration
 from transformers import LlavaNextVideoVideoProcessor as VideoProcessor
+
+from tests.support.tensors import write
 
 QUESTION = "What is happening in this video?"
 NUM_FRAMES, SIDE, PATCH = 5, 70, 14
@@ -96,7 +97,7 @@ def main(video: str, out: str) -> None:
         }
     facts = {"video": Path(video).name, "question": QUESTION, "prompt": prompt, "num_frames": str(NUM_FRAMES),
              "transformers": transformers.__version__}  # fmt: skip
-    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / "golden.safetensors", facts)
+    write(folder / "golden.safetensors.gz", tensors, facts)
 
 
 if __name__ == "__main__":

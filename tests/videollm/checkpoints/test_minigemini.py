@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import videollm
 from tests.support.families import tag
 from tests.support.official import copy
 from tests.support.paths import GOLDEN
+from tests.support.tensors import read
 from tests.videollm.checkpoints.test_structure import build, llm_names, shapes, tower_names
 from videollm import VideoLLM
 from videollm.checkpoints import minigemini
@@ -49,8 +49,7 @@ def change_weights(folder: Path, change: Any) -> None:
 
 @pytest.mark.parametrize(("name", "changes"), [("golden_image", {}), ("golden_hd", HD)])
 def test_a_still_image_is_as_official(name: str, changes: dict[str, Any], tmp_path: Path) -> None:
-    with safe_open(FOLDER / f"{name}.safetensors", "pt") as file:
-        golden, facts = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+    golden, facts = read(FOLDER / f"{name}.safetensors.gz")
     model = videollm.load(copy("minigemini_tiny", tmp_path, **changes), device="cpu")
     batch = model.decode(str(FOLDER / "frame.png"))
     pixels = model.transform.pixels(model.transform.groups(batch)[0].pictures)

@@ -43,7 +43,7 @@ def test_another_connector_answers_and_learns(name: str, connector: str) -> None
         loss.backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in model.connector.parameters())
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
 
 
