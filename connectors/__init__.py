@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from connectors.base import ClipFeatures, Connector
+    from connectors.base import ClipFeatures, Connector, Tokens
     from connectors.catalog import CONNECTORS, Description, Field, build_connector, config_fields, describe
     from connectors.contract import ContractError, Report, check_connector
     from connectors.errors import ConnectorError
@@ -22,6 +22,7 @@ __all__ = [
     "Field",
     "Report",
     "Table",
+    "Tokens",
     "build_connector",
     "check_connector",
     "config_fields",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "base": ("ClipFeatures", "Connector"),
+    "base": ("ClipFeatures", "Connector", "Tokens"),
     "catalog": ("CONNECTORS", "Description", "Field", "build_connector", "config_fields", "describe"),
     "contract": ("ContractError", "Report", "check_connector"),
     "errors": ("ConnectorError",),

@@ -5,9 +5,10 @@ SHAPES  b batch, t frames, h w patch grid, d encoder features, n visual tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,10 @@ class ClipFeatures:
     """t tensors (h w d); the grids of one clip may differ (images cut into slices)."""
     seconds: Tensor
     """(t,) float64 presentation times; negative for a still image, which has no time."""
+    extra: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    """What else the connector `needs` of every frame, by name: t tensors (h' w' d') each."""
+    question: Tensor | None = None
+    """(q d_llm), the LLM's embeddings of the question, for a connector that `asks`; None where there is none."""
 
     @property
     def grids(self) -> tuple[tuple[int, int], ...]:
@@ -30,8 +35,25 @@ class ClipFeatures:
         return tuple((f.shape[0], f.shape[1]) for f in self.frames)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Visual tokens of one clip, with what a connector may know of them."""
+
+    tokens: Tensor
+    """(n d_llm)."""
+    places: Tensor | None = None
+    """(n 3): frame, row and column of each token in the input's patches, fractions allowed, frames not falling."""
+    deep: Tensor | None = None
+    """(l n d_llm), added to the hidden states of the visual tokens after each of the LLM's first l layers."""
+
+    @staticmethod
+    def of(made: Tensor | Tokens) -> Tokens:
+        """Return what a connector made of a clip as Tokens."""
+        return made if isinstance(made, Tokens) else Tokens(tokens=made)
+
+
 class Connector(nn.Module):
-    """Base of every connector: subclass it, give it a `Config`, `num_tokens` and `forward`.
+    """Base of every connector: subclass it, give it a `Config`, `grid` or `num_tokens`, and `forward`.
 
     The host calls `connect`, which batches clips of equal shape through `forward`; a connector never
     sees padding unless it overrides `connect` to batch unequal clips itself.
@@ -48,6 +70,12 @@ class Connector(nn.Module):
 
     source: ClassVar[str] = ""
     """Paper or repository the connector comes from."""
+    varies: ClassVar[bool] = False
+    """Whether the number of tokens depends on the features; `num_tokens` is then the most that there can be."""
+    needs: tuple[str, ...] = ()
+    """Names of further features in `ClipFeatures.extra`, which the tower must offer; `layer:12` is hidden state 12."""
+    asks: ClassVar[bool] = False
+    """Whether the tokens depend on the question: each question on a clip then has visual tokens of its own."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -61,27 +89,43 @@ class Connector(nn.Module):
                 f"t={least[0]}, h={least[1]}, w={least[2]}. Sample more frames or use larger ones."
             )
 
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int] | None:
+        """Return the grid (t', h', w') in which the tokens of t frames of h x w patches lie; None where there is none.
+
+        The host writes a model's words for single frames between the tokens where t' == t, and gives each token the
+        position of its place where the LLM's positions have rows and columns.
+
+        Raises:
+            ValueError: t, h or w is smaller than the connector can take.
+        """
+        return None
+
     def num_tokens(self, t: int, h: int, w: int) -> int:
         """Count the visual tokens that `forward` makes of t frames of h x w patches, without running it.
 
         Raises:
             ValueError: t, h or w is smaller than the connector can take.
         """
-        raise NotImplementedError
+        grid = self.grid(t, h, w)
+        if grid is None:
+            raise NotImplementedError(f"{type(self).__name__} has neither num_tokens nor grid; write one of them.")
+        return prod(grid)
 
-    def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
+    def forward(self, patches: Tensor, seconds: Tensor) -> Tensor | list[Tensor] | list[Tokens]:
         """Merge patch features over time and space.
 
         Args:
             patches: (b t h w d), encoder features, frames in time order.
             seconds: (b t) float64, presentation time of each frame; negative for a still image.
         Returns:
-            (b n d_llm), time-major; n == self.num_tokens(t, h, w).
+            (b n d_llm), time-major; n == self.num_tokens(t, h, w). Or a list of b (n d_llm), whose n may differ where
+            the connector `varies`, or of b Tokens. A connector that `needs` further features is given them as
+            `extra`, name -> (b t h' w' d'); one that `asks`, `questions`, b (q d_llm) or None.
         """
         raise NotImplementedError
 
-    def connect(self, clips: Sequence[ClipFeatures]) -> list[Tensor]:
-        """Make the visual tokens (n d_llm) of every clip, in the order given.
+    def connect(self, clips: Sequence[ClipFeatures]) -> list[Tensor] | list[Tokens]:
+        """Make the visual tokens of every clip, (n d_llm) or Tokens, in the order given.
 
         Clips of one shape go through one `forward`, so that a batch equals single runs.
 
@@ -96,10 +140,17 @@ class Connector(nn.Module):
                     "one grid. Use a connector that takes ragged frames (resampler3d), or resize the frames alike."
                 )
             groups.setdefault((len(clip.frames), clip.grids[0]), []).append(i)
-        tokens: list[Tensor] = [torch.empty(0)] * len(clips)
+        tokens: dict[int, Any] = {}
         for members in groups.values():
             patches = torch.stack([torch.stack(clips[i].frames) for i in members])
             seconds = torch.stack([clips[i].seconds for i in members])
-            for i, made in zip(members, self(patches, seconds), strict=True):
+            further: dict[str, object] = {}
+            if self.needs:
+                further["extra"] = {
+                    n: torch.stack([torch.stack(clips[i].extra[n]) for i in members]) for n in self.needs
+                }
+            if self.asks:
+                further["questions"] = [clips[i].question for i in members]
+            for i, made in zip(members, self(patches, seconds, **further), strict=True):
                 tokens[i] = made
-        return tokens
+        return [tokens[i] for i in range(len(clips))]

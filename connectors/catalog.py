@@ -30,6 +30,15 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "linear": "connectors.mlp:MeanLinear",
         "group_mean": "connectors.pool:GroupMean",
         "adaptive_pool": "connectors.pool:AdaptivePool",
+        "mlp_pool": "connectors.mlp_pool:MLPPool",
+        "pixel_shuffle_mlp": "connectors.pixel_shuffle:PixelShuffleMLP",
+        "patch_merger": "connectors.patch_merger:PatchMerger",
+        "glu_adapter": "connectors.glu_adapter:GLUAdapter",
+        "deep_patch_merger": "connectors.patch_merger:DeepPatchMerger",
+        "mlp_downsample": "connectors.mlp_downsample:MLPDownsample",
+        "patch_mining": "connectors.mining:PatchMining",
+        "patch_linear": "connectors.patch_linear:PatchLinear",
+        "diff_fp": "connectors.diff_fp:DiffFP",
     },
 )
 WIDTHS: Final = ("d_vision", "d_llm")

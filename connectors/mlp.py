@@ -34,14 +34,14 @@ class MLP(Connector):
         for i in range(config.depth):  # named as in the official nn.Sequential, where the odd ones are GELUs
             self.add_module(str(2 * i), nn.Linear(config.d_llm if i else config.d_vision, config.d_llm))
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count one token per patch.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the grid of the patches: one token each.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
         self.check_size(t, h, w)
-        return t * h * w
+        return t, h, w
 
     def project(self, patches: Tensor) -> Tensor:
         """Project features: (... d) -> (... d_llm)."""
@@ -60,7 +60,7 @@ class MLP(Connector):
         Raises:
             ValueError: there is no frame or no patch.
         """
-        self.num_tokens(*patches.shape[1:4])
+        self.grid(*patches.shape[1:4])
         return rearrange(self.project(patches), "b t h w d -> b (t h w) d")
 
 
@@ -69,17 +69,18 @@ class MeanMLP(MLP):
 
     source: ClassVar[str] = "VideoLLaMA2, arXiv 2406.07476, github.com/DAMO-NLP-SG/VideoLLaMA2"
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count one token per place of the grid, however many frames.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the grid of one frame, however many there are.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
-        return super().num_tokens(t, h, w) // t
+        self.check_size(t, h, w)
+        return 1, h, w
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Project the mean of the frames; arguments, result and errors are those of MLP."""
-        self.num_tokens(*patches.shape[1:4])
+        self.grid(*patches.shape[1:4])
         return self.project(reduce(patches, "b t h w d -> b (h w) d", "mean"))
 
 
@@ -93,14 +94,14 @@ class MeanLinear(Connector):
         layer = nn.Linear(config.d_vision, config.d_llm)
         self.weight, self.bias = layer.weight, layer.bias  # the official module is the layer itself
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count one token per place of the grid, however many frames.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the grid of one frame, however many there are.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
         self.check_size(t, h, w)
-        return h * w
+        return 1, h, w
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Project the mean of the frames.
@@ -113,5 +114,5 @@ class MeanLinear(Connector):
         Raises:
             ValueError: there is no frame or no patch.
         """
-        self.num_tokens(*patches.shape[1:4])
+        self.grid(*patches.shape[1:4])
         return F.linear(reduce(patches, "b t h w d -> b (h w) d", "mean"), self.weight, self.bias)

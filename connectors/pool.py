@@ -41,19 +41,19 @@ class GroupMean(MLP):
                 f"GroupMean got groups of {self.group} (frames, height, width), expected at least 1 each."
             )
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count one token per group.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the grid of the groups.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
-        super().num_tokens(t, h, w)
+        self.check_size(t, h, w)
         frames, height, width = self.group
-        return ceil(t / frames) * ceil(h / height) * ceil(w / width)
+        return ceil(t / frames), ceil(h / height), ceil(w / width)
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Project every patch, then average; arguments, result and errors are those of MLP."""
-        self.num_tokens(*patches.shape[1:4])
+        self.grid(*patches.shape[1:4])
         x = self.project(patches)
         return self._mean(x) / self._mean(torch.ones_like(x[:1, ..., :1]))
 
@@ -91,21 +91,19 @@ class AdaptivePool(MLP):
                 f"AdaptivePool got at most {self.bounds} (frames, height, width), expected at least 1 each."
             )
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count the frames times the places that are left.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the frames and places that are left.
 
         Raises:
             ValueError: there is no frame or no patch.
         """
-        super().num_tokens(t, h, w)
+        self.check_size(t, h, w)
         frames, height, width = self.bounds
-        return min(t, frames) * min(h, height) * min(w, width)
+        return min(t, frames), min(h, height), min(w, width)
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Project every patch, then pool; arguments, result and errors are those of MLP."""
-        _, t, h, w, _ = patches.shape
-        self.num_tokens(t, h, w)
-        frames, height, width = self.bounds
+        grid = self.grid(*patches.shape[1:4])
         x = rearrange(self.project(patches), "b t h w d -> b d t h w")
-        x = F.adaptive_avg_pool3d(x, (min(t, frames), min(h, height), min(w, width)))
+        x = F.adaptive_avg_pool3d(x, grid)
         return rearrange(x, "b d t h w -> b (t h w) d")

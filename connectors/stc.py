@@ -6,7 +6,6 @@ Parameter names are the official ones after `model.mm_projector.`, so official w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar, Final, Literal, NamedTuple, get_args
 
 import torch
@@ -166,8 +165,8 @@ class STC(Connector):
         self.s2 = stage(d_out, config.d_llm, config.depth)
         self.readout = nn.Sequential(nn.Linear(d_out, config.d_llm), nn.GELU(), nn.Linear(config.d_llm, config.d_llm))
 
-    def num_tokens(self, t: int, h: int, w: int) -> int:
-        """Count one token per window of t frames of h x w patches.
+    def grid(self, t: int, h: int, w: int) -> tuple[int, int, int]:
+        """Return the grid of the windows of t frames of h x w patches.
 
         Raises:
             ValueError: an axis is shorter than the window.
@@ -175,7 +174,8 @@ class STC(Connector):
         kernel, padding, _ = DOWNSAMPLING[self.config.variant]
         i, j, k = (max(1, size - 2 * padding) for size in kernel)
         self.check_size(t, h, w, least=(i, j, k))
-        return prod((size + 2 * padding) // stride for size, stride in zip((t, h, w), kernel, strict=True))
+        i, j, k = kernel
+        return (t + 2 * padding) // i, (h + 2 * padding) // j, (w + 2 * padding) // k
 
     def forward(self, patches: Tensor, seconds: Tensor) -> Tensor:
         """Merge patch features over time and space.
@@ -189,7 +189,7 @@ class STC(Connector):
             ValueError: an axis is shorter than the downsampling window.
         """
         b, t, h, w, _ = patches.shape
-        self.num_tokens(t, h, w)
+        self.grid(t, h, w)
         x = self.s1(rearrange(patches, "b t h w d -> (b t) d h w"))
         x = self.sampler(rearrange(x, "(b t) d h w -> b d t h w", b=b))
         t = x.shape[2]

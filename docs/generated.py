@@ -24,6 +24,7 @@ TABLES: Final = (
     "videollm.video.decoding.base:DECODERS",
     "videollm.video.preprocessing:PREPROCESSINGS",
     "videollm.vision:TOWERS",
+    "videollm.prompts.positions:POSITIONS",
     "videollm.checkpoints:FAMILIES",
     "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",

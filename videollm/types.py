@@ -45,11 +45,25 @@ class FrameBatch:
     """Hash of the video's content, as `videollm.io.quick_hash` makes it; None for a folder of images."""
     packing: int = 1
     """Consecutive frames that share one set of visual tokens (`fps_pack`)."""
+    fps: float = 0.0
+    """Average frames per second of the video; 0 where it is not known."""
+    num_in_range: int = 0
+    """Frames of the video, or of the part of it, that these were chosen from; 0 where it is not known."""
 
     @property
     def still(self) -> bool:
         """Whether this is a still image, which has no time."""
         return bool(self.model_seconds) and self.model_seconds[0] < 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the visual tokens of a span lie, for positions with rows and columns."""
+
+    grid: tuple[int, int, int] | None
+    """Frames, rows and columns, the tokens in raster order; None where they lie in no grid."""
+    clock: tuple[float, ...] = ()
+    """Seconds of each frame of the grid; () where frames are numbered."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,13 @@ def test_resampler_keeps_the_contract_for_packs_of(frames_per_pack):
     check_connector(cls, cls.Config(d_vision=16, d_llm=32, num_heads=4, num_queries=5, frames_per_pack=frames_per_pack))
 
 
+@pytest.mark.parametrize("pool", ["bilinear", "average", "max"])
+@pytest.mark.parametrize(("newline", "first"), [("none", True), ("frame", False), ("row", False)])
+def test_pooled_mlp_keeps_the_contract_with(pool, newline, first):
+    cls = CONNECTORS.load("mlp_pool")
+    check_connector(cls, cls.Config(d_vision=16, d_llm=24, pool=pool, newline=newline, first=first))
+
+
 def test_stc_of_other_depth_keeps_the_contract():
     check_connector(STC, STC.Config(d_vision=16, d_llm=24, depth=1))
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import connectors
-from connectors import CONNECTORS, ConnectorError, build_connector, config_fields, describe
+from connectors import CONNECTORS, ClipFeatures, ConnectorError, Tokens, build_connector, config_fields, describe
 from connectors.mlp import MLP
 from tests.support.paths import ROOT
 
@@ -85,7 +85,11 @@ def test_weights_go_through_safetensors(name, tmp_path):
     save_file(one.state_dict(), tmp_path / "connector.safetensors")
     two.load_state_dict(load_file(tmp_path / "connector.safetensors"), strict=True)
     patches, seconds = torch.randn(1, 4, 5, 6, 8), torch.arange(4, dtype=torch.float64)[None]
-    assert torch.equal(one(patches, seconds), two(patches, seconds))
+    clip = ClipFeatures(
+        frames=patches[0].unbind(), seconds=seconds[0], extra={name: patches[0].unbind() for name in one.needs}
+    )
+    made, again = (Tokens.of(connector.connect([clip])[0]).tokens for connector in (one, two))
+    assert torch.equal(made, again)
 
 
 def test_connectors_need_torch_and_einops_only():

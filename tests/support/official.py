@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import videollm
 from tests.support.paths import CLIPS, GOLDEN
+from tests.support.tensors import read
 from videollm import VideoLLM
 from videollm.types import FrameBatch
-
-FAMILIES = ("videollama2_tiny", "minicpmv45_tiny")
 
 
 def clip(name: str) -> Path:
@@ -42,22 +40,18 @@ class Golden:
         return self.model.decode(clip(name or self.facts["video"]), **options)
 
 
-def read_golden(name: str) -> Golden:
+def read_golden(name: str, **sampling: Any) -> Golden:
     folder = GOLDEN / name
-    with safe_open(folder / "golden.safetensors", "pt") as file:
-        tensors, facts = {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+    tensors, facts = read(folder / "golden.safetensors.gz")
     model = videollm.load(folder, device="cpu")
-    if "force_packing" in facts:
-        model.sampling = replace(
-            model.sampling, choose_fps=float(facts["choose_fps"]), force_packing=int(facts["force_packing"])
-        )
+    model.sampling = replace(model.sampling, **sampling)
     return Golden(folder, model, tensors, facts)
 
 
 def copy(name: str, to: Path, **changes: Any) -> Path:
     """A checkpoint of its own, with another config.json; a field set to None is left out."""
     folder = to / name
-    shutil.copytree(GOLDEN / name, folder, ignore=shutil.ignore_patterns("golden.safetensors"))
+    shutil.copytree(GOLDEN / name, folder, ignore=shutil.ignore_patterns("golden*.gz"))
     file = folder / "config.json"
     config = {**json.loads(file.read_text()), **changes}
     file.write_text(json.dumps({k: v for k, v in config.items() if k not in changes or v is not None}))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors import CONNECTORS, ConnectorError, Table
 from connectors.catalog import check_field_names
-from videollm.checkpoints.family import Family
+from videollm.checkpoints.family import ComposedFamily, Family
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
 from videollm.checkpoints.options import Options
@@ -20,6 +20,7 @@ from videollm.engines import DEFAULT_ENGINE, ENGINES
 from videollm.errors import UserError
 
 if TYPE_CHECKING:
+    from videollm.models.composed import VideoLLM
     from videollm.models.protocol import ModelInfo, VideoModel
 
 FAMILIES: Final[Table[Family]] = Table(
@@ -32,12 +33,28 @@ FAMILIES: Final[Table[Family]] = Table(
         "videollama2_mistral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_mixtral": "videollm.checkpoints.videollama2:VideoLLaMA2",
         "videollama2_qwen2": "videollm.checkpoints.videollama2:VideoLLaMA2",
+        "internvl": "videollm.checkpoints.internvl:InternVL",
+        "internvl_chat": "videollm.checkpoints.internvl:InternVLChat",
+        "llava_next_video": "videollm.checkpoints.llava_next_video:LlavaNextVideo",
+        "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
+        "CogVLMVideoForCausalLM": "videollm.checkpoints.cogvlm2_video:CogVLM2Video",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
+        "qwen2_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
+        "qwen2_5_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
+        "qwen3_vl": "videollm.checkpoints.qwen3vl:Qwen3VL",
+        "qwen3_vl_moe": "videollm.checkpoints.qwen3vl:Qwen3VL",
+        "llava_llama": "videollm.checkpoints.vila:VILA",
+        "mgm": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_gemma": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_mistral": "videollm.checkpoints.minigemini:MiniGemini",
+        "mgm_mixtral": "videollm.checkpoints.minigemini:MiniGemini",
+        "smolvlm": "videollm.checkpoints.smolvlm2:SmolVLM2",
+        "video_llama_3": "videollm.checkpoints.videollama3:VideoLLaMA3",
     },
 )
-"""`model_type` of config.json -> class."""
+"""`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""
 
-__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "resolve"]
+__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "outline", "resolve"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +74,7 @@ def load(
     connector: str | None = None,
     connector_config: Mapping[str, Any] | None = None,
     connector_weights: str | Path | None = None,
+    variant: str | None = None,
     thinking: bool = False,
     engine: str = DEFAULT_ENGINE,
     engine_config: Mapping[str, Any] | None = None,
@@ -72,6 +90,8 @@ def load(
         connector: put in the place of the model's own: a name, an entry point, pkg.mod:Class or path/to/file.py:Class.
         connector_config: settings of that connector.
         connector_weights: its weights, a file or a model folder; without them it is untrained.
+        variant: which frames the model sees and how it is asked, where it knows several ways (CogVLM2-Video: chat, base
+            or vqa); its usual one, if not given.
         thinking: let the LLM think before it answers, where it can.
         engine: what runs the LLM: builtin, vllm (see docs/generation.md; such a model can answer, not be trained), or
             one from outside.
@@ -88,6 +108,7 @@ def load(
             connector=connector,
             connector_config=connector_config or {},
             connector_weights=None if connector_weights is None else Path(connector_weights),
+            variant=variant,
             thinking=thinking,
             engine=engine,
             engine_config=engine_config or {},
@@ -133,14 +154,36 @@ def resolve(options: Options) -> ResolvedModel:
     return ResolvedModel(folder=folder, info=replace(info, revision=_revision(folder)))
 
 
+def outline(options: Options) -> VideoLLM:
+    """Find a model and build it without weights; of a hub id, the configuration alone is fetched.
+
+    Raises:
+        UserError: no such model, or one that is not made of a tower, a connector and an LLM.
+    """
+    folder = find_model(options.name, patterns=CONFIGURATION)
+    family = _family(folder, options)
+    if not issubclass(family, ComposedFamily):
+        raise UserError(f"{options.name} is not made of a tower, a connector and an LLM; its cost cannot be counted.")
+    return family.outline(folder, options)
+
+
 def _family(folder: Path, options: Options) -> type[Family]:
-    if options.family is not None:
-        return FAMILIES.load(options.family)
-    file = folder / "config.json"
-    kind = str(read_json(file).get("model_type"))
-    if kind not in FAMILIES:
-        raise UserError(f"{file} has model_type {kind!r}; expected one of {', '.join(FAMILIES)}.")
-    return FAMILIES.load(kind)
+    found = FAMILIES.load(_kind(folder / "config.json") if options.family is None else options.family)
+    if options.variant is not None and options.variant not in found.variants:
+        expected = f"one of {', '.join(found.variants)}" if found.variants else "none, as this model has no variants"
+        raise UserError(f"variant is {options.variant!r}; expected {expected}.")
+    return found
+
+
+def _kind(file: Path) -> str:
+    """Read the name in FAMILIES that a config.json means."""
+    values = read_json(file)
+    kind, architectures = str(values.get("model_type")), values.get("architectures") or []
+    for name in (kind, *map(str, architectures)):
+        if name in FAMILIES:
+            return name
+    got = f"model_type {kind!r}" + (f" and architectures {architectures}" if architectures else "")
+    raise UserError(f"{file} has {got}; expected one of {', '.join(FAMILIES)}.")
 
 
 def _check_connector(options: Options) -> None:

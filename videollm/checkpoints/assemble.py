@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from connectors import Connector
-from videollm.checkpoints.folder import Rename, Source, read_optional_json, weight_files
+from videollm.checkpoints.folder import Rename, Renamed, Source, read_optional_json, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
 from videollm.checkpoints.weights import fill, without_weights
 from videollm.engines import ENGINES
@@ -27,7 +27,7 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     """Build a model, without ever holding its weights twice.
 
     Args:
-        folder: holds the tokenizer.
+        folder: holds the tokenizer, and the config.json that tells the type of the weights.
         config: as the folder says.
         sources: its weights, with what their names become.
         options: the user's options.
@@ -58,6 +58,20 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     model.to(device).eval()
     model.engine = engine(model.llm, model.tokenizer, settings)
     return model
+
+
+def outline(folder: Path, config: ModelConfig, options: Options) -> VideoLLM:
+    """Build a model without weights, on the meta device.
+
+    Args:
+        folder: holds the tokenizer.
+        config: as the folder says.
+        options: the user's options.
+    Raises:
+        UserError: a file is missing or damaged, or a part cannot be built.
+    """
+    with torch.device("meta"), without_weights():
+        return VideoLLM(options.apply(config), _tokenizer(folder, config.llm), options.name)
 
 
 def choose_device(name: str) -> str:
@@ -125,8 +139,9 @@ def _connector_name(name: str) -> str | None:
 
 
 def _without_connector(rename: Rename) -> Rename:
-    def rename_others(name: str) -> str | None:
-        target = rename(name)
-        return None if target is not None and target.startswith(CONNECTOR) else target
+    def rename_others(name: str) -> Renamed:
+        made = rename(name)
+        targets = (made,) if isinstance(made, str) else made or ()
+        return None if any(target.startswith(CONNECTOR) for target in targets) else made
 
     return rename_others

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Set
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from videollm.checkpoints.folder import Source, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
@@ -15,7 +15,11 @@ from videollm.models.config import ModelConfig
 from videollm.models.protocol import ModelInfo
 
 if TYPE_CHECKING:
+    from videollm.models.composed import VideoLLM
     from videollm.models.protocol import VideoModel
+
+GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
+"""Fields of generation_config.json that sampling follows."""
 
 
 class Family(ABC):
@@ -23,6 +27,11 @@ class Family(ABC):
 
     Everything but `load` reads small files alone and imports no torch.
     """
+
+    variants: ClassVar[tuple[str, ...]] = ()
+    """Ways to use models of one configuration (which frames they see, how they are asked), the usual one first."""
+    published: ClassVar[tuple[str, ...]] = ()
+    """Hub ids of models in this layout."""
 
     @classmethod
     @abstractmethod
@@ -77,6 +86,11 @@ class ComposedFamily(Family):
         """
 
     @classmethod
+    def llm_folder(cls, folder: Path) -> Path:
+        """Return the folder of the tokenizer, and of the config.json that tells the type of the weights."""
+        return folder
+
+    @classmethod
     def describe(cls, folder: Path, options: Options) -> ModelInfo:
         """Describe the model of a folder by its configuration files, see `Family.describe`."""
         own = cls.read_config(folder, options)
@@ -93,14 +107,38 @@ class ComposedFamily(Family):
         )
 
     @classmethod
+    def outline(cls, folder: Path, options: Options) -> VideoLLM:
+        """Build the model of a folder without its weights, which takes no memory.
+
+        Raises:
+            UserError: as `describe`.
+        """
+        from videollm.checkpoints.assemble import outline
+
+        return outline(cls.llm_folder(folder), cls.read_config(folder, options), options)
+
+    @classmethod
     def load(cls, folder: Path, options: Options) -> VideoModel:
         """Load the model of a folder, see `Family.load`."""
         from videollm.checkpoints.assemble import assemble
 
         config = cls.read_config(folder, options)
-        return assemble(folder, config, cls.sources(folder, config), options)
+        return assemble(cls.llm_folder(folder), config, cls.sources(folder, config), options)
 
 
 def language_model(values: dict[str, Any], foreign: Set[str]) -> dict[str, Any]:
     """Pick the fields of a config.json that describe the LLM: all but the foreign ones, and no null `rope_scaling`."""
     return {k: v for k, v in values.items() if k not in foreign and not (k == "rope_scaling" and v is None)}
+
+
+def control_tokens(tokenizer: dict[str, Any]) -> set[str]:
+    """List the tokens that a tokenizer_config.json adds, which tell apart LLMs of one `model_type`."""
+    return {token["content"] for token in tokenizer.get("added_tokens_decoder", {}).values()}
+
+
+def generation_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Pick the settings of generation_config.json that sampling follows; without `do_sample` it is greedy."""
+    picked = {name: values[name] for name in GENERATION if values.get(name) is not None}
+    if not values.get("do_sample", False):
+        picked = {n: v for n, v in picked.items() if n == "repetition_penalty"}
+    return {"max_new_tokens": 2048, **picked}

@@ -10,8 +10,11 @@ from typing import Any, Final
 
 from videollm.errors import UserError
 
-Rename = Callable[[str], "str | None"]
-"""Name in a file -> name in the model; None for what a model of this kind is known not to use."""
+Renamed = str | tuple[str, ...] | None
+"""A tensor's name in the model; several where its rows are those of several tensors in that order (a fused projection);
+None for what a model of this kind is known not to use."""
+Rename = Callable[[str], Renamed]
+"""Name in a file -> name in the model."""
 FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """Weights of a folder, the first that is there; `.index.json` beside it names shards."""
 

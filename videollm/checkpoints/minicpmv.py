@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
@@ -66,6 +66,8 @@ VERSIONS: Final = {
 
 class MiniCPMV(ComposedFamily):
     """Folders of the official layout, read without their code."""
+
+    published: ClassVar[tuple[str, ...]] = ("openbmb/MiniCPM-V-2_6", "openbmb/MiniCPM-V-4_5")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

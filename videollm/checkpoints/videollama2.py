@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, language_model
-from videollm.checkpoints.folder import Rename, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.hub import find_folder
+from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
@@ -67,6 +68,8 @@ class VideoLLaMA2(ComposedFamily):
     The LLM's weights may lie elsewhere, where `_name_or_path` says ("Base" repositories, whose mm_projector.bin is all
     they ship), and those of the vision tower in the folder of `mm_vision_tower`.
     """
+
+    published: ClassVar[tuple[str, ...]] = ("DAMO-NLP-SG/VideoLLaMA2-7B-16F", "DAMO-NLP-SG/VideoLLaMA2.1-7B-16F")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:
@@ -136,24 +139,14 @@ def connector(file: Path, kind: str) -> dict[str, Any]:
 
 def renamer(config: ModelConfig, num_layers: int) -> Rename:
     """Make the translation of official names; the tower's layers after the selected one are known and not used."""
-    from videollm.vision.tower import layers_to_keep  # which takes torch
+    of_tower = vit(num_layers, config.vision["select_layer"])
 
-    kept = layers_to_keep(num_layers, config.vision["select_layer"])
-
-    def rename(name: str) -> str | None:
+    def rename(name: str) -> Renamed:
         if name.startswith(TOWER):
-            inside = name.removeprefix(TOWER)
-            layer = re.match(r"encoder\.layers\.(\d+)\.", inside)
-            unused = inside.startswith(("post_layernorm.", "head.")) or inside == "embeddings.position_ids"
-            return None if unused or (layer and kept <= int(layer[1]) < num_layers) else f"tower.model.{inside}"
+            return of_tower(name.removeprefix(TOWER))
         if name.startswith(PROJECTOR):
             return f"connector.{name.removeprefix(PROJECTOR)}"
-        if name.endswith("rotary_emb.inv_freq"):
-            return None
-        if found := re.fullmatch(r"(model\.layers\.\d+\.)block_sparse_moe\.(.*)", name):  # Mixtral
-            inside = re.sub(r"experts\.\d+\.w([13])\.weight", "experts.gate_up_proj", found[2])
-            return f"llm.{found[1]}mlp.{re.sub(r'experts.[0-9]+.w2.weight', 'experts.down_proj', inside)}"
-        return f"llm.{name}"
+        return causal_lm(name)
 
     return rename
 
@@ -200,7 +193,7 @@ def _sources(folder: Path, values: dict[str, Any], tower_folder: Path | None, re
     return [*sources, Source(files=(projector,), rename=rename), tower]
 
 
-def _tower_name(name: str, rename: Rename) -> str | None:
+def _tower_name(name: str, rename: Rename) -> Renamed:
     """Translate the name of a tensor in a CLIP or SigLIP repository, which may hold the text model too."""
     if name.startswith(("text_model.", "text_projection.", "visual_projection.", "logit_")):
         return None

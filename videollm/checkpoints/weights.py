@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from videollm.checkpoints.folder import Source
+from videollm.checkpoints.folder import Renamed, Source
 from videollm.errors import UserError
 
 MAPPED_BYTES: Final = 64 * 2**20
@@ -24,11 +24,12 @@ MAX_LISTED: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A tensor in a file."""
+    """A tensor in a file, or some of its rows."""
 
     file: Path
     name: str
     shape: tuple[int, ...]
+    first_row: int = 0
 
 
 @contextmanager
@@ -62,7 +63,8 @@ def fill(
 ) -> None:
     """Give a module its weights, straight onto the device.
 
-    Several tensors with one name in the model (experts) are laid end to end and take its shape.
+    Several tensors with one name in the model (experts) are laid end to end and take its shape; one tensor with several
+    names (a fused projection) is cut into as many rows as each of them has.
 
     Args:
         module: built within `without_weights`.
@@ -71,32 +73,54 @@ def fill(
     Raises:
         UserError: a file is damaged; or names or shapes of files and module differ, and all of these are listed.
     """
-    wanted = {k: tuple(v.shape) for k, v in module.state_dict().items() if k not in tied}
+    shapes = {k: tuple(v.shape) for k, v in module.state_dict().items()}
+    wanted = {k: shape for k, shape in shapes.items() if k not in tied}
     found: dict[str, list[Entry]] = {}
     unexpected: list[Entry] = []
     for source in sources:
-        for entry in (e for file in source.files for e in _entries(file)):
-            target = source.rename(entry.name)
-            if target is None or target in tied:
-                continue
-            if target in wanted:
-                found.setdefault(target, []).append(entry)
-            else:
-                unexpected.append(entry)
+        for entry in (e for file in source.files for e in list_tensors(file)):
+            for target, part in _divide(entry, source.rename(entry.name), shapes):
+                if target in wanted:
+                    found.setdefault(target, []).append(part)
+                elif target not in tied:
+                    unexpected.append(part)
     _check(wanted, found, unexpected, [f for s in sources for f in s.files])
 
-    target_of = {(e.file, e.name): target for target, entries in found.items() for e in entries}
+    uses: dict[Path, dict[str, list[tuple[str, Entry]]]] = {}
+    for target, entries in found.items():
+        for e in entries:
+            uses.setdefault(e.file, {}).setdefault(e.name, []).append((target, e))
     parts: dict[str, dict[str, Tensor]] = {}
-    for file in dict.fromkeys(e.file for entries in found.values() for e in entries):
-        for name, tensor in _read(file, [n for f, n in target_of if f == file], device, dtype):
-            target = target_of[file, name]
-            of_target = parts.setdefault(target, {})
-            of_target[name] = tensor
-            if len(of_target) == len(found[target]):
-                ordered = [of_target[n] for n in sorted(of_target, key=_natural)]
-                whole = ordered[0] if len(ordered) == 1 else torch.cat(ordered)
-                _assign(module, target, whole.reshape(wanted[target]))
-                del parts[target]
+    for file, of_file in uses.items():
+        for name, tensor in _read(file, list(of_file), device, dtype):
+            for target, entry in of_file[name]:
+                of_target = parts.setdefault(target, {})
+                of_target[name] = _rows(tensor, entry)
+                if len(of_target) == len(found[target]):
+                    ordered = [of_target[n] for n in sorted(of_target, key=_natural)]
+                    whole = ordered[0] if len(ordered) == 1 else torch.cat(ordered)
+                    _assign(module, target, whole.reshape(wanted[target]))
+                    del parts[target]
+
+
+def _divide(entry: Entry, targets: Renamed, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Entry]]:
+    """Yield each target of a tensor with the part of it that it takes; of several, the last takes all rows left."""
+    if isinstance(targets, str):
+        yield targets, entry
+        return
+    first = 0
+    for i, target in enumerate(targets or ()):
+        left = prod(entry.shape[:1]) - first
+        rows = min(shapes[target][0], left) if target in shapes and i + 1 < len(targets or ()) else left
+        yield target, replace(entry, shape=(rows, *entry.shape[1:]), first_row=first)
+        first += rows
+
+
+def _rows(tensor: Tensor, entry: Entry) -> Tensor:
+    """Take an entry's rows of a tensor, as memory of their own where they are not all."""
+    if tensor.shape == entry.shape:
+        return tensor
+    return tensor[entry.first_row : entry.first_row + entry.shape[0]].clone()
 
 
 def _check(
@@ -130,7 +154,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if part.isdigit() else -1, part) for part in name.split(".")]
 
 
-def _entries(file: Path) -> list[Entry]:
+def list_tensors(file: Path) -> list[Entry]:
+    """List the tensors of a file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     shapes, _ = _open(file)
     return [Entry(file=file, name=name, shape=shape) for name, shape in shapes.items()]
 

@@ -22,6 +22,8 @@ class Prompt:
     """One prompt and what was generated for it so far."""
 
     ids: Sequence[int]
+    positions: Sequence[packing.Position]
+    """Of every token, and last that of the first token to be generated."""
     key: str
     budget: int
     """Tokens it may still be given in all."""
@@ -32,6 +34,11 @@ class Prompt:
     finish_reason: str = ""
     num_streamed: int = 0
     """Characters of the text that were passed on."""
+
+    @property
+    def newest_position(self) -> packing.Position:
+        """Position of the token generated last."""
+        return packing.further(self.positions[-1], len(self.generated) - 1)
 
     def take(self, token: int, end_ids: frozenset[int]) -> None:
         """Append a generated token, or finish."""
@@ -53,6 +60,16 @@ class Prompt:
         if len(text) > self.num_streamed:
             on_text(text[self.num_streamed :])
             self.num_streamed = len(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """Visual tokens of a clip, as they enter the LLM."""
+
+    tokens: Tensor
+    """(n d)."""
+    deep: Tensor | None = None
+    """(l n d), added to the hidden states of the visual tokens after each of the first l layers."""
 
 
 class Engine(ABC):
@@ -110,16 +127,20 @@ class Engine(ABC):
         ids = [*(of_llm if isinstance(of_llm, list) else [of_llm]), self.tokenizer.eos_token_id]
         return frozenset(i for i in ids if i is not None)
 
-    def check(self, prompt: Sequence[int], max_new_tokens: int) -> None:
+    def check(
+        self, prompt: Sequence[int], max_new_tokens: int, positions: Sequence[packing.Position] | None = None
+    ) -> None:
         """Raise UserError where `generate` would, so that one bad request need not fail a batch."""
         if max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
         if not prompt or prompt[-1] == packing.VISUAL:
             raise UserError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
-        if self.limit is not None and len(prompt) >= self.limit:
+        next_position = len(prompt) if positions is None else _largest(positions[-1])
+        if self.limit is not None and next_position >= self.limit:
             num_visual = sum(i == packing.VISUAL for i in prompt)
+            at = "" if next_position == len(prompt) else f" and ends at position {next_position}"
             raise UserError(
-                f"Prompt has {len(prompt)} tokens ({num_visual} of them visual) but the LLM "
+                f"Prompt has {len(prompt)} tokens ({num_visual} of them visual){at} but the LLM "
                 f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
             )
         vocabulary = self.embedding.num_embeddings
@@ -132,9 +153,10 @@ class Engine(ABC):
     @torch.inference_mode()
     def generate(
         self,
-        rows: Sequence[tuple[Tensor, Sequence[Sequence[int]]]],
+        rows: Sequence[tuple[Tensor | Prefix, Sequence[Sequence[int]]]],
         generation: Generation,
         *,
+        positions: Sequence[Sequence[Sequence[packing.Position]]] | None = None,
         keys: Sequence[Sequence[str]] | None = None,
         max_new_tokens: Sequence[Sequence[int]] | None = None,
         on_text: Callable[[str], None] | None = None,
@@ -144,6 +166,8 @@ class Engine(ABC):
         Args:
             rows: for each clip its visual tokens (n d) and its prompts' ids, packing.VISUAL for each visual token.
             generation: how tokens are chosen, and when an answer ends.
+            positions: for each prompt the position of every token and of the one to come, where they are not numbers
+                from 0.
             keys: for each prompt a name that, with generation.seed, fixes its random numbers.
             max_new_tokens: for each prompt, instead of generation.max_new_tokens.
             on_text: is given the text of the only prompt, piece by piece; the pieces together are the answer's text.
@@ -157,16 +181,18 @@ class Engine(ABC):
             raise ValueError("LLM is in training mode, where its answers are random. Call .eval() first.")
         check_generation(generation)
         watched = bool(generation.stop) or on_text is not None
-        clips: list[tuple[Tensor, list[Prompt]]] = []
+        clips: list[tuple[Prefix, list[Prompt]]] = []
         for i, (visual, ids_of_clip) in enumerate(rows):
-            clips.append((visual, []))
+            clips.append((visual if isinstance(visual, Prefix) else Prefix(tokens=visual), []))
             for j, ids in enumerate(ids_of_clip):
                 budget = max_new_tokens[i][j] if max_new_tokens is not None else generation.max_new_tokens
-                self.check(ids, budget)
+                at = range(len(ids) + 1) if positions is None else positions[i][j]
+                self.check(ids, budget, at)
                 prompt = Prompt(
                     ids=ids,
+                    positions=at,
                     key=keys[i][j] if keys is not None else f"{i}/{j}",
-                    budget=min(budget, self.limit - len(ids)) if self.limit is not None else budget,
+                    budget=budget if self.limit is None else min(budget, self.limit - _largest(at[-1])),
                     text=Text(self.tokenizer, generation.stop) if watched else None,
                 )
                 clips[-1][1].append(prompt)
@@ -180,14 +206,14 @@ class Engine(ABC):
     @abstractmethod
     def _run(
         self,
-        clips: Sequence[tuple[Tensor, Sequence[Prompt]]],
+        clips: Sequence[tuple[Prefix, Sequence[Prompt]]],
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
         """Finish all prompts.
 
         Args:
-            clips: visual tokens (n d) and the prompts on them; at least one prompt in all.
+            clips: visual tokens and the prompts on them; at least one prompt in all.
             generation: how tokens are chosen.
             on_text: to be given to `Prompt.stream` after every token.
         """
@@ -195,3 +221,7 @@ class Engine(ABC):
     def _completion(self, prompt: Prompt) -> Completion:
         text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
         return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)
+
+
+def _largest(position: packing.Position) -> int:
+    return position if isinstance(position, int) else max(position)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import signature
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines import packing
 from videollm.engines.attention import grouped
-from videollm.engines.base import Engine, Prompt
+from videollm.engines.base import Engine, Prefix, Prompt
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Generation
@@ -61,14 +61,14 @@ class BuiltinEngine(Engine):
 
     def _run(
         self,
-        clips: Sequence[tuple[Tensor, Sequence[Prompt]]],
+        clips: Sequence[tuple[Prefix, Sequence[Prompt]]],
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
         sampler, end_ids = Sampler(generation), self.end_ids
         groups = [(visual, group) for visual, prompts in clips for group in _group_by_prefix(prompts)]
         unfinished = [group for _, group in groups]
-        rows = [packing.pack([p.ids for p in group]) for group in unfinished]
+        rows = [packing.pack([p.ids for p in group], positions=[p.positions for p in group]) for group in unfinished]
         cache = _SharedRows(self, len(rows))
         # 1. Prefill what the prompts of a row have in common, once per row.
         cache.prefill(rows, [visual for visual, _ in groups])
@@ -94,12 +94,10 @@ class BuiltinEngine(Engine):
             # 5. From now on a step feeds one token per question. Its position goes on from the question's own tokens,
             #    wherever in the row the token comes to lie.
             pending = [[] for _ in unfinished]
-            newest = [
-                [(p.generated[-1], p.owner, len(p.ids) + len(p.generated) - 1) for p in group] for group in unfinished
-            ]
+            newest = [[(p.generated[-1], p.owner, p.newest_position) for p in group] for group in unfinished]
 
 
-_Token = tuple[int, int, int]
+_Token = tuple[int, int, packing.Position]
 """Id, owner and position."""
 
 
@@ -112,46 +110,49 @@ class _SharedRows:
         # Not made from the config: layers with a sliding window would drop keys by index, not by position.
         self.cache = DynamicCache()
         self.owners = torch.empty(num_rows, 0, dtype=torch.int64, device=self.device)
-        self.positions = self.owners.clone()
+        self.positions: Tensor | None = None
+        """(r k), or (3 r k); None before the first token."""
 
-    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Tensor]) -> None:
+    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Prefix]) -> None:
         """Feed the prefix that the prompts of a row share: plain causal attention, no mask to keep in memory."""
         shared = [[t for t in _tokens(row) if t[1] == packing.SHARED] for row in rows]
         if not any(shared):
             return
         ids, positions = self._append(shared)
-        embeds = packing.embed(ids, [v.to(self.device) for v in visual], self.engine.embedding)
-        self._forward(embeds, positions, None, 1)
+        embeds = packing.embed(ids, [v.tokens.to(self.device) for v in visual], self.engine.embedding)
+        self._forward(embeds, positions, None, 1, **packing.deepstack(ids, [v.deep for v in visual], embeds))
 
     def step(self, pending: Sequence[Sequence[_Token]], newest: Sequence[Sequence[_Token]]) -> Tensor:
         """Feed pending tokens and then the newest ones, and return the logits (r s v) of the newest ones."""
         pieces = [self._append(tokens) for tokens in (pending, newest) if any(tokens)]
-        ids, positions = (torch.cat(parts, 1) for parts in zip(*pieces, strict=True))
+        ids, positions = (torch.cat(parts, -1) for parts in zip(*pieces, strict=True))
         num_newest = pieces[-1][0].shape[1]
         return self._forward(self.engine.embedding(ids), positions, self._mask(ids.shape[1]), num_newest)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget the other rows."""
         index = torch.tensor(rows, device=self.device)
-        self.owners, self.positions = self.owners[index], self.positions[index]
+        assert self.positions is not None
+        self.owners, self.positions = self.owners[index], self.positions.index_select(-2, index)
         self.cache.batch_select_indices(index)
 
     def _append(self, tokens: Sequence[Sequence[_Token]]) -> tuple[Tensor, Tensor]:
-        """Note the owners and positions of tokens; return (r s) ids and (r s) positions, padded on the right."""
-        ids, owners, positions = (
-            packing.pad([[t[i] for t in row] for row in tokens], value, self.device)
-            for i, value in enumerate((0, packing.PADDING, 0))
-        )
+        """Note the owners and positions of tokens; return (r s) ids and (r s) or (3 r s) positions, right-padded."""
+        ids = packing.pad([[t[0] for t in row] for row in tokens], 0, self.device)
+        owners = packing.pad([[t[1] for t in row] for row in tokens], packing.PADDING, self.device)
+        positions = packing.pad_positions([[t[2] for t in row] for row in tokens], self.device)
         self.owners = torch.cat([self.owners, owners], 1)
-        self.positions = torch.cat([self.positions, positions], 1)
+        self.positions = positions if self.positions is None else torch.cat([self.positions, positions], -1)
         return ids, positions
 
     def _mask(self, s: int) -> Tensor | dict[str, Tensor]:
         """Build (r 1 s k) for the newest s tokens, per kind of layer: bool for sdpa, additive for eager."""
         full = packing.attention_mask(self.owners[:, -s:], self.owners)
         masks = {FULL: full, SLIDING: full}
-        if self.engine.window is not None:
+        if self.engine.window is not None and self.positions is not None and SLIDING in self.engine.layer_kinds:
             # By position, not by index: the questions of a row lie between each other's tokens.
+            if self.positions.dim() == 3:
+                raise UserError("LLM has sliding windows and positions of three components, which do not go together.")
             distance = self.positions[:, -s:, None] - self.positions[:, None, :]
             masks[SLIDING] = full & (distance < self.engine.window)[:, None]
         if self.llm.config._attn_implementation == "eager":
@@ -160,7 +161,9 @@ class _SharedRows:
         kinds = self.engine.layer_kinds
         return masks if len(kinds) > 1 else masks[next(iter(kinds))]
 
-    def _forward(self, embeds: Tensor, positions: Tensor, mask: Tensor | dict[str, Tensor] | None, keep: int) -> Tensor:
+    def _forward(
+        self, embeds: Tensor, positions: Tensor, mask: Tensor | dict[str, Tensor] | None, keep: int, **further: Any
+    ) -> Tensor:
         with grouped(self.llm):
             logits: Tensor = self.llm(
                 inputs_embeds=embeds,
@@ -169,6 +172,7 @@ class _SharedRows:
                 past_key_values=self.cache,
                 use_cache=True,
                 logits_to_keep=keep,
+                **further,
             ).logits
         return logits
 

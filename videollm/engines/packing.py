@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,8 @@ SHARED: Final = 0
 """Owner of the shared part; question i has owner i + 1."""
 PADDING: Final = -1
 """Owner of padding."""
+Position = int | tuple[int, int, int]
+"""Of a token; (time, row, column) in models whose positions have three components."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +32,22 @@ class Row:
 
     ids: list[int]
     owners: list[int]
-    positions: list[int]
+    positions: list[Position]
     last: list[int]
     """Index of the last token of every prompt."""
 
 
-def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row:
+def pack(
+    prompts: Sequence[Sequence[int]],
+    num_shared: int | None = None,
+    positions: Sequence[Sequence[Position]] | None = None,
+) -> Row:
     """Lay prompts that begin alike end to end, their common beginning once.
 
     Args:
         prompts: token ids of each prompt, VISUAL for each visual token.
         num_shared: tokens of the beginning to share, where that is fewer than the prompts have in common.
+        positions: of each prompt's tokens, where they are not simply numbered.
     Raises:
         ValueError: the prompts differ before their last visual token; group them by that part first.
     """
@@ -56,16 +63,17 @@ def pack(prompts: Sequence[Sequence[int]], num_shared: int | None = None) -> Row
                 "Prompts packed into one row differ before their last visual token. "
                 "Group them by visual_prefix() before packing."
             )
-    # The shared part once, then each prompt's own tokens. Positions go on from the shared part for every prompt, as if
-    # it stood alone in the row.
-    ids, owners, positions, last = list(first[:shared]), [SHARED] * shared, list(range(shared)), []
-    for i, p in enumerate(prompts):
+    # The shared part once, then each prompt's own tokens, whose positions are those that the prompt has alone.
+    alone = [range(len(p)) for p in prompts] if positions is None else positions
+    ids, owners, last = list(first[:shared]), [SHARED] * shared, []
+    placed: list[Position] = [*alone[0][:shared]]
+    for i, (p, at) in enumerate(zip(prompts, alone, strict=True)):
         own = p[shared:]
         ids += own
         owners += [i + 1] * len(own)
-        positions += range(shared, len(p))
+        placed += at[shared : len(p)]
         last.append(len(ids) - 1)
-    return Row(ids=ids, owners=owners, positions=positions, last=last)
+    return Row(ids=ids, owners=owners, positions=placed, last=last)
 
 
 def visual_prefix(prompt: Sequence[int]) -> tuple[int, ...]:
@@ -78,6 +86,18 @@ def pad(rows: Sequence[Sequence[int]], value: int, device: torch.device | str = 
     """Fill rows on the right with `value`: (r s) int64."""
     width = max(len(r) for r in rows)
     return torch.tensor([[*r, *[value] * (width - len(r))] for r in rows], dtype=torch.int64, device=device)
+
+
+def further(position: Position, number: int) -> Position:
+    """Return the position of text `number` tokens after a position of text."""
+    return position + number if isinstance(position, int) else tuple(p + number for p in position)  # type: ignore[return-value]
+
+
+def pad_positions(rows: Sequence[Sequence[Position]], device: torch.device | str = "cpu") -> Tensor:
+    """Fill rows of positions on the right with 0: (r s), or (3 r s) where positions have three components."""
+    if not any(isinstance(p, tuple) for row in rows for p in row[:1]):
+        return pad(rows, 0, device)  # type: ignore[arg-type]
+    return torch.stack([pad([[p[i] for p in row] for row in rows], 0, device) for i in range(3)])  # type: ignore[index]
 
 
 def attention_mask(queries: Tensor, keys: Tensor) -> Tensor:
@@ -120,3 +140,19 @@ def embed(ids: Tensor, visual: Sequence[Tensor], embedding: nn.Module) -> Tensor
             )
     embeds: Tensor = embedding(ids.clamp_min(0))
     return embeds.masked_scatter(places[..., None], torch.cat(list(visual)).to(embeds.dtype))
+
+
+def deepstack(ids: Tensor, deep: Sequence[Tensor | None], embeds: Tensor) -> dict[str, Any]:
+    """Lay out what is added to the hidden states of visual tokens, as the text model of Qwen3-VL takes it.
+
+    Args:
+        ids: (r s), VISUAL at the visual tokens' places.
+        deep: for each row (l n d); None in all rows where nothing is added.
+        embeds: (r s d).
+    Returns:
+        Further arguments of the LLM.
+    """
+    added = [d.to(embeds) for d in deep if d is not None]
+    if not added:
+        return {}
+    return {"visual_pos_masks": ids == VISUAL, "deepstack_visual_embeds": list(torch.cat(added, dim=1))}

@@ -31,7 +31,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging
 
 from videollm.engines import packing
-from videollm.engines.base import Engine, Prompt
+from videollm.engines.base import Engine, Prefix, Prompt
 from videollm.errors import UserError
 from videollm.types import Generation
 
@@ -135,6 +135,8 @@ class VLLMEngine(Engine):
             problem = f"this LLM is {config.model_type}"
         elif "mrope_section" in (getattr(config, "rope_parameters", None) or {}):
             problem = f"this {config.model_type} has M-RoPE, whose positions are not those of the tokens"
+        elif getattr(config, "stored_frequencies", False):
+            problem = f"this {config.model_type} has rotary frequencies and positions of its own"
         elif config.model_type not in WITH_WINDOW and "sliding_attention" in layers:
             takes = " and ".join(WITH_WINDOW)
             problem = f"this {config.model_type} has sliding windows, which it takes for {takes} only"
@@ -147,7 +149,7 @@ class VLLMEngine(Engine):
 
     def _run(
         self,
-        clips: Sequence[tuple[Tensor, Sequence[Prompt]]],
+        clips: Sequence[tuple[Prefix, Sequence[Prompt]]],
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
@@ -178,9 +180,14 @@ class VLLMEngine(Engine):
         finally:
             self._engine.abort_request(list(waiting))
 
-    def _embed(self, visual: Tensor, prompt: Prompt) -> Tensor:
+    def _embed(self, prefix: Prefix, prompt: Prompt) -> Tensor:
         """Embed a prompt as (s d) on the CPU for vLLM; refuse a wrong shape, which would end the process there."""
-        weight = self.embedding.weight
+        weight, visual = self.embedding.weight, prefix.tokens
+        if prefix.deep is not None or list(prompt.positions) != list(range(len(prompt.ids) + 1)):
+            raise UserError(
+                "Engine vllm numbers the tokens of embedded prompts itself; this model has positions of its own, or "
+                "features for later layers. Use --engine builtin."
+            )
         if visual.dim() != 2 or visual.shape[1] != weight.shape[1]:
             raise UserError(
                 f"Visual tokens are {tuple(visual.shape)}; expected (n, {weight.shape[1]}), the LLM's width."

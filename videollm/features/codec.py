@@ -30,8 +30,11 @@ def pack(clip: EncodedClip, metadata: Mapping[str, Any]) -> bytes:
     for i, group in enumerate(clip.features):
         tensors[f"{i}.frames"] = torch.stack([f.cpu() for f in group.frames])  # (t h w d)
         tensors[f"{i}.seconds"] = group.seconds
+        tensors |= {f"{i}.extra.{name}": torch.stack([f.cpu() for f in made]) for name, made in group.extra.items()}
     about = {
         "around": clip.around,
+        "labels": clip.labels,
+        "clocks": clip.clocks,
         "frame_indices": [int(i) for i in clip.frame_indices],
         "frame_seconds": [float(s) for s in clip.frame_seconds],
     }
@@ -50,12 +53,21 @@ def unpack(entry: bytes, device: torch.device) -> EncodedClip:
     from videollm.models.protocol import EncodedClip
 
     about, tensors = json.loads(_split(entry)[0]["__metadata__"]["clip"]), load(entry)
+    extra: list[dict[str, tuple[torch.Tensor, ...]]] = [{} for _ in about["around"]]
+    for name, tensor in tensors.items():
+        number, _, kind = name.partition(".")
+        if kind.startswith("extra."):
+            extra[int(number)][kind.removeprefix("extra.")] = tensor.to(device).unbind()
     return EncodedClip(
         features=tuple(
-            ClipFeatures(frames=tensors[f"{i}.frames"].to(device).unbind(), seconds=tensors[f"{i}.seconds"])
+            ClipFeatures(
+                frames=tensors[f"{i}.frames"].to(device).unbind(), seconds=tensors[f"{i}.seconds"], extra=extra[i]
+            )
             for i in range(len(about["around"]))
         ),
         around=tuple((before, after) for before, after in about["around"]),
+        labels=tuple(tuple((before, after) for before, after in of_group) for of_group in about["labels"]),
+        clocks=tuple(tuple(of_group) for of_group in about["clocks"]),
         frame_indices=tuple(about["frame_indices"]),
         frame_seconds=tuple(about["frame_seconds"]),
     )

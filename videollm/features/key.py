@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Part of every key: another number, and entries of before are not found. Raise it when decoding, preprocessing or a
 tower gives other numbers than before, or when entries are laid out differently."""
 

@@ -11,32 +11,42 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
+from einops import reduce
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
+from torch import Tensor, nn
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from connectors import ClipFeatures, Connector, build_connector
-from videollm.engines.base import Engine
+from connectors import ClipFeatures, Connector, Tokens, build_connector
+from videollm.engines.base import Engine, Prefix
 from videollm.engines.builtin import BuiltinEngine
+from videollm.engines.packing import Position
 from videollm.errors import UserError
+from videollm.models.backbones import build_llm
 from videollm.models.config import ModelConfig, build_part
+from videollm.models.layout import lay_out
 from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
 from videollm.prompts.chat import ChatPrompt
+from videollm.prompts.positions import Positions
 from videollm.prompts.subtitles import with_subtitles
-from videollm.types import Answer, Clip, FrameBatch, Generation, Request
+from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import Group
 from videollm.vision import TOWERS
+from videollm.vision.pixel_change import PIXEL_CHANGE, pixel_change
 from videollm.vision.tower import VisionTower
 
 MAX_FRAMES_PER_FORWARD: Final = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
+MAX_PIXELS_PER_FORWARD: Final = {"cpu": 2**22, "cuda": 2**25}
+"""Pixels likewise, by kind of device: 16 frames of 512 x 512, or 128."""
 MAX_FRAMES_PER_CONNECT: Final = 64
 """Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
 CONFIG: Final = "config.json"
@@ -67,8 +77,10 @@ class VideoLLM(nn.Module, TrainableModel):
         tower = TOWERS.load(vision.pop("kind"))
         self.tower: VisionTower = tower(build_part("vision", tower.Config, vision))
         llm_config = build_part("llm", AutoConfig.for_model, config.llm)
-        self.llm = AutoModelForCausalLM.from_config(llm_config, attn_implementation="sdpa")
+        self.llm = build_llm(llm_config)
         self.connector = self.build_connector()
+        _check_needs(self.connector, self.tower)
+        self.positions = Positions.from_dict(config.positions)
         self.prompt: ChatPrompt = build_part("prompt", ChatPrompt, {"tokenizer": tokenizer, **config.prompt})
 
     def build_connector(self) -> Connector:
@@ -176,7 +188,9 @@ class VideoLLM(nn.Module, TrainableModel):
         """
         shapes = self.transform.shapes(num_frames, height, width, packing=packing, still=still)
         with _connector_errors():
-            return sum(self.connector.num_tokens(t, *self.tower.grid(h, w)) for t, h, w in shapes)
+            return sum(
+                self.connector.num_tokens(t // self.tower.temporal_patch, *self.tower.grid(h, w)) for t, h, w in shapes
+            )
 
     def encode_frames(self, batches: Sequence[FrameBatch]) -> list[EncodedClip]:
         """Run the vision tower on clips: the frames of all of them in as few forwards as memory allows."""
@@ -187,6 +201,8 @@ class VideoLLM(nn.Module, TrainableModel):
             EncodedClip(
                 features=tuple(next(features) for _ in of_clip),
                 around=tuple((g.before, g.after) for g in of_clip),
+                labels=tuple(g.labels for g in of_clip),
+                clocks=tuple(g.clock for g in of_clip),
                 frame_indices=b.indices,
                 frame_seconds=b.seconds,
             )
@@ -199,45 +215,64 @@ class VideoLLM(nn.Module, TrainableModel):
         for i, group in enumerate(groups):
             alike.setdefault(group.pictures.shape[1:], []).append(i)
         made: dict[int, ClipFeatures] = {}
+        patch = self.tower.temporal_patch
         for members in alike.values():
             pictures = np.concatenate([groups[i].pictures for i in members])
-            parts = [pictures[i : i + MAX_FRAMES_PER_FORWARD] for i in range(0, len(pictures), MAX_FRAMES_PER_FORWARD)]
-            encoded = torch.cat([self.tower(self.transform.pixels(p, self.device).to(self.dtype)) for p in parts])
-            for i, frames in zip(members, encoded.split([len(groups[i].pictures) for i in members]), strict=True):
+            encoded, extra = self._encode(pictures)
+            lengths = [len(groups[i].pictures) // patch for i in members]
+            further = {name: tensor.split(lengths) for name, tensor in extra.items()}
+            for number, (i, frames) in enumerate(zip(members, encoded.split(lengths), strict=True)):
                 seconds = torch.tensor(groups[i].seconds, dtype=torch.float64)
-                made[i] = ClipFeatures(frames=frames.unbind(), seconds=seconds)
+                of_clip = {name: tensors[number].unbind() for name, tensors in further.items()}
+                if PIXEL_CHANGE in self.connector.needs:
+                    pixels = self.transform.pixels(groups[i].pictures, self.device)
+                    of_clip[PIXEL_CHANGE] = pixel_change(pixels, self.tower.patch_size).unbind()
+                made[i] = ClipFeatures(
+                    frames=frames.unbind(),
+                    seconds=reduce(seconds, "(t patch) -> t", "mean", patch=patch),
+                    extra=of_clip,
+                )
         return [made[i] for i in range(len(groups))]
+
+    def _encode(self, pictures: NDArray[Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the vision tower on pictures of one size, as many at once as memory allows."""
+        needs = [name for name in self.connector.needs if name in self.tower.offers]
+        area, patch = prod(pictures.shape[1:3]), self.tower.temporal_patch
+        most = MAX_PIXELS_PER_FORWARD.get(self.device.type, MAX_PIXELS_PER_FORWARD["cuda"]) // max(area, 1)
+        size = max(1, min(MAX_FRAMES_PER_FORWARD, most) // patch) * patch
+        parts = [
+            self.tower.encode(self.transform.pixels(pictures[i : i + size], self.device).to(self.dtype), needs)
+            for i in range(0, len(pictures), size)
+        ]
+        return torch.cat([frames for frames, _ in parts]), {
+            name: torch.cat([extra[name] for _, extra in parts]) for name in needs
+        }
 
     def connect(self, clips: Sequence[EncodedClip], questions: Sequence[Sequence[str]] | None = None) -> list[Visual]:
         """Run the connector on encoded clips, see `VideoModel.connect`; it is not shown the questions."""
         features = [part for clip in clips for part in clip.features]
         with _connector_errors():
-            tokens = iter([made for run in _runs(features) for made in self.connector.connect(run)])
-        visuals = []
-        for clip in clips:
-            made = [next(tokens) for _ in clip.features]
-            spans = zip(clip.around, made, strict=True)
-            layout = [part for (before, after), span in spans for part in (before, len(span), after) if part]
-            visuals.append(
-                Visual(
-                    tokens=torch.cat(made),
-                    frame_indices=clip.frame_indices,
-                    frame_seconds=clip.frame_seconds,
-                    layout=tuple(layout),
-                )
-            )
-        return visuals
+            tokens = iter([Tokens.of(made) for run in _runs(features) for made in self.connector.connect(run)])
+            return [lay_out(self.connector, clip, [next(tokens) for _ in clip.features]) for clip in clips]
 
     def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
         """Decode the frames of a clip, see `VideoModel.decode`."""
         clip = clip if isinstance(clip, Clip) else Clip(video=str(clip))
         return decode(clip, options.pop("sampling", self.sampling), size=self.transform.frame_size(), **options)
 
-    def _prompt(self, visual: Visual, request: Request) -> tuple[list[int], str]:
-        """Make the ids and the text of a request's prompt."""
+    def write_prompt(
+        self, visual: Visual, question: str, *, options: Sequence[str] = (), system: str | None = None
+    ) -> tuple[list[int], list[Position], str]:
+        """Write the prompt of a question, see `TrainableModel.write_prompt`."""
+        layout = visual.layout or (len(visual.tokens),)
+        ids, text = self.prompt(question, layout, options=options, system=system)
+        spans = [part for part in layout if isinstance(part, int)]
+        places = visual.places or [Places(grid=None)] * len(spans)
+        return ids, self.positions(ids, spans, places), text
+
+    def _write(self, visual: Visual, request: Request) -> tuple[list[int], list[Position], str]:
         question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
-        layout = visual.layout or len(visual.tokens)
-        return self.prompt(question, layout, options=request.options, system=request.system)
+        return self.write_prompt(visual, question, options=request.options, system=request.system)
 
     def answer_batch(
         self,
@@ -248,10 +283,14 @@ class VideoLLM(nn.Module, TrainableModel):
     ) -> list[list[Answer]]:
         """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
         generation = generation or self.generation
-        prompts = [[self._prompt(v, r) for r in requests] for v, requests in items]
+        prompts = [[self._write(v, r) for r in requests] for v, requests in items]
         completions = self.engine.generate(
-            [(v.tokens, [ids for ids, _ in of_clip]) for (v, _), of_clip in zip(items, prompts, strict=True)],
+            [
+                (Prefix(tokens=v.tokens, deep=v.deep), [ids for ids, *_ in of_clip])
+                for (v, _), of_clip in zip(items, prompts, strict=True)
+            ],
             generation,
+            positions=[[positions for _, positions, _ in of_clip] for of_clip in prompts],
             keys=[[r.id for r in requests] for _, requests in items],
             max_new_tokens=[
                 [generation.max_new_tokens if r.max_new_tokens is None else r.max_new_tokens for r in requests]
@@ -271,10 +310,21 @@ class VideoLLM(nn.Module, TrainableModel):
                     frame_indices=v.frame_indices,
                     frame_seconds=v.frame_seconds,
                 )
-                for done, (ids, text) in zip(of_clip, of_prompts, strict=True)
+                for done, (ids, _, text) in zip(of_clip, of_prompts, strict=True)
             ]
             for (v, _), of_clip, of_prompts in zip(items, completions, prompts, strict=True)
         ]
+
+
+def _check_needs(connector: Connector, tower: VisionTower) -> None:
+    offered = {*tower.offers, *([PIXEL_CHANGE] if tower.temporal_patch == 1 else [])}
+    if lacking := [name for name in connector.needs if name not in offered]:
+        raise UserError(
+            f"{type(connector).__name__} needs {', '.join(lacking)} of the vision tower, and {type(tower).__name__} "
+            f"offers {', '.join(sorted(offered)) or 'its features alone'}. Use another connector or another model."
+        )
+    if connector.asks:
+        raise UserError(f"{type(connector).__name__} asks for the question, which no model shows to it yet.")
 
 
 def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:

@@ -30,6 +30,8 @@ class ModelConfig:
     """Fields of Generation."""
     prompt: dict[str, Any] = field(default_factory=dict)
     """Fields of ChatPrompt."""
+    positions: dict[str, Any] = field(default_factory=dict)
+    """`kind` (a name in POSITIONS; `numbered` if there is none) and the fields of that class."""
     notice: str | None = None
     """One line that users should see before they trust the answers."""
     model_type: str = "videollm"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from videollm.types import Answer, Clip, FrameBatch, Generation, Request
+from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from connectors import ClipFeatures, Connector
+    from videollm.engines.packing import Position
     from videollm.prompts.chat import ChatPrompt
+    from videollm.prompts.positions import Positions
     from videollm.video.preprocessing import Preprocessing
     from videollm.video.sampling import Sampling
 
@@ -39,6 +41,12 @@ class EncodedClip:
     """One for each group of pictures that share visual tokens: one in all, unless the model packs or slices."""
     around: tuple[tuple[str, str], ...]
     """Text in front of and behind the visual tokens of each group."""
+    labels: tuple[tuple[tuple[str, str], ...], ...] = ()
+    """For each group, text in front of and behind each frame of features, written in the place of `around` where the
+    connector keeps frames apart; () where the model writes none."""
+    clocks: tuple[tuple[float, ...], ...] = ()
+    """For each group, the time of each frame of features on the axis of the LLM's positions, in seconds; () where there
+    is none."""
     frame_indices: tuple[int, ...]
     frame_seconds: tuple[float, ...]
 
@@ -53,6 +61,10 @@ class Visual:
     frame_seconds: tuple[float, ...]
     layout: tuple[int | str, ...] = ()
     """Spans of the visual tokens, each by its number of them, and the text around the spans; () is one span."""
+    places: tuple[Places, ...] = ()
+    """Of each span, where the LLM's positions have rows and columns; () where they have not."""
+    deep: Tensor | None = None
+    """(l n d_llm), added to the hidden states of the visual tokens after each of the LLM's first l layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,5 +223,23 @@ class TrainableModel(VideoModel):
     llm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     prompt: ChatPrompt
+    positions: Positions
     transform: Preprocessing
     """From frames to the pixels that the tower takes."""
+
+    @abstractmethod
+    def write_prompt(
+        self, visual: Visual, question: str, *, options: Sequence[str] = (), system: str | None = None
+    ) -> tuple[list[int], list[Position], str]:
+        """Write the prompt of a question.
+
+        Args:
+            visual: the clip.
+            question: the user's text, taken literally.
+            options: answers to choose from.
+            system: system message, instead of the model's own.
+        Returns:
+            The ids, VISUAL for every visual token; the position of each and of the token to come; and the text.
+        Raises:
+            UserError: as `ChatPrompt`.
+        """

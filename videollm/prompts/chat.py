@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
@@ -22,10 +22,10 @@ _MARK: Final = re.compile("\x00([0-9]+)\x00")
 
 @dataclass(frozen=True, kw_only=True)
 class ChatPrompt:
-    """Turns a question on a clip into token ids, by the tokenizer's own chat template.
+    """Turns a question on a clip into token ids, by a chat template.
 
-    The user's turn is a video tag, a line break and the question (VideoLLaMA2, videollama2/__init__.py). The rendered
-    text is cut at the tags and each piece tokenized by itself, as the official code does.
+    The user's turn is the video, a separator and the question. The rendered text is cut at the visual tokens and each
+    piece tokenized by itself, as official code does.
 
     Raises:
         UserError: the tokenizer has no chat template.
@@ -38,9 +38,18 @@ class ChatPrompt:
     """Put around a system message; `<<SYS>>\\n{}\\n<</SYS>>` for VideoLLaMA2 on Mistral."""
     enable_thinking: bool = False
     """Passed to templates that know it (Qwen3)."""
+    template: str | None = None
+    """Jinja template, instead of the tokenizer's own."""
+    separator: str = "\n"
+    """Between the video and the question."""
+    placeholder: str | None = None
+    """What the template writes for a video, where it takes the user's turn as a list of parts: the visual tokens take
+    its place. None is a template that takes text, in which the visual tokens come first."""
+    begin: bool = False
+    """Put the tokenizer's begin token in front of the ids, where the template does not write it."""
 
     def __post_init__(self) -> None:
-        if not self.tokenizer.chat_template:
+        if not (self.template or self.tokenizer.chat_template):
             raise UserError("Tokenizer has no chat template. Set tokenizer.chat_template, or load one that has it.")
 
     def __call__(
@@ -69,20 +78,19 @@ class ChatPrompt:
         words: list[str] = [TAG]
         seen = "".join(part if isinstance(part, str) else "\x000\x00" for part in layout)
         asked = self._guard(format_question(question, options), words)
-        content = f"{seen}\n{asked}" if seen else asked
         system = self.system if system is None else system
-        rendered = self._render(content, self.system_format.format(self._guard(system, words)) if system else None)
+        rendered = self._render(seen, asked, self.system_format.format(self._guard(system, words)) if system else None)
         pieces = _MARK.split(rendered)
         if (written := pieces[1::2].count("0")) != len(sizes):
             raise UserError(
                 f"Chat template wrote {written} spans of visual tokens; expected {len(sizes)}. "
                 "Use a template that writes the user's content once."
             )
-        ids: list[int] = []
+        ids: list[int] = [self.tokenizer.bos_token_id] if self.begin else []
         remaining = iter(sizes)
         for i, piece in enumerate(pieces):
             if i % 2 == 0:
-                ids += self._tokenize(piece)
+                ids += self._tokenize(piece, inside=i > 0)
             elif piece == "0":
                 ids += [VISUAL] * next(remaining)
             else:  # No token's name is read in two halves.
@@ -90,23 +98,35 @@ class ChatPrompt:
                 ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
         return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
 
-    def _render(self, content: str, system: str | None) -> str:
-        user = {"role": "user", "content": content}
+    def _render(self, seen: str, asked: str, system: str | None) -> str:
         if system:
             try:
-                return self._template([{"role": "system", "content": system}, user])
+                return self._template([self._message("system", "", system), self._message("user", seen, asked)], seen)
             except TemplateError:  # Raised by templates without a system role.
-                user["content"] = f"{system}\n\n{content}"
-        return self._template([user])
+                return self._template([self._message("user", seen, asked, before=f"{system}\n\n")], seen)
+        return self._template([self._message("user", seen, asked)], seen)
 
-    def _template(self, messages: list[dict[str, str]]) -> str:
+    def _message(self, role: str, seen: str, text: str, *, before: str = "") -> dict[str, Any]:
+        if self.placeholder is None:
+            return {"role": role, "content": before + (f"{seen}{self.separator}{text}" if seen else text)}
+        video = [{"type": "video"}] if seen else []
+        return {"role": role, "content": [*video, {"type": "text", "text": before + text}]}
+
+    def _template(self, messages: list[dict[str, Any]], seen: str) -> str:
         text = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=self.enable_thinking
+            messages,
+            chat_template=self.template,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=self.enable_thinking,
         )
         assert isinstance(text, str)
-        return text
+        return text if self.placeholder is None or not seen else text.replace(self.placeholder, seen, 1)
 
-    def _tokenize(self, text: str) -> list[int]:
+    def _tokenize(self, text: str, *, inside: bool = False) -> list[int]:
+        """Tokenize a piece; `inside` a text that official code tokenizes whole, no space is put in front of it."""
+        if inside and self.placeholder and text:
+            return self._tokenize(self.placeholder + text)[len(self._tokenize(self.placeholder)) :]
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
 
     def _guard(self, text: str, words: list[str]) -> str:
@@ -119,4 +139,6 @@ class ChatPrompt:
         # Added tokens of white space alone (runs of spaces in code) are text; a NUL could be taken for a mark.
         added = self.tokenizer.added_tokens_decoder.values()
         names = {t.content for t in added if len(t.content) > 1 and not t.content.isspace()} | {"\x00"}
+        if self.placeholder and not any(name in self.placeholder for name in names):
+            names.add(self.placeholder)
         return re.sub("|".join(map(re.escape, sorted(names, key=len, reverse=True))), mark, text)

@@ -18,7 +18,15 @@ TOWERS: Final[Table[VisionTower]] = Table(
     builtin={
         "clip": "videollm.vision.clip:ClipTower",
         "siglip": "videollm.vision.siglip:SiglipTower",
+        "internvit": "videollm.vision.internvit:InternViTTower",
+        "cogvlm_video": "videollm.vision.cogvlm_video:CogVLMVideoTower",
         "navit": "videollm.vision.navit:NavitTower",
+        "qwen2vl": "videollm.vision.qwen2vl:Qwen2VLTower",
+        "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
+        "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",
+        "videollama3": "videollm.vision.videollama3:VideoLLaMA3Tower",
+        "siglip_s2": "videollm.vision.s2:SiglipS2Tower",
+        "minigemini": "videollm.vision.minigemini:MiniGeminiTower",
     },
 )
 """`kind` in a model's config.json -> class."""

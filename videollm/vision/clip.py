@@ -21,6 +21,6 @@ class ClipTower(VisionTower):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames: (f c H W) -> (f h w d)."""
-        h, _ = self.grid(*pixels.shape[-2:])
+        h = pixels.shape[-2] // self.patch_size
         features: Tensor = self.model(pixels).last_hidden_state[:, 1:]
         return rearrange(features, "f (h w) d -> f h w d", h=h)

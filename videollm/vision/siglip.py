@@ -22,7 +22,7 @@ class SiglipTower(VisionTower):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode frames: (f c H W) -> (f h w d)."""
-        h, _ = self.grid(*pixels.shape[-2:])
+        h = pixels.shape[-2] // self.patch_size
         # As the convolution leaves patches, features lie one by one; every layer would copy them and add them slowly.
         patches = self.model.embeddings(pixels).contiguous()
         features: Tensor = self.model.post_layernorm(self.model.encoder(inputs_embeds=patches).last_hidden_state)

@@ -1,11 +1,11 @@
 """The interface of a vision tower: pixels of frames in, patch features out.
 
-SHAPES  f frames (of any number of clips), c channels, H W pixels, h w patches, d features.
+SHAPES  f frames (of any number of clips), c channels, H W pixels, h w patches, d features; p = f / temporal_patch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,34 @@ class VisionTower(nn.Module):
     """d, width of the features."""
     patch_size: int
     """Pixels per side of a patch."""
+    temporal_patch: int = 1
+    """Consecutive frames that make one frame of features."""
+    offers: tuple[str, ...] = ()
+    """Names of the further features that `encode` can give; `layer:12` is hidden state 12."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Encode frames, each by itself.
+        """Encode frames, each (or each `temporal_patch` of them) by itself.
 
         Args:
             pixels: (f c H W), normalised.
         Returns:
-            (f h w d).
+            (p h w d), rows and columns of patches in raster order.
         """
         raise NotImplementedError
+
+    def encode(self, pixels: Tensor, needs: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Encode frames, and give the further features that a connector needs.
+
+        Args:
+            pixels: (f c H W), normalised.
+            needs: names among `offers`.
+        Returns:
+            (p h w d), as `forward`; name -> (p h' w' d').
+        """
+        return self(pixels), {}
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """Count the patches (h, w) of a frame of `height` x `width` pixels."""

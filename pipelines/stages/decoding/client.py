@@ -96,6 +96,8 @@ class Decoder:
             missing=tuple(reply["missing"]),
             model_seconds=tuple(reply["model_seconds"]),
             packing=reply["packing"],
+            fps=reply["fps"],
+            num_in_range=reply["num_in_range"],
             video_hash=reply["video_hash"],
         )
         return batch, reply["decode_seconds"]

@@ -72,6 +72,8 @@ def _decode(
         "missing": [int(i) for i in batch.missing],
         "model_seconds": [float(s) for s in batch.model_seconds],
         "packing": batch.packing,
+        "fps": batch.fps,
+        "num_in_range": batch.num_in_range,
         "video_hash": batch.video_hash,
         "decode_seconds": time.perf_counter() - start,
     }

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from pipelines.jobs.resolve import resolve
 from pipelines.stages.base import StageSpec
 from pipelines.stages.batching import Attempts, batch_slices, trace_of
 from pipelines.stages.model import Encode
-from videollm.checkpoints import load_with
+from videollm.checkpoints import FAMILIES, load_with
 
 
 def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
-    for arguments in ([], ["caption"], ["answer"], ["ask"], ["connectors"]):
+    for arguments in ([], ["caption"], ["answer"], ["ask"], ["connectors"], ["models"]):
         code = (
             f"import sys; sys.argv = ['videollm', *{arguments!r}, '--help']\n"
             "try:\n    import pipelines.cli.main; pipelines.cli.main.main()\nexcept SystemExit: pass\n"
@@ -79,6 +80,18 @@ def test_ask_prints_the_answer(clips: Path, model: str, capsys: pytest.CaptureFi
     expected = videollm.load(model).answer(clips / "clip0.mp4", "What?", generation=Generation(max_new_tokens=4))
     assert printed.out == expected.text + "\n"
     assert "knows coloured shapes only" in printed.err
+
+
+def test_models_are_listed_with_their_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["models"])
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in (*FAMILIES.builtin, "Qwen/Qwen2.5-VL-7B-Instruct", "tiny-stc"))
+    cli.main(["models", "tiny-stc", "tiny-resampler3d", "--seconds", "10", "3600", "--height", "360", "--width", "640"])
+    counted = capsys.readouterr().out
+    assert re.search(r"3600 s +8 +36 ", counted)
+    with pytest.raises(SystemExit, match=r"^2$"):
+        cli.main(["models", "tiny-stc", "--seconds", "0"])
+    assert "above 0" in capsys.readouterr().err
 
 
 def test_connectors_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

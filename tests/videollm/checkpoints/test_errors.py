@@ -47,7 +47,8 @@ def test_an_unknown_version(tmp_path: Path, changes: dict[str, object]) -> None:
 
 
 def test_an_unknown_model_type(tmp_path: Path) -> None:
-    refused(copy(MINICPMV, tmp_path, model_type="minicpmv4_7"), "'minicpmv4_7'; expected one of videollm, ")
+    expected = r"'minicpmv4_7' and architectures \['MiniCPMV'\]; expected one of videollm, "
+    refused(copy(MINICPMV, tmp_path, model_type="minicpmv4_7"), expected)
 
 
 @pytest.mark.parametrize("name", [VIDEOLLAMA2, MINICPMV])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,12 @@ def test_frames_of_2_6_are_cut_and_not_numbered() -> None:
 
 def test_six_seconds_at_two_frames_a_second_cost_128_tokens(minicpmv: Golden) -> None:
     assert minicpmv.model.num_visual_tokens(12, 448, 448, packing=6) == 128
+
+
+def test_temporal_ids_and_grids_are_exact(minicpmv: Golden) -> None:
+    batch = minicpmv.decode()
+    groups = minicpmv.model.transform.groups(batch)
+    ids = [[int(s / 0.1) for s in g.seconds] for g in groups]
+    assert ids == json.loads(minicpmv.facts["temporal_ids"])
+    grids = [minicpmv.model.tower.grid(*g.pictures.shape[1:3]) for g in groups for _ in g.pictures]
+    assert [list(g) for g in grids] == minicpmv.tensors["tgt_sizes"].tolist()

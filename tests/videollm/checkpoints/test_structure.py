@@ -25,8 +25,8 @@ def read(name: str) -> tuple[Path, dict[str, Any]]:
     return file, json.loads(file.read_text())
 
 
-def build(config: ModelConfig) -> VideoLLM:
-    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "minicpmv45_tiny", config=_llm(config), local_files_only=True)
+def build(config: ModelConfig, tokenizer_of: str = "minicpmv45_tiny") -> VideoLLM:
+    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / tokenizer_of, config=_llm(config), local_files_only=True)
     with torch.device("meta"), without_weights():
         return VideoLLM(config, tokenizer, "full size")
 

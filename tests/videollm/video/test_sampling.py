@@ -40,6 +40,45 @@ def test_linspace_takes_both_ends() -> None:
     assert indices(Sampling(policy="linspace", num_frames=4), 10) == [0, 3, 6, 9]
 
 
+def test_linspace_without_the_last_frame_cuts_fractions_off() -> None:
+    assert indices(Sampling(policy="linspace", num_frames=6, last=False), 146) == [0, 28, 57, 86, 115, 144]
+    assert indices(Sampling(policy="linspace", num_frames=3, last=False), 1) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("length", [1, 5, 6])
+def test_linspace_without_repeats_takes_a_short_video_whole(length: int) -> None:
+    sampling = Sampling(policy="linspace", num_frames=6, last=False, repeat=False)
+    assert indices(sampling, length) == list(range(length))
+
+
+def test_segments_are_those_of_transformers_video_processors() -> None:
+    assert indices(Sampling(policy="segments", num_frames=6), 146) == [0, 24, 48, 73, 97, 121]
+    middle = Sampling(policy="segments", num_frames=8, place="middle")
+    assert indices(middle, 243) == [15, 45, 75, 106, 136, 167, 197, 227]
+    assert indices(middle, 3) == [0, 0, 0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 5, 30, 299, 1001])
+@pytest.mark.parametrize("n", [1, 4, 8, 16])
+def test_segments_with_a_rounded_start_are_internvls(num_frames: int, n: int) -> None:
+    size = float(num_frames - 1) / n  # get_index in the model cards of OpenGVLab/InternVL3
+    published = [int(0 + (size / 2) + np.round(size * i)) for i in range(n)]
+    assert indices(Sampling(policy="segments", num_frames=n, place="rounded"), num_frames) == published
+
+
+def test_nearest_seconds_are_those_of_float32() -> None:
+    assert indices(Sampling(policy="nearest_seconds"), 40, 12.5) == [0, 13, 25, 37]
+    assert indices(Sampling(policy="nearest_seconds", max_num_frames=2), 40, 12.5) == [0, 13]
+    assert indices(Sampling(policy="nearest_seconds"), 300, start=2.0, end=4.5) == [60, 90, 120]
+    assert indices(Sampling(policy="nearest_seconds"), 1) == [0]
+
+
+def test_first_seconds_are_cut_and_not_rounded() -> None:
+    assert indices(Sampling(policy="first_seconds"), 2031)[:7] == [0, 78, 156, 234, 312, 391, 469]
+    assert indices(Sampling(policy="first_seconds"), 2031)[-1] == 1799
+    assert indices(Sampling(policy="first_seconds", num_frames=4), 2) == [0, 0, 0, 1]
+
+
 def test_every_second() -> None:
     assert indices(Sampling(policy="every", every_seconds=1, num_frames=100), 90) == [0, 30, 60]
     assert indices(Sampling(policy="every", every_seconds=0.5, num_frames=100), 60, start=0.5) == [15, 30, 45]
@@ -158,8 +197,8 @@ def test_policies_survive_json_pickling_and_copying(policy: str) -> None:
 def test_records_of_version_0_1_are_read(policy: str) -> None:
     flat = {"policy": policy, "num_frames": 4, "every_seconds": 2.0, "choose_fps": 5.0, "max_num_frames": 90,
             "max_packing": 6, "force_packing": 2}  # fmt: skip
-    read = asdict(Sampling.from_dict(flat))
-    assert read == {name: flat[name] for name in read}
+    own = asdict(Sampling(policy=policy))
+    assert asdict(Sampling.from_dict(flat)) == {name: flat.get(name, value) for name, value in own.items()}
 
 
 def test_another_policy_takes_over_what_it_shares() -> None:

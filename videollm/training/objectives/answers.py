@@ -48,11 +48,13 @@ class AnswerObjective(Objective):
         rows, labels = zip(*(_row(model, e, v) for e, v in zip(batch, visual, strict=True)), strict=True)
         ids = packing.pad([r.ids for r in rows], 0, model.device)
         owners = packing.pad([r.owners for r in rows], packing.PADDING, model.device)
+        embeds = packing.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings())
         hidden = model.llm.base_model(
-            inputs_embeds=packing.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings()),
+            inputs_embeds=embeds,
             attention_mask=_additive(packing.attention_mask(owners, owners)),
-            position_ids=packing.pad([r.positions for r in rows], 0, model.device),
+            position_ids=packing.pad_positions([r.positions for r in rows], model.device),
             use_cache=False,
+            **packing.deepstack(ids, [v.deep for v in visual], embeds),
         ).last_hidden_state
         # Logits of the answers' tokens alone: those of all tokens would take most of the memory.
         targets = packing.pad(labels, IGNORED, model.device)
@@ -70,16 +72,17 @@ def _additive(mask: Tensor) -> Tensor:
 
 def _row(model: TrainableModel, example: Example, visual: Visual) -> tuple[packing.Row, list[int]]:
     """Lay a clip's prompts with their answers end to end; label every token with the one that should follow it."""
-    prompts, answers = [], []
+    prompts, answers, positions = [], [], []
     for lesson in example.lessons:
-        ids, _ = model.prompt(lesson.question, visual.layout, options=lesson.options)
-        answer = model.tokenizer(lesson.answer, add_special_tokens=False).input_ids
+        ids, at, _ = model.write_prompt(visual, lesson.question, options=lesson.options)
+        answer = [*model.tokenizer(lesson.answer, add_special_tokens=False).input_ids, model.tokenizer.eos_token_id]
         prompts.append(ids)
-        answers.append([*answer, model.tokenizer.eos_token_id])
+        answers.append(answer)
+        positions.append([*at[:-1], *(packing.further(at[-1], i) for i in range(len(answer)))])
     # An answer's last token is not fed: nothing follows it. The token before an answer is the first with a label.
     whole = [p + a[:-1] for p, a in zip(prompts, answers, strict=True)]
     shared = len(packing.visual_prefix(prompts[0]))
-    row = packing.pack(whole, shared)
+    row = packing.pack(whole, shared, positions)
     labels = [IGNORED] * shared
     for prompt, answer in zip(prompts, answers, strict=True):
         labels += [IGNORED] * (len(prompt) - 1 - shared) + answer

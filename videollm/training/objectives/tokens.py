@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from connectors import Connector
+from connectors import Connector, Tokens
 from videollm.errors import UserError
 from videollm.models.protocol import TrainableModel
 from videollm.training.data import Data, Example
@@ -42,8 +42,8 @@ class TokenObjective(Objective):
         with torch.no_grad():
             clips = self.model.encode_frames([example.frames for example in batch])
             features = [part for clip in clips for part in clip.features]
-            wanted = torch.cat(self.teacher.connect(features)).float()
-        made = torch.cat(self.model.connector.connect(features)).float()
+            wanted = torch.cat([Tokens.of(made).tokens for made in self.teacher.connect(features)]).float()
+        made = torch.cat([Tokens.of(made).tokens for made in self.model.connector.connect(features)]).float()
         if made.shape != wanted.shape:
             raise UserError(
                 f"{self.model.connector_name} makes {len(made)} tokens where the model's own connector makes "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from connectors.registry import Table
 from videollm.errors import Status, UserError, VideoError
 from videollm.types import Clip, FrameBatch
 from videollm.video.preprocessing import FrameSize
-from videollm.video.sampling import Sampled, Sampling
+from videollm.video.sampling import Sampled, Sampling, Timeline, sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,17 @@ DECODERS: Final[Table[Decoder]] = Table(
 )
 
 
+def choose(request: DecodeRequest, timeline: Timeline) -> tuple[Sampled, DecodeRequest]:
+    """Choose the frames of a request, and settle the size that so many frames get.
+
+    Raises:
+        VideoError: the video does not reach the range asked for.
+    """
+    clip, size = request.clip, request.size
+    asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
+    return asked, replace(request, size=None if size is None else size.of_clip(len(asked.indices)))
+
+
 def lay_out(
     request: DecodeRequest,
     asked: Sampled,
@@ -108,4 +119,6 @@ def lay_out(
         missing=missing,
         model_seconds=tuple(s for i, s in pairs if i in seconds),
         packing=asked.packing,
+        fps=asked.fps,
+        num_in_range=asked.num_in_range,
     )

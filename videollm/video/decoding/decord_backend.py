@@ -10,9 +10,9 @@ import numpy as np
 from videollm.errors import Status, VideoError, VideollmError
 from videollm.io import check_file
 from videollm.types import FrameBatch
-from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
+from videollm.video.decoding.base import Decoder, DecodeRequest, choose, lay_out
 from videollm.video.preprocessing.frame_size import resize_frame, target_size
-from videollm.video.sampling import Timeline, sample
+from videollm.video.sampling import Timeline
 
 PREFIX: Final = re.compile(r"^(\[\d\d:\d\d:\d\d\] \S+:\d+: )+")
 """Clock and line of code with which decord's messages begin: the same failure must read the same in two runs."""
@@ -45,18 +45,18 @@ class DecordDecoder(Decoder):
 
 
 def _decode(decord: Any, request: DecodeRequest) -> FrameBatch:
-    clip, size = request.clip, request.size
     options: dict[str, Any] = {"ctx": decord.cpu(0), "num_threads": request.threads}
     reader = decord.VideoReader(request.path, **options)
+    timeline = _timeline(reader)
+    asked, request = choose(request, timeline)
+    size = request.size
     if size is not None and not size.exact:
         height, width = target_size(size, *reader[0].shape[:2])
         reader = decord.VideoReader(request.path, width=width, height=height, **options)
-    timeline = _timeline(reader)
-    asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
     distinct = sorted(set(asked.indices))
     if size is not None and size.exact:
         height, width = target_size(size, *reader[0].shape[:2])
-        frames = np.stack([resize_frame(reader[i].asnumpy(), height, width) for i in distinct])
+        frames = np.stack([resize_frame(reader[i].asnumpy(), height, width, size.filter) for i in distinct])
     else:
         frames = reader.get_batch(distinct).asnumpy()
     return lay_out(request, asked, frames, {i: timeline.seconds_of(i) for i in distinct}, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +19,9 @@ from PIL import Image, ImageOps
 from videollm.errors import Status, VideoError
 from videollm.io import check_file
 from videollm.types import FrameBatch
-from videollm.video.decoding.base import DecodeRequest, lay_out
+from videollm.video.decoding.base import DecodeRequest, choose, lay_out
 from videollm.video.preprocessing.frame_size import resize_frame, target_size
-from videollm.video.sampling import Sampled, Timeline, sample
+from videollm.video.sampling import Timeline
 
 FOLDER_FPS: Final = 1.0
 """Images of a folder count as one second each, unless the clip says how far apart they were taken."""
@@ -111,10 +112,10 @@ def decode_images(request: DecodeRequest) -> FrameBatch:
     """
     clip = request.clip
     timeline = image_timeline(request.path, clip.fps)
-    asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
+    asked, request = choose(request, timeline)
     still = timeline.num_frames == 1 and not Path(request.path).is_dir()
     if still:
-        asked = Sampled(asked.indices, snapped_seconds=(-1.0,) * len(asked.indices))
+        asked = replace(asked, snapped_seconds=(-1.0,) * len(asked.indices), temporal_ids=(), packing=1)
     size = None if still and request.size is not None and request.size.keep_stills else request.size
     distinct = sorted(set(asked.indices))
     folder = folder_images(request.path) if Path(request.path).is_dir() else None
@@ -134,7 +135,7 @@ def decode_images(request: DecodeRequest) -> FrameBatch:
         if frames is None:
             height, width = target_size(size, *image.shape[:2])
             frames = np.empty((len(distinct), height, width, 3), np.uint8)
-        frames[row] = resize_frame(image, *frames.shape[1:3])
+        frames[row] = resize_frame(image, height, width, "pil" if size is None else size.filter)
         seconds[index] = timeline.seconds_of(index)
     if frames is None:
         frames = np.empty((len(distinct), 0, 0, 3), np.uint8)

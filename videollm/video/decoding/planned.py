@@ -28,12 +28,11 @@ from numpy.typing import NDArray
 
 from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
-from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
+from videollm.video.decoding.base import Decoder, DecodeRequest, choose, lay_out
 from videollm.video.decoding.container import open_video, set_threads
 from videollm.video.decoding.index import Index, UnplannableError, demux_index, read_index
 from videollm.video.decoding.run import Run, RunDecoder
 from videollm.video.decoding.scaler import Scaler
-from videollm.video.sampling import sample
 
 LEADING_WINDOW: Final = 16
 """Frames after a keyframe that may be leading pictures (displayed before it)."""
@@ -80,14 +79,13 @@ def _decode(request: DecodeRequest) -> FrameBatch:
 def _decode_indexed(
     request: DecodeRequest, container: InputContainer, stream: VideoStream, index: Index, *, check_times: bool
 ) -> FrameBatch:
-    clip = request.clip
     if index.damage and not request.allow_partial:
         raise VideoError(
             Status.DECODE_ERROR,
-            f"{clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those.",
+            f"{request.clip.video}: {index.damage}; allow partial results (--allow-partial) to keep those.",
         )
     # The sampling chooses among all frames of the index; frames that it repeats are decoded once.
-    asked = sample(request.sampling, index.timeline(stream), clip.start, clip.end, cut_end=clip.cut_end)
+    asked, request = choose(request, index.timeline(stream))
     distinct = sorted(set(asked.indices))
     runs = _plan(RunDecoder(container, stream, index), index, distinct)
     found = _FoundFrames(distinct)

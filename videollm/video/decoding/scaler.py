@@ -1,7 +1,7 @@
 """Scaling in the decoder: from decoded pictures to uint8 RGB at the size asked for, upright.
 
 swscale scales (bicubic, with a support that grows with the ratio) at once with the colour conversion, so that a
-full-size RGB frame never exists. `exact` sizes convert colours alone here, and are resized by PIL.
+full-size RGB frame never exists. `exact` sizes convert colours alone here, and are resized by PIL or torch.
 
 SHAPES  h w pixels, c colour channels (RGB).
 """
@@ -61,4 +61,6 @@ class Scaler:
         rgb = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=interpolation, threads=1)
         plane: Any = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * 3]
-        out[...] = resize_frame(np.rot90(rows.reshape(height, width, 3), turns), *out.shape[:2])
+        upright = np.rot90(rows.reshape(height, width, 3), turns)
+        height, width = out.shape[:2]
+        out[...] = resize_frame(upright, height, width, "pil" if self._size is None else self._size.filter)

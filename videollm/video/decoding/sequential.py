@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
-from videollm.video.decoding.base import Decoder, DecodeRequest, lay_out
+from videollm.video.decoding.base import Decoder, DecodeRequest, choose, lay_out
 from videollm.video.decoding.container import decode_all, open_video, reason, set_threads
 from videollm.video.decoding.index import UnplannableError, read_index
 from videollm.video.decoding.scaler import Scaler
-from videollm.video.sampling import Timeline, sample
+from videollm.video.sampling import Timeline
 
 MAX_REORDER: Final = 16
 """Frames that a picture may be decoded ahead of its display, in any codec."""
@@ -52,7 +52,6 @@ class SequentialDecoder(Decoder):
         Raises:
             VideoError: as `decode.decode`.
         """
-        clip = request.clip
         expected: NDArray[np.float64] | None = None
         try:
             with open_video(request.path) as (container, stream):
@@ -62,12 +61,12 @@ class SequentialDecoder(Decoder):
             timed = True
         except UnplannableError:
             timeline, timed = count_frames(request), False
-        asked = sample(request.sampling, timeline, clip.start, clip.end, cut_end=clip.cut_end)
-        found = _decode(request, set(asked.indices), expected, timed=timed)
+        asked, sized = choose(request, timeline)
+        found = _decode(sized, set(asked.indices), expected, timed=timed)
         if found.ended and found.seconds and len(found.seconds) < timeline.num_frames:
             # the container had promised more frames than there are: ask again of those that are
-            asked = sample(request.sampling, found.timeline(), clip.start, clip.end, cut_end=clip.cut_end)
-            found = _decode(request, set(asked.indices), timed=timed)
+            asked, sized = choose(request, found.timeline())
+            found = _decode(sized, set(asked.indices), timed=timed)
         wanted = sorted(set(asked.indices))
         healthy = [i for i in wanted if i in found.frames]
         shape = found.frames[healthy[0]].shape if healthy else (0, 0, 3)

@@ -37,14 +37,19 @@ class Shape(NamedTuple):
 class Group:
     """Pictures that share one set of visual tokens."""
 
-    pictures: NDArray[np.uint8]
-    """(t H W c)."""
+    pictures: NDArray[Any]
+    """(t H W c) uint8, or float32 of the same range where values may not be rounded."""
     seconds: tuple[float, ...]
     """Of each picture; negative for a still image."""
     before: str = ""
     """Written in front of its visual tokens."""
     after: str = ""
     """Written behind them."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Written in front of and behind the tokens of each frame of features, in the place of `before` and `after`, where
+    the connector keeps frames apart."""
+    clock: tuple[float, ...] = ()
+    """Seconds of each frame of features on the axis of the LLM's positions; () where frames are numbered."""
 
 
 class Preprocessing(ABC):
@@ -56,7 +61,10 @@ class Preprocessing(ABC):
 
     @abstractmethod
     def groups(self, batch: FrameBatch) -> list[Group]:
-        """Make the pictures of a clip, grouped by the visual tokens that they share."""
+        """Make the pictures of a clip, grouped by the visual tokens that they share.
+
+        Where the tower makes one frame of features of several pictures, a group has a multiple of so many.
+        """
 
     @abstractmethod
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
@@ -71,8 +79,8 @@ class Preprocessing(ABC):
         """
 
     @abstractmethod
-    def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
-        """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
+    def pixels(self, pictures: NDArray[Any], device: torch.device | str = "cpu") -> Tensor:
+        """Normalise pictures of a group: (t H W c) -> (t c H W) float32 on the device."""
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Preprocessing:
@@ -96,19 +104,34 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
     error=UserError,
     builtin={
         "square": "videollm.video.preprocessing.square:Square",
+        "float_square": "videollm.video.preprocessing.float_square:FloatSquare",
         "slices": "videollm.video.preprocessing.slices:Slices",
+        "budget": "videollm.video.preprocessing.budget:Budget",
+        "padded": "videollm.video.preprocessing.padded:Padded",
+        "timed_square": "videollm.video.preprocessing.timed_square:TimedSquare",
     },
 )
 
 
 def normalise(
-    pictures: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float], device: torch.device | str
+    pictures: NDArray[Any],
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device | str,
+    *,
+    fused: bool = False,
 ) -> Tensor:
-    """Divide by 255, take off the mean, divide by std: (t H W c) uint8 -> (t c H W) float32, on the device."""
+    """Divide by 255, take off the mean, divide by std: (t H W c) -> (t c H W) float32, on the device.
+
+    Args:
+        fused: scale mean and std by 255 instead, as transformers' processors on torch do.
+    """
     import torch  # not above: whoever only asks for a frame size need not wait for it
     from einops import rearrange
 
     raw = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
     pixels = rearrange(raw, "t h w c -> t c h w").contiguous().float()  # moved while it is small
     means, stds = (rearrange(torch.tensor(values, device=device), "c -> c 1 1") for values in (mean, std))
+    if fused:
+        return pixels.sub_(means * 255).div_(stds * 255)
     return pixels.div_(255).sub_(means).div_(stds)

@@ -44,10 +44,10 @@ class Slices(Preprocessing):
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
-    def frame_size(self) -> FrameSize | None:
-        """Ask for frames at their final size, where they are not sliced."""
+    def frame_size(self) -> FrameSize:
+        """Ask for frames at their final size, or, where they are sliced, as large as they are (in decord's colours)."""
         if self.max_slices_of_frames > 1:
-            return None
+            return FrameSize(height=1, width=1, mode="budget", exact=True, keep_stills=True)
         return FrameSize(
             height=self.side, width=self.side, mode="area", multiple=self.patch_size, exact=True, keep_stills=True
         )

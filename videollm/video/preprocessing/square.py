@@ -37,7 +37,16 @@ class Square(Preprocessing):
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     exact: bool = False
-    """Scale with PIL, frame by frame, equal to the checkpoint's own preprocessing; else in the decoder."""
+    """Scale with the `filter`, frame by frame, equal to the checkpoint's own preprocessing; else in the decoder."""
+    filter: Literal["pil", "torch", "lanczos_fitted"] = "pil"
+    """As for FrameSize; with all but `pil` go the rounding steps of transformers' processors on torch."""
+    before: str = ""
+    """Written in front of a clip."""
+    after: str = ""
+    """Written behind it."""
+    label: str | None = None
+    """Written in front of every frame instead, after which `after` and, between frames, a line break are written;
+    `{number}` counts from 1. None writes nothing at frames."""
 
     def __post_init__(self) -> None:
         if self.size < 1 or self.mode not in ("squash", "crop"):
@@ -49,14 +58,14 @@ class Square(Preprocessing):
     def frame_size(self) -> FrameSize:
         """Ask for the square, or for its short side where the middle is cut out."""
         mode: Literal["squash", "shortest_edge"] = "squash" if self.mode == "squash" else "shortest_edge"
-        return FrameSize(height=self.size, width=self.size, mode=mode, exact=self.exact)
+        return FrameSize(height=self.size, width=self.size, mode=mode, exact=self.exact, filter=self.filter)
 
     def __call__(self, frames: NDArray[np.uint8]) -> Tensor:
         """Make pixels: (t h w c) uint8 RGB, t may be 0 -> (t c H W) float32, H = W = size; errors as `fit`."""
         return self.pixels(self.fit(frames))
 
     def fit(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Crop frames, after resizing those with PIL that do not have the decoder's size yet.
+        """Crop frames, after resizing those that do not have the decoder's size yet.
 
         Args:
             frames: (t h w c), uint8 RGB, t may be 0.
@@ -68,13 +77,26 @@ class Square(Preprocessing):
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             got = f"Got frames {frames.shape} {frames.dtype}"
             raise UserError(f"{got}; expected (t h w 3) uint8 RGB, as decode returns.")
-        frames = resize_frames(frames, *target_size(self.frame_size(), *frames.shape[1:3]))
+        frames = resize_frames(frames, *target_size(self.frame_size(), *frames.shape[1:3]), self.filter)
         top, left = ((side - self.size) // 2 for side in frames.shape[1:3])
         return frames[:, top : top + self.size, left : left + self.size]
 
     def groups(self, batch: FrameBatch) -> list[Group]:
         """Make one group of all frames of a clip; errors as `fit`."""
-        return [Group(pictures=self.fit(batch.frames), seconds=batch.seconds)]
+        pictures = self.fit(batch.frames)
+        labels: list[tuple[str, str]] = []
+        if self.label is not None:
+            ends = [f"{self.after}\n"] * (len(pictures) - 1) + [self.after]
+            labels = [(self.label.format(number=i), end) for i, end in enumerate(ends, start=1)]
+        return [
+            Group(
+                pictures=pictures,
+                seconds=batch.seconds,
+                before=self.before,
+                after=self.after,
+                labels=tuple(labels),
+            )
+        ]
 
     def shapes(self, num_frames: int, height: int, width: int, *, packing: int = 1, still: bool = False) -> list[Shape]:
         """Return the shape of one group of squares, whatever the frames are."""
@@ -82,4 +104,4 @@ class Square(Preprocessing):
 
     def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
         """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
-        return normalise(pictures, self.mean, self.std, device)
+        return normalise(pictures, self.mean, self.std, device, fused=self.filter != "pil")

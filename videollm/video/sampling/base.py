@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Final
 
 from connectors.registry import Table
@@ -30,6 +30,10 @@ class Sampled:
     """Those times in the units of the model's time axis."""
     packing: int = 1
     """Consecutive frames that share one set of visual tokens."""
+    fps: float = 0.0
+    """Average frames per second of the video; `sample` fills it in."""
+    num_in_range: int = 0
+    """Frames of the video or of the part to choose from; `sample` fills it in."""
 
 
 @dataclass(frozen=True, kw_only=True, init=False)
@@ -123,9 +127,14 @@ POLICIES: Final[Table[Sampling]] = Table(
     builtin={
         "segment_centers": "videollm.video.sampling.segment_centers:SegmentCenters",
         "linspace": "videollm.video.sampling.linspace:Linspace",
+        "nearest_seconds": "videollm.video.sampling.nearest_seconds:NearestSeconds",
+        "first_seconds": "videollm.video.sampling.first_seconds:FirstSeconds",
         "every": "videollm.video.sampling.every:Every",
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
+        "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
+        "segments": "videollm.video.sampling.segments:Segments",
+        "fps_skip": "videollm.video.sampling.fps_skip:FpsSkip",
     },
 )
 
@@ -172,7 +181,7 @@ def sample(
             f"The sampling policy {sampling.policy} chose frames {chosen.indices[:5]}; expected at least one, all of "
             f"them from {first} to {stop - 1}. Mend its `choose`."
         )
-    return chosen
+    return replace(chosen, fps=timeline.fps, num_in_range=stop - first)
 
 
 def spread(length: int, count: int) -> list[int]:

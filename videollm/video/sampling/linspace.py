@@ -12,16 +12,25 @@ from videollm.video.sampling.timeline import Timeline
 
 @dataclass(frozen=True, kw_only=True)
 class Linspace(Sampling):
-    """Equally spaced frames, the first and the last included."""
+    """Equally spaced frames from the first one on."""
 
     num_frames: int = 8
-    """Frames; a short video repeats some."""
+    """Frames."""
+    last: bool = True
+    """Whether the last frame is taken. If not, the frames are spread over those before it, and fractions are cut off
+    instead of rounded (VILA1.5)."""
+    repeat: bool = True
+    """Whether a video with fewer frames repeats some; if not, all of them are taken, once each."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("num_frames")
 
     def choose(self, timeline: Timeline, frames: range, start: float) -> Sampled:
-        """Round numpy's linspace."""
-        indices = np.linspace(frames[0], frames[-1], self.num_frames).round().astype(int)
-        return Sampled(tuple(indices.tolist()))
+        """Round numpy's linspace, or cut it off."""
+        length = len(frames)
+        if not self.repeat and length <= self.num_frames:
+            return Sampled(tuple(frames))
+        at = np.linspace(0, length - 1 if self.last else max(length - 2, 0), self.num_frames)
+        whole = (at.round() if self.last else at).astype(int)
+        return Sampled(tuple(frames[i] for i in whole.tolist()))

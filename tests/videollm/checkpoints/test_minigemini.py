@@ -1,0 +1,159 @@
+"""Mini-Gemini: still images, HD, the places of its towers, and its structure at full size."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import videollm
+from tests.support.families import tag
+from tests.support.official import copy
+from tests.support.paths import GOLDEN
+from tests.support.tensors import read
+from tests.videollm.checkpoints.test_structure import build, llm_names, shapes, tower_names
+from videollm import VideoLLM
+from videollm.checkpoints import minigemini
+from videollm.errors import UserError
+from videollm.prompts.chat import ChatPrompt
+from videollm.types import Generation
+
+FOLDER = GOLDEN / "minigemini_tiny"
+HD = {"image_grid": 2, "image_global": True, "image_size_aux": 256}
+AUX = "model_zoo/OpenAI/openclip-convnext-large-d-320-laion2B-s29B-b131K-ft-soup"
+LLAMA = {
+    "model_type": "mgm",
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "vocab_size": 32000,
+    "image_size_aux": 768,
+}
+
+
+def tokens(model: VideoLLM) -> torch.Tensor:
+    return model.encode([model.decode(str(FOLDER / "frame.png"))])[0].tokens
+
+
+def change_weights(folder: Path, change: Any) -> None:
+    for file in folder.glob("model-*.safetensors"):
+        save_file(change(load_file(file)), file)
+
+
+@pytest.mark.parametrize(("name", "changes"), [("golden_image", {}), ("golden_hd", HD)])
+def test_a_still_image_is_as_official(name: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    golden, facts = read(FOLDER / f"{name}.safetensors.gz")
+    model = videollm.load(copy("minigemini_tiny", tmp_path, **changes), device="cpu")
+    batch = model.decode(str(FOLDER / "frame.png"))
+    pixels = model.transform.pixels(model.transform.groups(batch)[0].pictures)
+    assert torch.equal(pixels, golden["pixel_values_aux"])
+    visual = model.encode([batch])[0]
+    assert len(visual.tokens) == model.num_visual_tokens(1)
+    assert (visual.tokens - golden["visual_tokens"][0]).abs().max() <= 1e-5 * golden["visual_tokens"].abs().max()
+    ids, _, text = model.write_prompt(visual, facts["question"])
+    assert tag(-200)(ids) == golden["input_ids"].tolist()
+    assert text.replace("<video>", "<image>") == facts["prompt"]
+    assert model.answer(visual, facts["question"], generation=Generation(max_new_tokens=24)).text == facts["answer"]
+
+
+def test_towers_come_from_their_folders_where_the_checkpoint_has_no_copies(tmp_path: Path) -> None:
+    folder = copy("minigemini_tiny", tmp_path)
+    change_weights(folder, lambda held: {k: v for k, v in held.items() if "vision_tower" not in k})
+    assert torch.equal(tokens(videollm.load(folder, device="cpu")), tokens(videollm.load(FOLDER, device="cpu")))
+
+
+def test_a_trained_convnext_is_the_copy(tmp_path: Path) -> None:
+    def change(held: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {k: v * 1.5 if "vision_tower_aux" in k else v for k, v in held.items()}
+
+    expected = tokens(videollm.load(FOLDER, device="cpu"))
+    for trained in (False, True):
+        folder = copy("minigemini_tiny", tmp_path / str(trained), optimize_vision_tower_aux=trained)
+        change_weights(folder, change)
+        assert torch.equal(tokens(videollm.load(folder, device="cpu")), expected) != trained
+
+
+def test_a_convnext_that_is_not_here_is_the_copy(tmp_path: Path) -> None:
+    folder = copy("minigemini_tiny", tmp_path)
+    shutil.rmtree(folder / AUX)
+    assert torch.equal(tokens(videollm.load(folder, device="cpu")), tokens(videollm.load(FOLDER, device="cpu")))
+
+
+def test_a_tower_elsewhere_is_found_by_its_folder(tmp_path: Path) -> None:
+    folder = copy("minigemini_tiny", tmp_path)
+    shutil.move(folder / "model_zoo", tmp_path / "elsewhere")
+    values = json.loads((folder / "config.json").read_text())
+    for name in ("mm_vision_tower", "mm_vision_tower_aux"):
+        values[name] = values[name].replace("model_zoo", str(tmp_path / "elsewhere"))
+    (folder / "config.json").write_text(json.dumps(values))
+    assert torch.equal(tokens(videollm.load(folder, device="cpu")), tokens(videollm.load(FOLDER, device="cpu")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_aspect_ratio": "square"}, "image_aspect_ratio 'square'; expected 'pad'"),
+        ({"image_grid": 2}, "image_grid 2 and image_global False"),
+    ],
+)
+def test_refuses_what_it_would_get_wrong(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        videollm.load(copy("minigemini_tiny", tmp_path, **changes), device="cpu")
+
+
+def test_a_clip_that_does_not_fit_is_refused() -> None:
+    """The official code cuts the question off."""
+    model = videollm.load(FOLDER, device="cpu")
+    visual = model.encode([model.decode(str(FOLDER / "frame.png"))])[0]
+    with pytest.raises(UserError, match="4096"):
+        model.answer(visual, "what " * 4096)
+
+
+@pytest.mark.parametrize("hd", [False, True])
+def test_structure_of_7b(hd: bool) -> None:
+    values = {**LLAMA, **({**HD, "image_size_aux": 1536} if hd else {})}
+    config = minigemini.configure(Path("config.json"), values, minigemini.CLIP, {}, {})
+    model = build(config, FOLDER.name)
+    layer = [f"{m}.{k}" for m in ("conv_dw", "norm", "mlp.fc1", "mlp.fc2") for k in ("weight", "bias")] + ["gamma"]
+    aux = {f"stages.{s}.blocks.{b}.{n}" for s, blocks in enumerate((3, 3, 27, 3)) for b in range(blocks) for n in layer}
+    aux |= {f"stages.{s}.downsample.{i}.{k}" for s in (1, 2, 3) for i in (0, 1) for k in ("weight", "bias")}
+    aux |= {f"stem.{i}.{k}" for i in (0, 1) for k in ("weight", "bias")}
+    pairs = [f"model.vlm_uni_{n}_projector.{i}" for n in ("query", "aux", "val") for i in (0, 1)]
+    pairs += ["model.mm_projector.0", "model.mm_projector.2"]
+    names = llm_names(32, "", biased=False) | tower_names(24, minigemini.CLIP_COPY, clip=True)
+    names |= {f"{minigemini.AUX_COPY}{n}" for n in aux} | {f"{n}.{k}" for n in pairs for k in ("weight", "bias")}
+    rename, rename_tower = minigemini.renamer(config, aux_copy=True), minigemini.tower_renamer(config)
+    assert {rename(n) for n in names} - {None} == shapes(model).keys()
+    assert {rename_tower(f"visual.trunk.{n}") for n in aux} == {f"tower.aux.{n}" for n in aux}
+    uni = sum(p.numel() for n, p in model.connector.named_parameters() if not n.startswith("projector"))
+    assert round(uni / 1e6, 2) == 6.96
+    assert round(sum(p.numel() for p in model.connector.projector.parameters()) / 1e6, 2) == 20.98
+    assert round(sum(p.numel() for p in model.tower.aux.parameters()) / 1e6, 1) == 196.2
+    assert model.num_visual_tokens(model.sampling.num_frames) == (2880 if hd else 3 * 576)
+
+
+@pytest.mark.parametrize(
+    ("kind", "control", "begins"),
+    [
+        ("mgm", [], "USER"),
+        ("mgm", ["<|start_header_id|>"], "<|start_header_id|>system"),
+        ("mgm", ["<|im_start|>"], "<|im_start|>"),
+        ("mgm_gemma", [], "<start_of_turn>"),
+        ("mgm_mixtral", [], r"\[INST\]"),
+    ],
+)
+def test_the_prompt_is_told_by_the_llm(kind: str, control: list[str], begins: str) -> None:
+    added = {"added_tokens_decoder": {str(i): {"content": token} for i, token in enumerate(control)}}
+    config = minigemini.configure(Path("config.json"), {**LLAMA, "model_type": kind}, minigemini.CLIP, {}, added)
+    tokenizer = videollm.load(FOLDER, device="cpu").tokenizer
+
+    prompt = ChatPrompt(**{"tokenizer": tokenizer, **config.prompt})
+
+    assert re.search(f"{begins}.*What", prompt("What?", 3)[1], re.DOTALL)

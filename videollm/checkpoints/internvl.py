@@ -1,0 +1,155 @@
+"""InternVL 2.5, 3 and 3.5 (arXiv:2504.10479, github.com/OpenGVLab/InternVL).
+
+There are two layouts: that of transformers (`-hf` on the hub), and the authors' own, whose code takes other frames,
+scales them with PIL, and writes a system message.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from videollm.checkpoints import transformers_layout as layout
+from videollm.checkpoints.family import ComposedFamily
+from videollm.checkpoints.folder import Renamed, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.names import causal_lm
+from videollm.checkpoints.options import Options
+from videollm.errors import UserError
+from videollm.models.config import ModelConfig
+
+MEAN: Final = (0.485, 0.456, 0.406)
+STD: Final = (0.229, 0.224, 0.225)
+"""Of ImageNet, where no file says it."""
+NUM_FRAMES: Final = 8
+"""As in the authors' example."""
+LLMS: Final = ("qwen2", "qwen3", "qwen3_moe", "llama")
+"""`model_type` of the LLMs that the authors' layout is read with; others ran by code of the repository's own."""
+SYSTEM: Final = (
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"  # noqa: RUF001
+)
+"""Of the conversation template `internvl2_5`."""
+TEMPLATE: Final = (
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+VISION: Final = {"qkv_bias": "attention_bias", "qk_normalization": "use_qk_norm"}
+"""Fields of the authors' `vision_config` -> transformers' names; the others have the same."""
+OTHER_NAMES: Final = (
+    ("vision_model.embeddings.class_embedding", "tower.model.embeddings.cls_token"),
+    ("vision_model.embeddings.patch_embedding.", "tower.model.embeddings.patch_embeddings.projection."),
+    ("vision_model.embeddings.position_embedding", "tower.model.embeddings.position_embeddings"),
+    ("vision_model.encoder.layers.", "tower.model.encoder.layer."),
+    (".attn.proj.", ".attention.projection_layer."),
+    (".attn.", ".attention."),
+    (".norm1.", ".layernorm_before."),
+    (".norm2.", ".layernorm_after."),
+    (".ls1", ".lambda_1"),
+    (".ls2", ".lambda_2"),
+)
+"""Parts of the authors' names in the tower -> transformers'."""
+PROJECTOR: Final = {"0": "layer_norm", "1": "linear_1", "3": "linear_2"}
+
+
+class InternVL(ComposedFamily):
+    """Folders of the layout of transformers."""
+
+    published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B-hf", "OpenGVLab/InternVL3_5-8B-HF")
+
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read the configuration files."""
+        file = folder / "config.json"
+        values = read_json(file)
+        generation = read_optional_json(folder / "generation_config.json")
+        vision = require(values, "vision_config", file)
+        size = vision.get("image_size", 448)
+        return ModelConfig(
+            vision={
+                "kind": "internvit",
+                "config": vision,
+                "select_layer": layout.select_layer(file, values, default=-1, strategy="default"),
+            },
+            connector={
+                "name": "pixel_shuffle_mlp",
+                "config": {"side": round(1 / values.get("downsample_ratio", 0.5))},
+            },
+            llm=layout.language_model(file, values, generation, "qwen2"),
+            transform={
+                **layout.pictures(folder, size if isinstance(size, int) else size[0], MEAN, STD),
+                **frame_text(),
+            },
+            sampling={"policy": "segments", "num_frames": NUM_FRAMES, "place": "middle"},
+            generation={"max_new_tokens": 1024},
+            prompt=layout.prompt(folder),
+        )
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the folder's weights."""
+        cls.check_weights(folder)
+        num_layers = config.vision["config"].get("num_hidden_layers", 24)
+        return [Source(files=weight_files(folder), rename=layout.renamer(num_layers, config.vision["select_layer"]))]
+
+
+def frame_text() -> dict[str, Any]:
+    """Return what is written around frames: `Frame1: <img>` and `</img>`, on lines of their own."""
+    return {"before": "<img>", "after": "</img>", "label": "Frame{number}: <img>"}
+
+
+class InternVLChat(ComposedFamily):
+    """Folders of the authors' own layout."""
+
+    published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B", "OpenGVLab/InternVL3_5-8B")
+
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read the configuration files."""
+        file = folder / "config.json"
+        values = read_json(file)
+        generation = read_optional_json(folder / "generation_config.json")
+        vision = {VISION.get(k, k): v for k, v in require(values, "vision_config", file).items()}
+        size = values.get("force_image_size") or vision["image_size"]
+        given = {"text_config": require(values, "llm_config", file)}
+        llm = layout.language_model(file, given, generation, "qwen2")
+        if llm["model_type"] not in LLMS or values.get("ps_version", "v2") != "v2":
+            raise UserError(
+                f"{file} has an LLM of model_type {llm['model_type']!r} and ps_version {values.get('ps_version')!r}; "
+                f"expected one of {', '.join(LLMS)}, and 'v2'. Take the repository of the same name that ends in -hf."
+            )
+        return ModelConfig(
+            vision={
+                "kind": "internvit",
+                "config": {**vision, "image_size": size, "model_type": "internvl_vision"},
+                "select_layer": values.get("select_layer", -1),
+            },
+            connector={
+                "name": "pixel_shuffle_mlp",
+                "config": {"side": round(1 / values.get("downsample_ratio", 0.5))},
+            },
+            llm=llm,
+            transform={"size": size, "mean": MEAN, "std": STD, "exact": True, **frame_text()},
+            sampling={"policy": "segments", "num_frames": NUM_FRAMES, "place": "rounded"},
+            generation={"max_new_tokens": 1024},
+            prompt={"template": TEMPLATE, "system": SYSTEM},
+        )
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the folder's weights."""
+        cls.check_weights(folder)
+        return [Source(files=weight_files(folder), rename=rename)]
+
+
+def rename(name: str) -> Renamed:
+    """Translate a name of the authors' layout, in which the tower's query, key and value are one tensor."""
+    if name.startswith("language_model."):
+        return causal_lm(name.removeprefix("language_model."))
+    if found := re.fullmatch(r"mlp1\.([013])\.(.*)", name):
+        return f"connector.{PROJECTOR[found[1]]}.{found[2]}"
+    if name.startswith("vision_model."):
+        for theirs, ours in OTHER_NAMES:
+            name = name.replace(theirs, ours)
+    if found := re.fullmatch(r"(.*\.attention\.)qkv\.(.*)", name):
+        return tuple(f"{found[1]}{part}_proj.{found[2]}" for part in "qkv")
+    return name

@@ -1,0 +1,107 @@
+"""VideoLLaMA3 in the layout of transformers (arXiv:2501.13106, hub uploads named -HF)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
+from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.options import Options
+from videollm.models.config import ModelConfig
+
+VISION: Final = {
+    "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+    "patch_size": 16, "layer_norm_eps": 1e-6,
+}  # fmt: skip
+"""Where `vision_config` leaves a field out; the other fields are not the tower's."""
+NOT_LLM: Final = {"architectures", "torch_dtype", "dtype", "transformers_version", "_name_or_path"}
+"""Fields of `text_config` that do not describe the LLM."""
+PREPROCESSOR: Final = {"merge_size": 2, "min_frames": 4, "max_frames": 180}
+MIN_PIXELS: Final = 128 * 28**2
+MAX_PIXELS: Final = 768 * 28**2
+"""Where the processor's file leaves a field out."""
+
+
+class VideoLLaMA3(ComposedFamily):
+    """Folders of the layout of transformers."""
+
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read the configuration files."""
+        file = folder / "config.json"
+        values = read_json(file)
+        generation = read_optional_json(folder / "generation_config.json")
+        of_images = read_optional_json(folder / "preprocessor_config.json")
+        preprocessor = read_optional_json(folder / "video_preprocessor_config.json") or of_images
+        return configure(file, values, generation, preprocessor)
+
+    @classmethod
+    def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
+        """List the folder's weights."""
+        cls.check_weights(folder)
+        return [Source(files=weight_files(folder), rename=rename)]
+
+
+def configure(
+    file: Path, values: dict[str, Any], generation: dict[str, Any], preprocessor: dict[str, Any]
+) -> ModelConfig:
+    """Translate a config.json.
+
+    Args:
+        file: that config.json, for messages.
+        values: what it holds.
+        generation: what generation_config.json holds.
+        preprocessor: what the file of the video processor holds, or that of the image processor.
+    Raises:
+        UserError: a field is missing.
+    """
+    tower = require(values, "vision_config", file)
+    vision = {name: tower.get(name, default) for name, default in VISION.items()}
+    llm = language_model(require(values, "text_config", file), NOT_LLM)
+    llm["tie_word_embeddings"] = values.get("tie_word_embeddings") or llm.get("tie_word_embeddings", False)
+    if (ends := generation.get("eos_token_id")) is not None:
+        llm["eos_token_id"] = ends
+    settings = {**PREPROCESSOR, **preprocessor}
+    size = settings.get("size") or {}
+    drops = settings.get("use_token_compression", True)
+    return ModelConfig(
+        vision={"kind": "videollama3", "config": vision},
+        connector={
+            "name": "diff_fp",
+            "config": {"side": settings["merge_size"], **({} if drops else {"threshold": -1.0})},
+        },
+        llm=llm,
+        transform={
+            "kind": "budget",
+            "multiple": vision["patch_size"] * settings["merge_size"],
+            "temporal_patch": 1,
+            "min_pixels": settings.get("min_pixels") or size.get("shortest_edge", MIN_PIXELS),
+            "total_pixels": settings.get("max_pixels") or size.get("longest_edge", MAX_PIXELS),
+            "slack": 0.0,
+            "label": "Time {seconds:.1f}s:",
+            "between": ",",
+            "mean": tuple(settings.get("image_mean", (0.5, 0.5, 0.5))),
+            "std": tuple(settings.get("image_std", (0.5, 0.5, 0.5))),
+        },
+        sampling={
+            "policy": "fps_linspace",
+            "choose_fps": settings.get("fps") or 1.0,
+            "min_num_frames": settings["min_frames"],
+            "max_num_frames": settings["max_frames"],
+            "spread": "arange",
+        },
+        generation=generation_settings(generation),
+        prompt={"placeholder": "<|video_pad|>"},
+    )
+
+
+def rename(name: str) -> str | None:
+    """Translate a name of a weight."""
+    name = name.removeprefix("model.")
+    if name.startswith("vision_model."):
+        inside = name.removeprefix("vision_model.").removeprefix("embeddings.").removeprefix("encoder.")
+        return f"tower.{inside.replace('.mlp.fc', '.mlp.linear_fc')}"
+    if name.startswith("projector."):
+        return f"connector.{name.removeprefix('projector.')}"
+    return f"llm.{name}" if name.startswith("lm_head.") else f"llm.model.{name.removeprefix('language_model.')}"

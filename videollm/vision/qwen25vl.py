@@ -1,0 +1,160 @@
+"""The vision tower of Qwen2.5-VL (arXiv:2502.13923): window attention in most layers, frames in pairs, any size.
+
+The parameters have the official names after `visual.`; the merger behind the last block is a connector of its own
+(`connectors/patch_merger.py`).
+
+SHAPES  f frames, p pairs of frames, c channels, H W pixels, h w patches, d features; b windows of n patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
+
+from videollm.vision.rotary import rotary_table, rotate
+from videollm.vision.tower import VisionTower
+
+
+class Qwen25VLTower(VisionTower):
+    """Features of pairs of frames after the last block, which has no norm behind it."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(VisionTower.Config):
+        """Settings of the tower; all blocks run."""
+
+        config: Mapping[str, Any] = field(default_factory=dict)
+        """`vision_config` of the checkpoint."""
+        select_layer: int = -1
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        values = config.config
+        self.width, self.patch_size = values["hidden_size"], values["patch_size"]
+        self.temporal_patch = values.get("temporal_patch_size", 2)
+        self.window = values["window_size"] // self.patch_size
+        self.full_layers = frozenset(values["fullatt_block_indexes"])
+        self.head_width = self.width // values["num_heads"]
+        self.patch_embed = PatchEmbedding(3, self.width, self.temporal_patch, self.patch_size)
+        self.blocks = nn.ModuleList(
+            Block(self.width, values["num_heads"], values["intermediate_size"]) for _ in range(values["depth"])
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode pairs of frames, each pair by itself: (f c H W) -> (p h w d)."""
+        x: Tensor = self.patch_embed(pixels)
+        h, w = x.shape[1:3]
+        rows, columns = torch.meshgrid(*(torch.arange(side, device=x.device) for side in (h, w)), indexing="ij")
+        places = torch.stack([rows, columns], -1)
+        whole = [(slice(0, h), slice(0, w))]
+        layouts = {True: _tables(places, whole, self.head_width)}
+        layouts[False] = _tables(places, _windows(h, w, self.window), self.head_width)
+        for i, block in enumerate(self.blocks):
+            x = _attend(block, x, layouts[i in self.full_layers])
+        return x
+
+
+class PatchEmbedding(nn.Module):
+    """A linear layer on patches of several frames, stored as the kernel of a 3D convolution."""
+
+    def __init__(self, channels: int, width: int, temporal_patch: int, patch_size: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.size = (temporal_patch, patch_size, patch_size)
+        self.proj = nn.Conv3d(channels, width, self.size, stride=self.size, bias=bias)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embed patches: (f c H W) -> (p h w d)."""
+        t, i, j = self.size
+        patches = rearrange(pixels, "(p t) c (h i) (w j) -> p h w (c t i j)", t=t, i=i, j=j)
+        made: Tensor = linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        return made
+
+
+class Block(nn.Module):
+    """A transformer layer with norms before attention and MLP."""
+
+    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
+        self.attn = Attention(width, num_heads)
+        self.mlp = GatedMLP(width, hidden)
+
+    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        """Run the layer on sequences: (b n d) -> (b n d)."""
+        x = x + self.attn(self.norm1(x), table)
+        made: Tensor = x + self.mlp(self.norm2(x))
+        return made
+
+
+class Attention(nn.Module):
+    """Attention of all patches of a sequence to each other, turned by their places."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
+        """Attend: (b n d) -> (b n d)."""
+        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        made = scaled_dot_product_attention(rotate(q, table), rotate(k, table), v)
+        attended: Tensor = self.proj(rearrange(made, "b h n d -> b n (h d)"))
+        return attended
+
+
+class GatedMLP(nn.Module):
+    """SwiGLU (arXiv:2002.05202), with biases."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj = nn.Linear(width, hidden), nn.Linear(width, hidden)
+        self.down_proj = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute (... d) -> (... d)."""
+        made: Tensor = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        return made
+
+
+Part = tuple[slice, slice]
+"""Rows and columns of patches that see each other."""
+
+
+def _windows(h: int, w: int, side: int) -> list[Part]:
+    """Cut a grid into windows, those at the right and bottom edge as small as they come."""
+    return [
+        (slice(i, min(i + side, h)), slice(j, min(j + side, w))) for i in range(0, h, side) for j in range(0, w, side)
+    ]
+
+
+def _tables(places: Tensor, parts: list[Part], d: int) -> list[tuple[list[Part], tuple[Tensor, Tensor]]]:
+    """Group parts of one shape, which attend as one batch, with the rotary tables of their patches."""
+    alike: dict[tuple[int, int], list[Part]] = {}
+    for part in parts:
+        alike.setdefault((part[0].stop - part[0].start, part[1].stop - part[1].start), []).append(part)
+    grouped = []
+    for members in alike.values():
+        inside = torch.stack([rearrange(places[part], "i j two -> (i j) two") for part in members])
+        grouped.append((members, rotary_table(inside[..., 0], inside[..., 1], d)))
+    return grouped
+
+
+def _attend(block: nn.Module, x: Tensor, layout: list[tuple[list[Part], tuple[Tensor, Tensor]]]) -> Tensor:
+    """Run a block on (p h w d), the parts of a layout apart."""
+    p, made = len(x), torch.empty_like(x)
+    for parts, (cos, sin) in layout:
+        rows, _ = parts[0]
+        height = rows.stop - rows.start
+        windows = torch.stack([rearrange(x[:, r, c], "p i j d -> p (i j) d") for r, c in parts])
+        table = (repeat(cos, "m n d -> (m p) n d", p=p), repeat(sin, "m n d -> (m p) n d", p=p))
+        done = rearrange(
+            block(rearrange(windows, "m p n d -> (m p) n d"), table), "(m p) (i j) d -> m p i j d", p=p, i=height
+        )
+        for (r, c), window in zip(parts, done, strict=True):
+            made[:, r, c] = window
+    return made
