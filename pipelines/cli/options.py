@@ -33,7 +33,7 @@ class ModelOptions:
     """Fields of the connector's Config, `k=v`, one or more."""
     connector_weights: str | None = None
     """Weights of that connector: a .safetensors file or a model folder. Without weights the connector is untrained."""
-    variant: str | None = None
+    preset: str | None = None
     """Which frames the model sees and how it is asked, where it knows several ways (CogVLM2-Video: `chat`, `base` or
     `vqa`); by default its usual one."""
     thinking: bool = False

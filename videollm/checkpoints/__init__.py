@@ -74,7 +74,7 @@ def load(
     connector: str | None = None,
     connector_config: Mapping[str, Any] | None = None,
     connector_weights: str | Path | None = None,
-    variant: str | None = None,
+    preset: str | None = None,
     thinking: bool = False,
     engine: str = DEFAULT_ENGINE,
     engine_config: Mapping[str, Any] | None = None,
@@ -90,7 +90,7 @@ def load(
         connector: put in the place of the model's own: a name, an entry point, pkg.mod:Class or path/to/file.py:Class.
         connector_config: settings of that connector.
         connector_weights: its weights, a file or a model folder; without them it is untrained.
-        variant: which frames the model sees and how it is asked, where it knows several ways (CogVLM2-Video: chat, base
+        preset: which frames the model sees and how it is asked, where it knows several ways (CogVLM2-Video: chat, base
             or vqa); its usual one, if not given.
         thinking: let the LLM think before it answers, where it can.
         engine: what runs the LLM: builtin, vllm (see docs/generation.md; such a model can answer, not be trained), or
@@ -108,7 +108,7 @@ def load(
             connector=connector,
             connector_config=connector_config or {},
             connector_weights=None if connector_weights is None else Path(connector_weights),
-            variant=variant,
+            preset=preset,
             thinking=thinking,
             engine=engine,
             engine_config=engine_config or {},
@@ -169,9 +169,9 @@ def outline(options: Options) -> VideoLLM:
 
 def _family(folder: Path, options: Options) -> type[Family]:
     found = FAMILIES.load(_kind(folder / "config.json") if options.family is None else options.family)
-    if options.variant is not None and options.variant not in found.variants:
-        expected = f"one of {', '.join(found.variants)}" if found.variants else "none, as this model has no variants"
-        raise UserError(f"variant is {options.variant!r}; expected {expected}.")
+    if options.preset is not None and options.preset not in found.presets:
+        expected = f"one of {', '.join(found.presets)}" if found.presets else "none, as this model has no presets"
+        raise UserError(f"preset is {options.preset!r}; expected {expected}.")
     return found
 
 

@@ -1,6 +1,6 @@
 """CogVLM2-Video in its published layout (arXiv:2408.16500, github.com/THUDM/CogVLM2): chat, base and caption models.
 
-Their config.json is one and the same: which frames a model sees and how it is asked is a variant that the user chooses.
+Their config.json is one and the same: which frames a model sees and how it is asked is a preset that the user chooses.
 The image models have experts of their own for visual tokens, and are not read.
 """
 
@@ -34,14 +34,14 @@ QUESTIONS: Final = {"chat": ("Question: ", " Answer:"), "base": ("", ""), "vqa":
 class CogVLM2Video(ComposedFamily):
     """Folders of the published layout."""
 
-    variants: ClassVar[tuple[str, ...]] = tuple(QUESTIONS)
+    presets: ClassVar[tuple[str, ...]] = tuple(QUESTIONS)
     published: ClassVar[tuple[str, ...]] = ("zai-org/cogvlm2-video-llama3-chat", "zai-org/cogvlm2-video-llama3-base")
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:
         """Read config.json. generation_config.json is left out: the authors' own code answers greedily."""
         file = folder / "config.json"
-        return configure(file, read_json(file), options.variant or cls.variants[0])
+        return configure(file, read_json(file), options.preset or cls.presets[0])
 
     @classmethod
     def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
@@ -50,20 +50,20 @@ class CogVLM2Video(ComposedFamily):
         return [Source(files=weight_files(folder), rename=rename)]
 
 
-def configure(file: Path, values: dict[str, Any], variant: str = "chat") -> ModelConfig:
+def configure(file: Path, values: dict[str, Any], preset: str = "chat") -> ModelConfig:
     """Translate a config.json.
 
     Args:
         file: that config.json, for messages.
         values: what it holds.
-        variant: `chat` sees the frame nearest to each of the first 24 seconds, each with its number; `base` and `vqa`
+        preset: `chat` sees the frame nearest to each of the first 24 seconds, each with its number; `base` and `vqa`
             see 24 frames of the first minute.
     Raises:
         UserError: a field is missing.
     """
     vision = require(values, "vision_config", file)
-    chat = variant == "chat"
-    before, after = QUESTIONS[variant]
+    chat = preset == "chat"
+    before, after = QUESTIONS[preset]
     return ModelConfig(
         vision={"kind": "cogvlm_video", "config": vision},
         connector={"name": "glu_adapter", "config": {"d_hidden": require(values, "intermediate_size", file)}},

@@ -28,7 +28,7 @@ class Family(ABC):
     Everything but `load` reads small files alone and imports no torch.
     """
 
-    variants: ClassVar[tuple[str, ...]] = ()
+    presets: ClassVar[tuple[str, ...]] = ()
     """Ways to use models of one configuration (which frames they see, how they are asked), the usual one first."""
     published: ClassVar[tuple[str, ...]] = ()
     """Hub ids of models in this layout."""

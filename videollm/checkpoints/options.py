@@ -31,8 +31,8 @@ class Options:
     """Fields of that connector's Config."""
     connector_weights: Path | None = None
     """Weights of that connector: a file, or a model folder that holds it."""
-    variant: str | None = None
-    """Which frames the model sees and how it is asked, where its family has `variants`; the first one, if not given."""
+    preset: str | None = None
+    """Which frames the model sees and how it is asked, where its family has `presets`; the first one, if not given."""
     thinking: bool = False
     """Let the LLM think before it answers, where its chat template can ask for that."""
     engine: str = DEFAULT_ENGINE

@@ -27,23 +27,23 @@ def golden() -> Golden:
 
 
 @pytest.fixture(scope="module")
-def variants(golden: Golden) -> dict[str, VideoLLM]:
-    made = {v: videollm.load(golden.folder, device="cpu", variant=v) for v in ("chat", "base", "vqa")}
+def presets(golden: Golden) -> dict[str, VideoLLM]:
+    made = {v: videollm.load(golden.folder, device="cpu", preset=v) for v in ("chat", "base", "vqa")}
     return {name: model for name, model in made.items() if isinstance(model, VideoLLM)}
 
 
-def test_variants_see_the_official_frames(golden: Golden, variants: dict[str, VideoLLM]) -> None:
+def test_variants_see_the_official_frames(golden: Golden, presets: dict[str, VideoLLM]) -> None:
     for name, expected in json.loads(golden.facts["sampling_cases"]).items():
-        video, variant = name.split(":")
-        assert list(variants[variant].decode(clip(video)).indices) == expected, name
+        video, preset = name.split(":")
+        assert list(presets[preset].decode(clip(video)).indices) == expected, name
 
 
-@pytest.mark.parametrize("variant", ["base", "vqa"])
-def test_without_numbers_all_frames_are_one_run(golden: Golden, variants: dict[str, VideoLLM], variant: str) -> None:
-    model, question = variants[variant], golden.facts["question"]
+@pytest.mark.parametrize("preset", ["base", "vqa"])
+def test_without_numbers_all_frames_are_one_run(golden: Golden, presets: dict[str, VideoLLM], preset: str) -> None:
+    model, question = presets[preset], golden.facts["question"]
     visual = model.encode([model.decode(clip(golden.facts["video"]))])[0]
     ids, positions, text = model.write_prompt(visual, question)
-    assert text == "<video>" + json.loads(golden.facts["prompts"])[variant]
+    assert text == "<video>" + json.loads(golden.facts["prompts"])[preset]
     assert ids[:2] == [model.tokenizer.bos_token_id, VISUAL]
     last = 24 * 66
     assert ids[last] == VISUAL != ids[last + 1]
@@ -58,10 +58,10 @@ def test_the_question_does_not_become_a_frame(golden: Golden) -> None:
 
 
 def test_an_unknown_variant(golden: Golden) -> None:
-    with pytest.raises(UserError, match="variant is 'caption'; expected one of chat, base, vqa"):
-        videollm.load(golden.folder, device="cpu", variant="caption")
-    with pytest.raises(UserError, match="variant is 'base'; expected none, as this model has no variants"):
-        videollm.load("tiny-stc", device="cpu", variant="base")
+    with pytest.raises(UserError, match="preset is 'caption'; expected one of chat, base, vqa"):
+        videollm.load(golden.folder, device="cpu", preset="caption")
+    with pytest.raises(UserError, match="preset is 'base'; expected none, as this model has no presets"):
+        videollm.load("tiny-stc", device="cpu", preset="base")
 
 
 def test_image_models_are_refused(tmp_path: Path) -> None:
