@@ -131,8 +131,10 @@ def identify(options: LoadOptions) -> dict[str, Any]:
 
 def _hashes(place: Path) -> dict[str, str]:
     """Hash the content of a file, or of a folder's files, by name; {} if there is none."""
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    return {f.name: quick_hash(f) for f in files if f.is_file() and not f.name.startswith(".")}
+    if not place.is_dir():
+        return {place.name: quick_hash(place)} if place.is_file() else {}
+    files = {str(f.relative_to(place)): f for f in sorted(place.rglob("*")) if f.is_file()}
+    return {name: quick_hash(f) for name, f in files.items() if not name.startswith(".")}
 
 
 def _open_cache(job: BatchJob) -> FeatureCache | None:

@@ -45,8 +45,7 @@ from videollm.vision.tower import VisionTower
 
 MAX_FRAMES_PER_FORWARD: Final = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
-MAX_PIXELS_PER_FORWARD: Final = {"cpu": 2**22, "cuda": 2**25}
-"""Pixels likewise, by kind of device: 16 frames of 512 x 512, or 128."""
+MAX_PIXELS_PER_FORWARD: Final = {"cpu": 2**22, "cuda": 2**25}  # by kind of device: 16 frames of 512 x 512, or 128
 MAX_FRAMES_PER_CONNECT: Final = 64
 """Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
 CONFIG: Final = "config.json"
@@ -137,7 +136,7 @@ class VideoLLM(nn.Module, TrainableModel):
         )
 
     def tower_key(self) -> str:
-        """Hash what features of given frames depend on: the tower, its weights, and what pictures it is given."""
+        """Hash what features of given frames depend on: the tower, its weights, its pictures, what else is needed."""
         weights = hashlib.sha256()
         for name, tensor in sorted(self.tower.state_dict().items()):
             weights.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
@@ -145,6 +144,7 @@ class VideoLLM(nn.Module, TrainableModel):
         parts = {
             "tower": self.config.vision,
             "weights": weights.hexdigest(),
+            "needs": self.connector.needs,
             "transform": repr(self.transform),
             "dtype": str(self.dtype),
             "device": self.device.type,  # a GPU's sums differ from a CPU's
