@@ -20,6 +20,7 @@ from pipelines.executors.base import EXECUTORS
 from tests.support.paths import ROOT
 from videollm.checkpoints import FAMILIES
 from videollm.engines import ENGINES
+from videollm.prompts.positions import POSITIONS
 from videollm.video.decoding.base import DECODERS
 from videollm.video.preprocessing import PREPROCESSINGS
 from videollm.video.sampling import POLICIES
@@ -35,6 +36,7 @@ TABLES: tuple[Table, ...] = (
     EXECUTORS,
     FAMILIES,
     POLICIES,
+    POSITIONS,
     PREPROCESSINGS,
     TOWERS,
 )

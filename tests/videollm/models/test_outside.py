@@ -186,7 +186,7 @@ def test_a_folder_does_not_run_the_code_it_names(tmp_path: Path) -> None:
     file = tmp_path / "model" / "config.json"
     config = json.loads(file.read_text())
     file.write_text(json.dumps({**config, "vision": {"kind": f"{tmp_path / 'tower.py'}:LinearTower", "config": {}}}))
-    with pytest.raises(UserError, match=r"saved with vision tower .*not one of clip, siglip, navit"):
+    with pytest.raises(UserError, match=r"saved with vision tower .*not one of clip, siglip, .*navit"):
         videollm.load(tmp_path / "model", device="cpu")
     assert not (tmp_path / "ran").exists()
 
