@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from videollm.checkpoints.folder import Source, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
-from videollm.errors import UserError
+from videollm.errors import UserError, VideollmError
 from videollm.models.config import ModelConfig
 from videollm.models.protocol import ModelInfo
 
@@ -62,6 +63,21 @@ class Family(ABC):
         """
 
 
+@contextmanager
+def translating(folder: Path) -> Iterator[None]:
+    """Turn what reading a damaged configuration raises into one message: families look fields up as they should be."""
+    try:
+        yield
+    except VideollmError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        lacks = f"lacks {error}" if isinstance(error, KeyError) else f"has a field of another type ({error})"
+        raise UserError(
+            f"The configuration of {folder} {lacks}; expected the published layout. "
+            "Use the checkpoint's own config.json, or report this, if it is."
+        ) from error
+
+
 class ComposedFamily(Family):
     """A layout of folders with a vision tower, a connector and an LLM: says what to build, and from which weights."""
 
@@ -93,18 +109,19 @@ class ComposedFamily(Family):
     @classmethod
     def describe(cls, folder: Path, options: Options) -> ModelInfo:
         """Describe the model of a folder by its configuration files, see `Family.describe`."""
-        own = cls.read_config(folder, options)
-        config = options.apply(own)
-        name = config.connector["name"]
-        size = config.build_preprocessing().frame_size()
-        return ModelInfo(
-            name=options.name,
-            connector=name,
-            sampling=asdict(config.build_sampling()),
-            frame_size=None if size is None else asdict(size),
-            generation=asdict(config.build_generation()),
-            notice=UNTRAINED.format(name=name) if options.leaves_untrained(own) else config.notice,
-        )
+        with translating(folder):
+            own = cls.read_config(folder, options)
+            config = options.apply(own)
+            name = config.connector["name"]
+            size = config.build_preprocessing().frame_size()
+            return ModelInfo(
+                name=options.name,
+                connector=name,
+                sampling=asdict(config.build_sampling()),
+                frame_size=None if size is None else asdict(size),
+                generation=asdict(config.build_generation()),
+                notice=UNTRAINED.format(name=name) if options.leaves_untrained(own) else config.notice,
+            )
 
     @classmethod
     def outline(cls, folder: Path, options: Options) -> VideoLLM:
@@ -115,14 +132,17 @@ class ComposedFamily(Family):
         """
         from videollm.checkpoints.assemble import outline
 
-        return outline(cls.llm_folder(folder), cls.read_config(folder, options), options)
+        with translating(folder):
+            config = cls.read_config(folder, options)
+        return outline(cls.llm_folder(folder), config, options)
 
     @classmethod
     def load(cls, folder: Path, options: Options) -> VideoModel:
         """Load the model of a folder, see `Family.load`."""
         from videollm.checkpoints.assemble import assemble
 
-        config = cls.read_config(folder, options)
+        with translating(folder):
+            config = cls.read_config(folder, options)
         return assemble(cls.llm_folder(folder), config, cls.sources(folder, config), options)
 
 

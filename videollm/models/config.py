@@ -75,7 +75,8 @@ def build_part(field: str, cls: Any, settings: Mapping[str, Any]) -> Any:
     """
     try:
         return cls(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError) as error:
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
         raise UserError(
-            f"The model's {field} cannot be built: {error}. Use the checkpoint's own config.json."
+            f"The model's {field} cannot be built: {lacks}{error}. Use the checkpoint's own config.json."
         ) from error
