@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import silu
 
-from videollm.vision.rotary import rotary_table, rotate
+from videollm.vision.qwen_blocks import Block, PatchEmbedding
+from videollm.vision.rotary import rotary_table
 from videollm.vision.tower import VisionTower
 
 
@@ -42,7 +43,8 @@ class Qwen25VLTower(VisionTower):
         self.head_width = self.width // values["num_heads"]
         self.patch_embed = PatchEmbedding(3, self.width, self.temporal_patch, self.patch_size)
         self.blocks = nn.ModuleList(
-            Block(self.width, values["num_heads"], values["intermediate_size"]) for _ in range(values["depth"])
+            Block(self.width, values["num_heads"], nn.RMSNorm, GatedMLP(self.width, values["intermediate_size"]))
+            for _ in range(values["depth"])
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -57,54 +59,6 @@ class Qwen25VLTower(VisionTower):
         for i, block in enumerate(self.blocks):
             x = _attend(block, x, layouts[i in self.full_layers])
         return x
-
-
-class PatchEmbedding(nn.Module):
-    """A linear layer on patches of several frames, stored as the kernel of a 3D convolution."""
-
-    def __init__(self, channels: int, width: int, temporal_patch: int, patch_size: int, *, bias: bool = False) -> None:
-        super().__init__()
-        self.size = (temporal_patch, patch_size, patch_size)
-        self.proj = nn.Conv3d(channels, width, self.size, stride=self.size, bias=bias)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Embed patches: (f c H W) -> (p h w d)."""
-        t, i, j = self.size
-        patches = rearrange(pixels, "(p t) c (h i) (w j) -> p h w (c t i j)", t=t, i=i, j=j)
-        made: Tensor = linear(patches, self.proj.weight.flatten(1), self.proj.bias)
-        return made
-
-
-class Block(nn.Module):
-    """A transformer layer with norms before attention and MLP."""
-
-    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.RMSNorm(width, eps=1e-6), nn.RMSNorm(width, eps=1e-6)
-        self.attn = Attention(width, num_heads)
-        self.mlp = GatedMLP(width, hidden)
-
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-        """Run the layer on sequences: (b n d) -> (b n d)."""
-        x = x + self.attn(self.norm1(x), table)
-        made: Tensor = x + self.mlp(self.norm2(x))
-        return made
-
-
-class Attention(nn.Module):
-    """Attention of all patches of a sequence to each other, turned by their places."""
-
-    def __init__(self, width: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-        """Attend: (b n d) -> (b n d)."""
-        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
-        made = scaled_dot_product_attention(rotate(q, table), rotate(k, table), v)
-        attended: Tensor = self.proj(rearrange(made, "b h n d -> b n (h d)"))
-        return attended
 
 
 class GatedMLP(nn.Module):

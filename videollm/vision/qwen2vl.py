@@ -16,7 +16,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from videollm.vision.qwen25vl import Attention, PatchEmbedding
+from videollm.vision.qwen_blocks import Block, PatchEmbedding
 from videollm.vision.rotary import rotary_table
 from videollm.vision.tower import VisionTower
 
@@ -40,7 +40,7 @@ class Qwen2VLTower(VisionTower):
         self.head_width = self.width // values["num_heads"]
         self.patch_embed = PatchEmbedding(3, self.width, self.temporal_patch, self.patch_size)
         self.blocks = nn.ModuleList(
-            Block(self.width, values["num_heads"], int(self.width * values["mlp_ratio"]))
+            Block(self.width, values["num_heads"], nn.LayerNorm, MLP(self.width, int(self.width * values["mlp_ratio"])))
             for _ in range(values["depth"])
         )
 
@@ -55,22 +55,6 @@ class Qwen2VLTower(VisionTower):
         for block in self.blocks:
             x = block(x, table)
         return rearrange(x, "p (h w) d -> p h w d", h=h)
-
-
-class Block(nn.Module):
-    """A transformer layer with norms before attention and MLP."""
-
-    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, num_heads)
-        self.mlp = MLP(width, hidden)
-
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-        """Run the layer on sequences: (b n d) -> (b n d)."""
-        x = x + self.attn(self.norm1(x), table)
-        made: Tensor = x + self.mlp(self.norm2(x))
-        return made
 
 
 class MLP(nn.Module):

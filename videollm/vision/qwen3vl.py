@@ -17,7 +17,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from videollm.vision.qwen25vl import Attention, PatchEmbedding
+from videollm.vision.qwen_blocks import Block, PatchEmbedding
 from videollm.vision.rotary import rotary_table
 from videollm.vision.tower import VisionTower
 
@@ -44,7 +44,8 @@ class Qwen3VLTower(VisionTower):
         self.patch_embed = PatchEmbedding(3, self.width, self.temporal_patch, self.patch_size, bias=True)
         self.pos_embed = nn.Embedding(self.side**2, self.width)
         self.blocks = nn.ModuleList(
-            Block(self.width, values["num_heads"], values["intermediate_size"]) for _ in range(values["depth"])
+            Block(self.width, values["num_heads"], nn.LayerNorm, MLP(self.width, values["intermediate_size"]))
+            for _ in range(values["depth"])
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -75,22 +76,6 @@ class Qwen3VLTower(VisionTower):
             for columns, of_columns in ((c0, 1 - dc), (c1, dc)):
                 weights = (of_rows[:, None] * of_columns[None, :]).to(table.dtype)
                 made = made + table[rows][:, columns] * weights[..., None]
-        return made
-
-
-class Block(nn.Module):
-    """A transformer layer with norms before attention and MLP."""
-
-    def __init__(self, width: int, num_heads: int, hidden: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
-        self.attn = Attention(width, num_heads)
-        self.mlp = MLP(width, hidden)
-
-    def forward(self, x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
-        """Run the layer on sequences: (b n d) -> (b n d)."""
-        x = x + self.attn(self.norm1(x), table)
-        made: Tensor = x + self.mlp(self.norm2(x))
         return made
 
 
