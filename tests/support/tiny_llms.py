@@ -13,6 +13,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -55,6 +57,11 @@ SIZES = {
     "initializer_range": 0.3,
 }
 SLIDING = {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 1}
+RECURRENT = {"layer_types": ["linear_attention", "full_attention", "linear_attention"],
+             "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+             "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 1, 1],
+                                 "partial_rotary_factor": 1.0}}  # fmt: skip
 LLMS = {
     "qwen2": (Qwen2ForCausalLM, Qwen2Config, {}),
     "qwen2-sliding": (Qwen2ForCausalLM, Qwen2Config, SLIDING),
@@ -63,6 +70,7 @@ LLMS = {
     "mistral": (MistralForCausalLM, MistralConfig, {"sliding_window": None}),
     "mistral-sliding": (MistralForCausalLM, MistralConfig, {"sliding_window": 7}),
     "mixtral": (MixtralForCausalLM, MixtralConfig, {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "qwen3.5": (Qwen3_5ForCausalLM, Qwen3_5TextConfig, RECURRENT),
 }
 
 

@@ -3,7 +3,8 @@
 A row of the key-value cache holds the beginning that a clip's prompts have in common once (all visual tokens are in
 it), and then the tokens of all its questions, mixed in the order in which they were fed. A mask over their owners
 (`packing.attention_mask`) keeps the questions apart. Every step feeds the newest token of each unfinished question, so
-that finished ones cost nothing.
+that finished ones cost nothing. In LLMs with recurrent layers each question has a row of its own, which begins with a
+copy of what was computed for the shared beginning.
 
 SHAPES  r rows, s tokens fed, k keys in the cache, n visual tokens, m unfinished prompts, d LLM width, v vocabulary.
 """
@@ -11,6 +12,7 @@ SHAPES  r rows, s tokens fed, k keys in the cache, n visual tokens, m unfinished
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from inspect import signature
 from typing import Any, Final
 
@@ -21,12 +23,11 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from videollm.engines import packing
 from videollm.engines.attention import grouped
 from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.layers import FULL, RECURRENT, SLIDING, layer_kinds, stack
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Generation
 
-FULL: Final = "full_attention"
-SLIDING: Final = "sliding_attention"
 NEEDED: Final = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
 
 
@@ -40,11 +41,11 @@ class BuiltinEngine(Engine):
         self.check_backbone(llm)
         text_config = llm.config.get_text_config(decoder=True)
         self.window: int | None = getattr(text_config, "sliding_window", None)
-        self.layer_kinds = _layer_kinds(llm)
+        self.layer_kinds = layer_kinds(llm)
 
     @classmethod
     def check_backbone(cls, llm: PreTrainedModel) -> None:
-        """Check that prompts of this LLM can share a row.
+        """Check that prompts of this LLM can share what they begin with.
 
         Raises:
             UserError: they cannot; the message says why.
@@ -56,8 +57,9 @@ class BuiltinEngine(Engine):
             raise UserError(
                 f"{type(llm).__name__}.forward takes no {sorted(missing)}. Use a decoder-only attention LM."
             )
-        if _layer_kinds(llm) - {FULL, SLIDING}:
-            raise UserError(f"LLM has layers of {sorted(_layer_kinds(llm))}; expected {FULL} or {SLIDING} only.")
+        kinds = layer_kinds(llm)
+        if not (kinds <= {FULL, SLIDING} or kinds <= {FULL, RECURRENT}):
+            raise UserError(f"LLM has layers of {sorted(kinds)}; expected {FULL} with {SLIDING} or {RECURRENT} only.")
 
     def _run(
         self,
@@ -66,10 +68,16 @@ class BuiltinEngine(Engine):
         on_text: Callable[[str], None] | None,
     ) -> None:
         sampler, end_ids = Sampler(generation), self.end_ids
-        groups = [(visual, group) for visual, prompts in clips for group in _group_by_prefix(prompts)]
+        recurrent = RECURRENT in self.layer_kinds
+        groups = [
+            (visual, group)
+            for visual, prompts in clips
+            for together in ([[p] for p in prompts] if recurrent else [prompts])
+            for group in _group_by_prefix(together)
+        ]
         unfinished = [group for _, group in groups]
         rows = [packing.pack([p.ids for p in group], positions=[p.positions for p in group]) for group in unfinished]
-        cache = _SharedRows(self, len(rows))
+        cache = (_OwnRows if recurrent else _SharedRows)(self, len(rows))
         # 1. Prefill what the prompts of a row have in common, once per row.
         cache.prefill(rows, [visual for visual, _ in groups])
         # 2. The first step feeds the rest of every question. Last tokens go in the last columns, so that the logits of
@@ -134,7 +142,7 @@ class _SharedRows:
         index = torch.tensor(rows, device=self.device)
         assert self.positions is not None
         self.owners, self.positions = self.owners[index], self.positions.index_select(-2, index)
-        self.cache.batch_select_indices(index)
+        self.cache.reorder_cache(index)  # type: ignore[arg-type]
 
     def _append(self, tokens: Sequence[Sequence[_Token]]) -> tuple[Tensor, Tensor]:
         """Note the owners and positions of tokens; return (r s) ids and (r s) or (3 r s) positions, right-padded."""
@@ -158,7 +166,7 @@ class _SharedRows:
         if self.llm.config._attn_implementation == "eager":
             lowest = torch.finfo(self.llm.dtype).min
             masks = {k: torch.zeros_like(m, dtype=self.llm.dtype).masked_fill(~m, lowest) for k, m in masks.items()}
-        kinds = self.engine.layer_kinds
+        kinds = self.engine.layer_kinds - {RECURRENT}
         return masks if len(kinds) > 1 else masks[next(iter(kinds))]
 
     def _forward(
@@ -177,10 +185,36 @@ class _SharedRows:
         return logits
 
 
-def _layer_kinds(llm: PreTrainedModel) -> set[str]:
-    config = llm.config.get_text_config(decoder=True)
-    only = SLIDING if getattr(config, "sliding_window", None) else FULL
-    return set(getattr(config, "layer_types", None) or [only])
+class _OwnRows(_SharedRows):
+    """A row for each question, all of which is the beginning but the last token: every step feeds one token a row."""
+
+    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Prefix]) -> None:
+        """Feed beginnings one by one, which padding would spoil; questions on a clip copy its visual prefix."""
+        beginnings = [_tokens(row)[:-1] for row in rows]
+        caches: list[DynamicCache] = []
+        fed: object = None
+        for row, tokens, seen in zip(rows, beginnings, visual, strict=True):
+            prefix = packing.visual_prefix(row.ids)
+            if fed != (id(seen), prefix):
+                fed, shared = (id(seen), prefix), DynamicCache(config=self.llm.config)
+                self._feed(shared, tokens[: len(prefix)], seen)
+            caches.append(deepcopy(shared))
+            self._feed(caches[-1], tokens[len(prefix) :], Prefix(tokens=seen.tokens[:0]))
+        if any(beginnings):
+            self._append(beginnings)
+            self.cache = stack(caches)
+        else:
+            self.cache = caches[0]
+
+    def _feed(self, cache: DynamicCache, tokens: Sequence[_Token], seen: Prefix) -> None:
+        """Feed the next tokens of one row: plain causal attention."""
+        if not tokens:
+            return
+        ids = packing.pad([[t[0] for t in tokens]], 0, self.device)
+        embeds = packing.embed(ids, [seen.tokens.to(self.device)], self.engine.embedding)
+        positions = packing.pad_positions([[t[2] for t in tokens]], self.device)
+        self.cache = cache
+        self._forward(embeds, positions, None, 1, **packing.deepstack(ids, [seen.deep], embeds))
 
 
 def _group_by_prefix(prompts: Sequence[Prompt]) -> list[list[Prompt]]:

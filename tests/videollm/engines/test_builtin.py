@@ -62,6 +62,14 @@ def test_visual_prefix_is_computed_once():
     assert fed == [(1, 24), (1, own), (1, 4), (1, 4)]
 
 
+def test_recurrent_layers_take_rows_of_their_own():
+    model = llm("qwen3.5")
+    fed = shapes_fed(model)
+    visual, prompts = clips()[3]
+    BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], replace(GREEDY, max_new_tokens=3))
+    assert fed == [(1, 23), *((1, len(p) - 24) for p in prompts), (4, 1), (4, 1), (4, 1)]
+
+
 def test_finished_questions_and_clips_are_not_fed():
     model = llm()
     fed = shapes_fed(model)
@@ -90,8 +98,9 @@ def test_end_tokens_end_one_answer_only(where):
             assert completion.finish_reason == ("stop" if end in whole.ids else whole.finish_reason)
 
 
-def test_token_zero_is_ordinary():
-    model = llm()
+@pytest.mark.parametrize("name", ["qwen2", "qwen3.5"])
+def test_token_zero_is_ordinary(name):
+    model = llm(name)
     rows = [(torch.randn(2, 32), [[0, VISUAL, VISUAL, 0], [0, VISUAL, VISUAL, 0, 0, 5]]), (torch.randn(0, 32), [[0]])]
     for (visual, prompts), completions in zip(
         rows, BuiltinEngine(model, tokenizer()).generate(rows, GREEDY), strict=True
@@ -138,8 +147,9 @@ def test_repetition_penalty_equals_transformers():
 SAMPLED = replace(GREEDY, temperature=1.0, top_p=0.95, top_k=50, repetition_penalty=1.05, seed=3)
 
 
-def test_sampled_answers_do_not_depend_on_the_batch():
-    engine = BuiltinEngine(llm(), tokenizer())
+@pytest.mark.parametrize("name", ["qwen2", "qwen3.5"])
+def test_sampled_answers_do_not_depend_on_the_batch(name):
+    engine = BuiltinEngine(llm(name), tokenizer())
     rows = clips()
     keys = [[f"{r}.{q}" for q in range(len(prompts))] for r, (_, prompts) in enumerate(rows)]
     together = engine.generate(rows, SAMPLED, keys=keys)

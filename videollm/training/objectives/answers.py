@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from videollm.engines import packing
+from videollm.engines.layers import RECURRENT, layer_kinds
 from videollm.models.protocol import TrainableModel, Visual
 from videollm.training.data import Data, Example
 from videollm.training.objectives.base import Objective
@@ -45,6 +47,9 @@ class AnswerObjective(Objective):
         """Compute the loss, and the share of answers of each kind that are wholly right."""
         model = self.model
         visual = model.connect(model.encode_frames([example.frames for example in batch]))
+        if RECURRENT in layer_kinds(model.llm):  # whose state questions cannot share: each has a row of its own
+            pairs = [(replace(e, lessons=(q,)), v) for e, v in zip(batch, visual, strict=True) for q in e.lessons]
+            batch, visual = [e for e, _ in pairs], [v for _, v in pairs]
         rows, labels = zip(*(_row(model, e, v) for e, v in zip(batch, visual, strict=True)), strict=True)
         ids = packing.pad([r.ids for r in rows], 0, model.device)
         owners = packing.pad([r.owners for r in rows], packing.PADDING, model.device)
