@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
 
 from videollm import VideoLLM
-from videollm.checkpoints import minicpmv, videollama2
+from videollm.checkpoints import minicpmv, towers, videollama2
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.weights import without_weights
 from videollm.engines.builtin import BuiltinEngine
@@ -53,7 +53,7 @@ class Case:
 
 
 def videollama(file: Path, values: dict[str, Any]) -> ModelConfig:
-    return videollama2.configure(file, values, videollama2.TOWERS[values["mm_vision_tower"]])
+    return videollama2.configure(file, values, towers.TOWERS[values["mm_vision_tower"]])
 
 
 def minicpm(file: Path, values: dict[str, Any]) -> ModelConfig:

@@ -218,6 +218,16 @@ CASES: Final = {
         short={"num_frames": 3},
         inner=_tower,
     ),
+    "llava_video": FamilyCase(
+        folder="llava_video_tiny",
+        kinds=("llava_qwen", "LlavaQwenForCausalLM"),
+        pixels=_ends,
+        ids=tag(-200),
+        sampling={"num_frames": 6},
+        flags=("--num-frames", "6"),
+        short={"num_frames": 3},
+        inner=_tower,
+    ),
     "smolvlm2": FamilyCase(
         folder="smolvlm2_tiny",
         kinds=("smolvlm",),

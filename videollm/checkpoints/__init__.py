@@ -37,6 +37,8 @@ FAMILIES: Final[Table[Family]] = Table(
         "internvl_chat": "videollm.checkpoints.internvl:InternVLChat",
         "llava_next_video": "videollm.checkpoints.llava_next_video:LlavaNextVideo",
         "llava_onevision": "videollm.checkpoints.llava_onevision:LlavaOneVision",
+        "llava_qwen": "videollm.checkpoints.llava:Llava",
+        "LlavaQwenForCausalLM": "videollm.checkpoints.llava:Llava",
         "CogVLMVideoForCausalLM": "videollm.checkpoints.cogvlm2_video:CogVLM2Video",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
         "qwen2_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",

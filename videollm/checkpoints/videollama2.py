@@ -11,6 +11,7 @@ from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read
 from videollm.checkpoints.hub import find_folder
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
+from videollm.checkpoints.towers import find_tower
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 
@@ -27,28 +28,6 @@ CONNECTORS: Final = {
 """`mm_projector_type` -> connector; besides these there is mlp<n>x_gelu."""
 CLIP: Final = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
 SIGLIP: Final = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-TOWERS: Final = {
-    "openai/clip-vit-large-patch14-336": {
-        "model_type": "clip_vision_model",
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 336,
-        "patch_size": 14,
-        "projection_dim": 768,
-    },
-    "google/siglip-so400m-patch14-384": {
-        "model_type": "siglip_vision_model",
-        "hidden_size": 1152,
-        "intermediate_size": 4304,
-        "num_hidden_layers": 27,
-        "num_attention_heads": 16,
-        "image_size": 384,
-        "patch_size": 14,
-    },
-}
-"""Vision towers of the published checkpoints, so that these need no file of another repository."""
 SYSTEM: Final = (
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  "
     "Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. "
@@ -149,22 +128,6 @@ def renamer(config: ModelConfig, num_layers: int) -> Rename:
         return causal_lm(name)
 
     return rename
-
-
-def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """Find the folder (if it needs one) and the transformers configuration of `mm_vision_tower`."""
-    named = str(require(values, "mm_vision_tower", folder / "config.json"))
-    inside = folder / named
-    if not inside.is_dir() and not Path(named).is_dir() and named in TOWERS:
-        return None, dict(TOWERS[named])
-    found = inside if inside.is_dir() else find_folder(named, patterns=["config.json", "preprocessor_config.json"])
-    config = read_json(found / "config.json")
-    if "vision_config" in config:  # the repository of a model of text and images
-        config = {**config["vision_config"], "model_type": config.get("model_type")}
-    if not str(config.get("model_type")).startswith(("clip", "siglip")):
-        got = config.get("model_type")
-        raise UserError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
-    return found, config
 
 
 def _transform(kind: str, tower: dict[str, Any], preprocessor: dict[str, Any]) -> dict[str, Any]:

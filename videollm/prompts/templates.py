@@ -56,6 +56,14 @@ CHATML_DIRECT: Final[dict[str, Any]] = {
     "system": "Answer the questions.",
     "begin": True,
 }
+CHATML: Final[dict[str, Any]] = {
+    "template": template(
+        "<|im_start|>assistant\n",
+        system="<|im_start|>system\n{}<|im_end|>\n",
+        user="<|im_start|>user\n{}<|im_end|>\n",
+        assistant="<|im_start|>assistant\n{}<|im_end|>\n",
+    ),
+}
 GEMMA: Final[dict[str, Any]] = {
     "template": template(
         "<start_of_turn>model\n",

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from tests.support.official import GOLDEN, copy
-from videollm.checkpoints import minicpmv, videollama2
+from videollm.checkpoints import minicpmv, towers, videollama2
 from videollm.checkpoints.weights import without_weights
 from videollm.models.composed import VideoLLM
 from videollm.models.config import ModelConfig
@@ -80,7 +80,7 @@ RESAMPLER = {"query", "proj", "kv_proj.weight", "attn.in_proj_weight", "attn.in_
 )
 def test_videollama2(name: str, millions: float, tokens: int) -> None:
     file, values = read(name)
-    tower = videollama2.TOWERS[values["mm_vision_tower"]]
+    tower = towers.TOWERS[values["mm_vision_tower"]]
     config = videollama2.configure(file, values, tower)
     model = build(config)
     made = shapes(model)
@@ -128,7 +128,7 @@ def test_minicpmv_2_6() -> None:
 
 def test_buffers_that_no_checkpoint_holds_are_real() -> None:
     file, values = read("VideoLLaMA2.1-7B-16F")
-    tower = videollama2.TOWERS[values["mm_vision_tower"]]
+    tower = towers.TOWERS[values["mm_vision_tower"]]
     config = videollama2.configure(file, {**values, "num_hidden_layers": 1}, tower)
     tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "minicpmv45_tiny", config=_llm(config), local_files_only=True)
     with without_weights():
@@ -141,6 +141,6 @@ def test_buffers_that_no_checkpoint_holds_are_real() -> None:
 
 def test_a_hub_id_of_a_published_tower_needs_no_file(tmp_path: Path) -> None:
     folder = copy("videollama2_tiny", tmp_path, mm_vision_tower="openai/clip-vit-large-patch14-336")
-    found, config = videollama2.find_tower(folder, json.loads((folder / "config.json").read_text()))
+    found, config = towers.find_tower(folder, json.loads((folder / "config.json").read_text()))
     assert found is None
     assert config["image_size"] == 336

@@ -18,7 +18,9 @@ class Linspace(Sampling):
     """Frames."""
     last: bool = True
     """Whether the last frame is taken. If not, the frames are spread over those before it, and fractions are cut off
-    instead of rounded (VILA1.5)."""
+    (VILA1.5)."""
+    cut: bool = False
+    """Whether fractions are cut off instead of rounded in any case (LLaVA-Video)."""
     repeat: bool = True
     """Whether a video with fewer frames repeats some; if not, all of them are taken, once each."""
 
@@ -32,5 +34,5 @@ class Linspace(Sampling):
         if not self.repeat and length <= self.num_frames:
             return Sampled(tuple(frames))
         at = np.linspace(0, length - 1 if self.last else max(length - 2, 0), self.num_frames)
-        whole = (at.round() if self.last else at).astype(int)
+        whole = (at if self.cut or not self.last else at.round()).astype(int)
         return Sampled(tuple(frames[i] for i in whole.tolist()))
