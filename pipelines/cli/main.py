@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "compare-runs": ("pipelines.cli.compare_runs:CompareRunsOptions", "compare two evals question by question"),
     "report": ("pipelines.cli.report:ReportOptions", "show runs as one HTML page, with tables"),
     "models": ("pipelines.cli.models:ModelsOptions", "list the models, or count what a video costs with one"),
+    "fetch": ("pipelines.cli.fetch:FetchOptions", "download models and benchmarks from the hub"),
     "connectors": ("pipelines.cli.connectors:ConnectorsOptions", "list the connectors"),
     "make-clips": ("pipelines.cli.make_clips:MakeClipsOptions", "draw clips of moving shapes, with questions"),
     "eval-shapes": (

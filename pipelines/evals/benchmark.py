@@ -60,6 +60,10 @@ class Benchmark(ABC):
     """How answers are scored: by the option they name, by their words, or as captions."""
     splits: ClassVar[tuple[str, ...]] = ("test",)
     """Names for --split; the first is run if none is given."""
+    datasets: ClassVar[tuple[str, ...]] = ()
+    """Of each split, the dataset of the hub with its annotations and videos as they are read here; "" where none is."""
+    source: ClassVar[str] = ""
+    """Where the files are to be had that are in no dataset of the hub."""
     groups: tuple[str, ...] = ()
     """Groupings that get a table, in this order."""
     macro: ClassVar[str | None] = None

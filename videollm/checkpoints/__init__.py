@@ -5,7 +5,7 @@ Importing this, and `resolve`, take no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -56,7 +56,18 @@ FAMILIES: Final[Table[Family]] = Table(
 )
 """`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""
 
-__all__ = ["EMBEDDED", "FAMILIES", "Family", "Options", "ResolvedModel", "load", "load_with", "outline", "resolve"]
+__all__ = [
+    "EMBEDDED",
+    "FAMILIES",
+    "Family",
+    "Options",
+    "ResolvedModel",
+    "elsewhere",
+    "load",
+    "load_with",
+    "outline",
+    "resolve",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +178,18 @@ def outline(options: Options) -> VideoLLM:
     if not issubclass(family, ComposedFamily):
         raise UserError(f"{options.name} is not made of a tower, a connector and an LLM; its cost cannot be counted.")
     return family.outline(folder, options)
+
+
+def elsewhere(folder: Path, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+    """List what loading a model reads of other repositories of the hub, see `Family.elsewhere`.
+
+    Args:
+        folder: the model's configuration files.
+        names: all files of its repository.
+    Raises:
+        UserError: a file is missing or damaged, or says what is not known.
+    """
+    return _family(folder, Options(name=str(folder))).elsewhere(folder, names)
 
 
 def _family(folder: Path, options: Options) -> type[Family]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -52,6 +52,18 @@ class Family(ABC):
         """
         if not weight_files(folder):
             raise UserError(f"{folder / 'model.safetensors'} is missing. Fetch or save the model folder again.")
+
+    @classmethod
+    def elsewhere(cls, folder: Path, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """List what loading reads of other repositories of the hub: each with the files, () for a whole model.
+
+        Args:
+            folder: the configuration files.
+            names: all files of the model's own repository, from its folder on.
+        Raises:
+            UserError: as `describe`.
+        """
+        return {}
 
     @classmethod
     @abstractmethod

@@ -16,7 +16,9 @@ None for what a model of this kind is known not to use."""
 Rename = Callable[[str], Renamed]
 """Name in a file -> name in the model."""
 FILES: Final = ("model.safetensors", "pytorch_model.bin")
-"""Weights of a folder, the first that is there; `.index.json` beside it names shards."""
+"""Weights of a folder, the first that is there; an index beside it names shards."""
+INDICES: Final = tuple(f"{name}.index.json" for name in FILES)
+"""Names of the indices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +35,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         UserError: the index of the shards is damaged, or a shard is missing.
     """
-    for name in FILES:
-        index = folder / f"{name}.index.json"
+    for name, of_shards in zip(FILES, INDICES, strict=True):
+        index = folder / of_shards
         if index.is_file():
             try:
                 shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Literal
 
 from videollm.errors import UserError
 
@@ -13,6 +16,20 @@ EMBEDDED: Final = ("tiny-stc", "tiny-resampler3d")
 CONFIGURATION: Final = ("*.json", "*.jinja", "*.model", "*.txt")
 SAFE: Final = ("*.safetensors",)
 PICKLED: Final = ("*.bin",)
+Kind = Literal["model", "dataset"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """What the hub says of a repository at one commit."""
+
+    commit: str
+    sizes: Mapping[str, int]
+    """Path of a file -> bytes."""
+    cached: frozenset[str]
+    """Files that are in the cache already."""
+    gated: bool
+    """Whether its conditions must be accepted before it is given."""
 
 
 def find_model(name: str, *, patterns: Sequence[str] = ()) -> Path:
@@ -60,20 +77,91 @@ def find_folder(name: str, *, near: Path | None = None, patterns: Sequence[str] 
             return folder
     if not is_hub_id(name):
         raise UserError(f"No folder {name!r}; expected a model folder, or a hub id (org/name, org/name@revision).")
-    if patterns:
-        return _fetch(name, patterns)
-    found = _fetch(name, [*CONFIGURATION, *SAFE])
-    return found if any(found.glob("*.safetensors")) else _fetch(name, [*CONFIGURATION, *PICKLED])
+    with _told(f"Model {name!r} is no folder here, and the hub did not give it"):
+        if patterns:
+            return _snapshot(name, patterns)
+        found = _snapshot(name, [*CONFIGURATION, *SAFE])
+        safe = any(found.rglob("*.safetensors"))
+        return found if safe else _snapshot(name, [*CONFIGURATION, *PICKLED])
 
 
-def _fetch(name: str, patterns: Sequence[str]) -> Path:
-    """Download what is not in the cache yet, with progress; a stopped download goes on. Offline, the cache alone."""
+def model_patterns(names: Collection[str]) -> tuple[str, ...]:
+    """Choose what loading a model reads of a repository with these files: as `find_folder` without patterns."""
+    safe = any(fnmatch(name, pattern) for name in names for pattern in SAFE)
+    return (*CONFIGURATION, *(SAFE if safe else PICKLED))
+
+
+def look_up(name: str, kind: Kind = "model") -> Repository:
+    """Ask the hub what a repository holds; nothing is fetched.
+
+    Args:
+        name: org/name or org/name@revision.
+        kind: whether it is a model or a dataset.
+    Raises:
+        UserError: the hub cannot be reached, or does not tell.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    id, _, revision = name.partition("@")
+    with _told(f"The hub does not give {kind} {name!r}"):
+        found = HfApi().repo_info(id, revision=revision or None, repo_type=kind, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in getattr(found, "siblings", None) or []}
+        here = {n: try_to_load_from_cache(id, n, revision=found.sha, repo_type=kind) for n in sizes}
+    return Repository(
+        commit=str(found.sha),
+        sizes=sizes,
+        cached=frozenset(n for n, path in here.items() if isinstance(path, str)),
+        gated=bool(getattr(found, "gated", False)),
+    )
+
+
+def fetch(name: str, patterns: Sequence[str], *, kind: Kind = "model", into: Path | None = None) -> Path:
+    """Fetch the files of a repository that are not here yet, with progress.
+
+    Args:
+        name: org/name or org/name@revision.
+        patterns: which files.
+        kind: whether it is a model or a dataset.
+        into: folder to put the files into; by default the hub's cache.
+    Raises:
+        UserError: the hub cannot be reached, or does not give it; the connection breaks for good.
+    """
+    with _told(f"The hub does not give {kind} {name!r}"):
+        return _snapshot(name, patterns, kind, into)
+
+
+def _snapshot(name: str, patterns: Sequence[str], kind: Kind = "model", into: Path | None = None) -> Path:
+    """Download what is not here yet. Offline, the cache alone."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    repository, _, revision = name.partition("@")
+    id, _, revision = name.partition("@")
+    return Path(
+        snapshot_download(id, revision=revision or None, repo_type=kind, allow_patterns=list(patterns), local_dir=into)
+    )
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what the hub's client raises into one message that says why, and what to do."""
+    from huggingface_hub import errors
+
+    broken: Any = errors.HfHubHTTPError.__mro__[1]  # of whichever HTTP library the client uses
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(patterns)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"Model {name!r} is no folder here, and the hub did not give it: {reason}") from error
+        yield
+    except errors.GatedRepoError as error:
+        reason = "it is gated; accept its conditions on huggingface.co, then log in (`hf auth login`, or HF_TOKEN)"
+        raise UserError(f"{what}: {reason}.") from error
+    except errors.RepositoryNotFoundError as error:
+        reason = "there is no such repository, or it is private and needs a login (`hf auth login`, or HF_TOKEN)"
+        raise UserError(f"{what}: {reason}.") from error
+    except errors.RevisionNotFoundError as error:
+        raise UserError(f"{what}: it has no such revision. Give a branch, a tag or a commit of it.") from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"{what}: {_first_line(error)}") from error
+    except broken as error:
+        again = "Run the same command again: what came is kept"
+        raise UserError(f"{what}: the connection failed, {_first_line(error)}. {again}.") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -6,6 +6,7 @@ frames follow the visual tokens, ahead of the question.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -13,7 +14,7 @@ from videollm.checkpoints.family import ComposedFamily, language_model
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, weight_files
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
-from videollm.checkpoints.towers import find_tower
+from videollm.checkpoints.towers import find_tower, tower_elsewhere
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 from videollm.prompts.templates import CHATML
@@ -67,6 +68,11 @@ class Llava(ComposedFamily):
         values = read_json(file)
         generation = read_optional_json(folder / "generation_config.json")
         return configure(file, values, find_tower(folder, values)[1], generation)
+
+    @classmethod
+    def elsewhere(cls, folder: Path, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Name the repository with the configuration of the vision tower."""
+        return tower_elsewhere(folder, read_json(folder / "config.json"))
 
     @classmethod
     def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:

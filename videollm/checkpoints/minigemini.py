@@ -8,13 +8,22 @@ a list of images; a clip that does not fit the LLM is refused, where the officia
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
-from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
+from videollm.checkpoints.folder import (
+    INDICES,
+    Rename,
+    Renamed,
+    Source,
+    read_json,
+    read_optional_json,
+    require,
+    weight_files,
+)
 from videollm.checkpoints.hub import find_folder
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
@@ -62,6 +71,8 @@ CLIP_COPY: Final = "model.vision_tower.vision_tower.vision_model."
 AUX_COPY: Final = "model.vision_tower_aux.vision_"
 AUX: Final = "visual.trunk."
 AUX_FILE: Final = "open_clip_pytorch_model.bin"
+READ: Final[dict[str, tuple[str, ...]]] = {"mm_vision_tower": (), "mm_vision_tower_aux": (AUX_FILE,)}
+"""Files of weights in the towers' repositories; () is a folder in the layout of transformers."""
 TEXT: Final = ("text_", "transformer.", "token_embedding.", "positional_embedding", "ln_final.", "logit_scale",
                "visual_projection.", "visual.trunk.head.", "visual.head.")  # fmt: skip
 """What else the towers' own files hold."""
@@ -89,23 +100,27 @@ class MiniGemini(ComposedFamily):
         return configure(file, values, clip, read_optional_json(folder / "generation_config.json"), tokenizer)
 
     @classmethod
+    def elsewhere(cls, folder: Path, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """List the towers of which the weights hold no copy; both, where no index tells what they hold."""
+        values = read_json(folder / "config.json")
+        index = next((folder / name for name in INDICES if (folder / name).is_file()), None)
+        held = read_json(index).get("weight_map", {}) if index else {}
+        lacking = lacking_towers(folder, values, held)
+        return {HUB[field]: READ[field] for field in lacking if find_tower(folder, values, field) is None}
+
+    @classmethod
     def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
         """List the weights of the folder and of the towers, of each tower from one place."""
         from videollm.checkpoints.weights import list_tensors  # which takes torch
 
         cls.check_weights(folder)
         values, files = read_json(folder / "config.json"), weight_files(folder)
-        held = [entry.name for file in files for entry in list_tensors(file)]
-        copies = {prefix: any(name.startswith(prefix) for name in held) for prefix in (CLIP_COPY, AUX_COPY)}
-        # As officially: CLIP's copy wins over its folder; ConvNeXt's only where it was trained, or there is no folder.
-        aux = find_tower(folder, values, "mm_vision_tower_aux")
-        use_copy = copies[AUX_COPY] and (aux is None or bool(values.get("optimize_vision_tower_aux")))
+        lacking = lacking_towers(folder, values, [entry.name for file in files for entry in list_tensors(file)])
         towers: list[Path] = []
-        if not copies[CLIP_COPY]:
-            found = find_tower(folder, values, "mm_vision_tower") or find_folder(HUB["mm_vision_tower"])
-            towers += weight_files(found)
-        if not use_copy:
-            towers.append((aux or find_folder(HUB["mm_vision_tower_aux"], patterns=[AUX_FILE])) / AUX_FILE)
+        for field in lacking:
+            found = find_tower(folder, values, field) or find_folder(HUB[field], patterns=READ[field])
+            towers += [found / name for name in READ[field]] or weight_files(found)
+        use_copy = "mm_vision_tower_aux" not in lacking
         return [
             Source(files=files, rename=renamer(config, aux_copy=use_copy)),
             Source(files=tuple(towers), rename=tower_renamer(config)),
@@ -240,6 +255,22 @@ def stages(shapes: dict[str, tuple[int, ...]]) -> tuple[list[int], list[int]]:
     if not depths:
         raise UserError(f"The weights of {HUB['mm_vision_tower_aux']} hold no stages of a ConvNeXt. Fetch them again.")
     return [depths[i] for i in sorted(depths)], [widths[i] for i in sorted(widths)]
+
+
+def lacking_towers(folder: Path, values: dict[str, Any], held: Collection[str]) -> list[str]:
+    """List the fields of the towers that are not read from the checkpoint's own weights.
+
+    As officially: CLIP's copy wins over its folder; ConvNeXt's only where it was trained, or there is no folder.
+
+    Args:
+        folder: the checkpoint.
+        values: what its config.json holds.
+        held: names of its weights.
+    """
+    copies = {prefix: any(name.startswith(prefix) for name in held) for prefix in (CLIP_COPY, AUX_COPY)}
+    trained = bool(values.get("optimize_vision_tower_aux"))
+    use_copy = copies[AUX_COPY] and (trained or find_tower(folder, values, "mm_vision_tower_aux") is None)
+    return ["mm_vision_tower"] * (not copies[CLIP_COPY]) + ["mm_vision_tower_aux"] * (not use_copy)
 
 
 def find_tower(folder: Path, values: dict[str, Any], field: str) -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from videollm.checkpoints.folder import read_json, require
-from videollm.checkpoints.hub import find_folder
+from videollm.checkpoints.hub import find_folder, is_hub_id
 from videollm.errors import UserError
 
 TOWERS: Final = {
@@ -31,6 +31,7 @@ TOWERS: Final = {
     },
 }
 """Vision towers of the published checkpoints, so that these need no file of another repository."""
+CONFIGURATION: Final = ("config.json", "preprocessor_config.json")
 
 
 def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
@@ -39,7 +40,7 @@ def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[
     inside = folder / named
     if not inside.is_dir() and not Path(named).is_dir() and named in TOWERS:
         return None, dict(TOWERS[named])
-    found = inside if inside.is_dir() else find_folder(named, patterns=["config.json", "preprocessor_config.json"])
+    found = inside if inside.is_dir() else find_folder(named, patterns=CONFIGURATION)
     config = read_json(found / "config.json")
     if "vision_config" in config:  # the repository of a model of text and images
         config = {**config["vision_config"], "model_type": config.get("model_type")}
@@ -47,3 +48,9 @@ def find_tower(folder: Path, values: dict[str, Any]) -> tuple[Path | None, dict[
         got = config.get("model_type")
         raise UserError(f"{found / 'config.json'} has model_type {got!r}; expected a CLIP or SigLIP vision tower.")
     return found, config
+
+
+def tower_elsewhere(folder: Path, values: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Name the repository of the hub that `find_tower` reads, with the files; nothing where it reads none."""
+    named = str(require(values, "mm_vision_tower", folder / "config.json"))
+    return {} if named in TOWERS or not is_hub_id(named) else {named: CONFIGURATION}

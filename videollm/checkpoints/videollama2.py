@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import ComposedFamily, language_model
-from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, require, weight_files
-from videollm.checkpoints.hub import find_folder
+from videollm.checkpoints.folder import (
+    FILES,
+    INDICES,
+    Rename,
+    Renamed,
+    Source,
+    read_json,
+    read_optional_json,
+    require,
+    weight_files,
+)
+from videollm.checkpoints.hub import find_folder, is_hub_id
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
-from videollm.checkpoints.towers import find_tower
+from videollm.checkpoints.towers import find_tower, tower_elsewhere
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 
@@ -64,6 +75,15 @@ class VideoLLaMA2(ComposedFamily):
         """Check that a folder holds weights, those of the connector at least."""
         if not (folder / PROJECTOR_FILE).is_file():
             super().check_weights(folder)
+
+    @classmethod
+    def elsewhere(cls, folder: Path, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """List the LLM and the vision tower of a connector that is shipped alone, or the tower's configuration."""
+        values = read_json(folder / "config.json")
+        if PROJECTOR_FILE not in names:
+            return tower_elsewhere(folder, values)
+        base = [] if {*FILES, *INDICES} & set(names) else [str(values.get("_name_or_path"))]
+        return {name: () for name in (*base, str(values.get("mm_vision_tower"))) if is_hub_id(name)}
 
     @classmethod
     def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:

@@ -26,6 +26,7 @@ class ActivityNetQA(Benchmark):
     very answer; papers on chat models give the verdicts of a judge instead.
     """
 
+    source = "https://github.com/MILVLG/activitynet-qa, and the videos of http://activity-net.org"
     kind = "open"
     splits = ("test", "val")
     groups = ("type",)

@@ -41,6 +41,8 @@ class MSRVTT(Captions):
     Source: Xu et al., MSR-VTT (CVPR 2016), http://ms-multimedia-challenge.com.
     """
 
+    source = "http://ms-multimedia-challenge.com"
+
     def files(self, folder: Path, split: str) -> Sequence[Path]:
         """Return the file of clips and captions."""
         return [one_of(folder, "test_videodatainfo.json", "MSRVTT_data.json", "msrvtt_data/MSRVTT_data.json")]
@@ -70,6 +72,7 @@ class VATEX(Captions):
     Source: https://eric-xw.github.io/vatex-website/download.html.
     """
 
+    source = "https://eric-xw.github.io/vatex-website/download.html"
     splits = ("test", "val")
 
     def files(self, folder: Path, split: str) -> Sequence[Path]:

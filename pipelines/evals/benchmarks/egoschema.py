@@ -33,6 +33,7 @@ class EgoSchema(Benchmark):
     indices and has neither.
     """
 
+    source = "https://github.com/egoschema/EgoSchema"
     splits = ("subset", "full")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

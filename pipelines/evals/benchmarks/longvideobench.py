@@ -25,6 +25,7 @@ class LongVideoBench(Benchmark):
     """
 
     splits = ("val", "test")
+    datasets = ("longvideobench/LongVideoBench", "longvideobench/LongVideoBench")
     groups = ("duration_group", "question_category")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

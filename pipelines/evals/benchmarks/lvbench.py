@@ -27,6 +27,7 @@ class LVBench(Benchmark):
     Prompt: lmms-eval's (tasks/lvbench; the benchmark has none). Rule: lvbench/utils/answer_util.py, `polish_answer`.
     """
 
+    datasets = ("THUDM/LVBench",)
     groups = ("question_type",)
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

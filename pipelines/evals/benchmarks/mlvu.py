@@ -46,6 +46,7 @@ class MLVU(Benchmark):
     """
 
     splits = ("dev", "test")
+    datasets = ("MLVU/MVLU", "MLVU/MLVU_Test")
     groups = ("question_type",)
     macro = "question_type"
 

@@ -59,6 +59,7 @@ class MVBench(Benchmark):
     the video is cut, as there.
     """
 
+    datasets = ("OpenGVLab/MVBench",)
     groups = ("task",)
     macro = "task"
     max_new_tokens = 100

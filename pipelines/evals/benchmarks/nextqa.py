@@ -23,7 +23,9 @@ class NExTQA(Benchmark):
     the benchmark itself takes indices and has neither.
     """
 
+    source = "https://github.com/doc-doc/NExT-QA"
     splits = ("val", "test")
+    datasets = ("", "lmms-lab/NExTQA")
     groups = ("category", "type")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

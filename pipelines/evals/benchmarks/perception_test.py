@@ -35,6 +35,7 @@ class PerceptionTest(Benchmark):
     """
 
     splits = ("valid", "test")
+    datasets = ("lmms-lab/PerceptionTest_Val", "lmms-lab/PerceptionTest")
     groups = ("area", "reasoning", "tag")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

@@ -21,6 +21,7 @@ class Shapes(Benchmark):
     Rule: the very words, as in `videollm eval-shapes`.
     """
 
+    source = "`videollm make-clips`, which writes them"
     groups = ("kind", "temporal")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

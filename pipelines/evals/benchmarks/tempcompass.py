@@ -31,6 +31,7 @@ class TempCompass(Benchmark):
     eval_caption_matching.py with --disable_llm: without a chat model for what they cannot match.
     """
 
+    datasets = ("lmms-lab/TempCompass",)
     groups = ("task", "dim")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:

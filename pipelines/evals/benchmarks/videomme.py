@@ -27,6 +27,7 @@ class VideoMME(Benchmark):
     Rule: eval_your_results.py, which that README names.
     """
 
+    datasets = ("lmms-lab/Video-MME",)
     groups = ("duration", "domain", "sub_category", "task_type")
 
     def samples(self, folder: Path, split: str) -> list[Sample]:
