@@ -56,20 +56,25 @@ class Subject:
         """Make what the connector needs beside the patches: as many features of each, in another order."""
         return {name: patches.flip(-1) * (i + 2) for i, name in enumerate(self.needs)}
 
-    def run(self, connector: Connector, patches: Tensor, seconds: Tensor) -> list[Tokens]:
-        """Run `forward` on clips of one shape."""
+    def run(self, connector: Connector, patches: Tensor, seconds: Tensor, *, first: int = 0) -> list[Tokens]:
+        """Run `forward` on clips of one shape, which are asked the questions from `first` on."""
         further: dict[str, object] = {"extra": self.extra(patches)} if connector.needs else {}
         if connector.asks:
-            further["questions"] = [None] * len(patches)
+            asked = [self.question(first + i) for i in range(len(patches))]
+            further["questions"] = [None if q is None else q.to(patches.dtype) for q in asked]
         return [Tokens.of(made) for made in connector(patches, seconds, **further)]
+
+    def question(self, which: int) -> Tensor | None:
+        """Make the embeddings of a question for a connector that asks: (q d_llm); None for the first clip."""
+        random = torch.Generator().manual_seed(which)
+        made = torch.randn(2 + which, self.config.d_llm, generator=random).bfloat16().float()
+        return made.to(self.device) if which and self.cls.asks else None
 
     def clip(self, t: int, h: int, w: int, *, which: int = 0) -> ClipFeatures:
         """Make one of two clips."""
-        return self._features(self.patches(2, t, h, w)[which], self.seconds(2, t)[which])
-
-    def _features(self, patches: Tensor, seconds: Tensor) -> ClipFeatures:
+        patches, seconds = self.patches(2, t, h, w)[which], self.seconds(2, t)[which]
         extra = {name: made.unbind() for name, made in self.extra(patches).items()}
-        return ClipFeatures(frames=patches.unbind(), seconds=seconds, extra=extra)
+        return ClipFeatures(frames=patches.unbind(), seconds=seconds, extra=extra, question=self.question(which))
 
     def usable(self, connector: Connector) -> list[tuple[int, int, int]]:
         """List the shapes that a connector takes."""
@@ -195,7 +200,7 @@ def _batch(s: Subject) -> str:
     for t, h, w in s.usable(connector):
         patches, seconds = s.patches(3, t, h, w), s.seconds(3, t)
         with torch.no_grad():
-            single = [s.run(connector, patches[i : i + 1], seconds[i : i + 1])[0] for i in range(3)]
+            single = [s.run(connector, patches[i : i + 1], seconds[i : i + 1], first=i)[0] for i in range(3)]
             if problem := _difference(_whole(s.run(connector, patches, seconds)), _whole(single)):
                 return f"t={t}, h={h}, w={w}: {problem}"
     return ""

@@ -122,10 +122,13 @@ def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None 
     with torch.inference_mode():
         clips = _encode_uncached(model, items)
         warnings = [_keep(cache, item, clip) for item, clip in zip(items, clips, strict=True)]
-        connected: Attempts[EncodedClip, Visual] = Attempts([c for c in clips if not isinstance(c, Exception)])
+        asked = [[request.question for request in item.task.requests] for item in items]
+        connected: Attempts[tuple[EncodedClip, list[str]], Visual] = Attempts(
+            [(c, of_clip) for c, of_clip in zip(clips, asked, strict=True) if not isinstance(c, Exception)]
+        )
         for some in connected:
             with connected:
-                connected.add(model.connect(some))
+                connected.add(model.connect([c for c, _ in some], [of_clip for _, of_clip in some]))
         made = iter(connected.outcomes)
         visuals = [c if isinstance(c, Exception) else next(made) for c in clips]
     seconds = (time.perf_counter() - began) / max(len(items), 1)
@@ -137,8 +140,7 @@ def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None 
         if isinstance(visual, Exception):
             results.append(item.fail(Status.ENCODE_ERROR, describe_error(visual), trace=trace_of(visual)))
         else:
-            num_bytes = visual.tokens.element_size() * visual.tokens.numel()
-            results.append(Advance(item=replace(item, payload=visual, num_bytes=num_bytes)))
+            results.append(Advance(item=replace(item, payload=visual, num_bytes=visual.num_bytes)))
     return results
 
 
@@ -205,9 +207,9 @@ def _keep(cache: FeatureCache | None, item: Item, clip: EncodedClip | Exception)
 
 def _with_tokens_on_cpu(item: Item) -> Item:
     visual: Visual = item.payload  # type: ignore[assignment]
-    return replace(item, payload=replace(visual, tokens=visual.tokens.cpu()))
+    return replace(item, payload=visual.to("cpu"))
 
 
 def _on_device(item: Item, model: VideoModel) -> Visual:
     visual: Visual = item.payload  # type: ignore[assignment]
-    return replace(visual, tokens=visual.tokens.to(model.device))
+    return visual.to(model.device)

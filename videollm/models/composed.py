@@ -5,10 +5,7 @@ SHAPES  t frames, c channels, H W pixels, h w patch grid, n visual tokens, d_llm
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from math import prod
@@ -19,8 +16,6 @@ import numpy as np
 import torch
 from einops import reduce
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
@@ -28,15 +23,17 @@ from connectors import ClipFeatures, Connector, Tokens, build_connector
 from videollm.engines.base import Engine, Prefix
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import Position
-from videollm.errors import UserError
 from videollm.models.backbones import build_llm
 from videollm.models.config import ModelConfig, build_part
+from videollm.models.connecting import check_needs, connector_errors, gather, runs, show
+from videollm.models.fingerprint import tower_key
 from videollm.models.layout import lay_out
 from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
+from videollm.models.saving import save
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.positions import Positions
 from videollm.prompts.subtitles import with_subtitles
-from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
+from videollm.types import Answer, Clip, Completion, FrameBatch, Generation, Places, Request
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import Group
 from videollm.vision import TOWERS
@@ -46,10 +43,6 @@ from videollm.vision.tower import VisionTower
 MAX_FRAMES_PER_FORWARD: Final = 256
 """Frames that go through the tower at once; bounds its memory, not the number of frames of a clip."""
 MAX_PIXELS_PER_FORWARD: Final = {"cpu": 2**22, "cuda": 2**25}  # by kind of device: 16 frames of 512 x 512, or 128
-MAX_FRAMES_PER_CONNECT: Final = 64
-"""Frames whose features go through the connector at once, unless a single clip (or pack) has more."""
-CONFIG: Final = "config.json"
-WEIGHTS: Final = "model.safetensors"
 
 
 class VideoLLM(nn.Module, TrainableModel):
@@ -78,7 +71,8 @@ class VideoLLM(nn.Module, TrainableModel):
         llm_config = build_part("llm", AutoConfig.for_model, config.llm)
         self.llm = build_llm(llm_config)
         self.connector = self.build_connector()
-        _check_needs(self.connector, self.tower)
+        offered = {*self.tower.offers, *([PIXEL_CHANGE] if self.tower.temporal_patch == 1 else [])}
+        check_needs(self.connector, type(self.tower).__name__, offered)
         self.positions = Positions.from_dict(config.positions)
         self.prompt: ChatPrompt = build_part("prompt", ChatPrompt, {"tokenizer": tokenizer, **config.prompt})
 
@@ -88,7 +82,7 @@ class VideoLLM(nn.Module, TrainableModel):
         Raises:
             UserError: there is no such connector, or its settings do not suit.
         """
-        with _connector_errors():
+        with connector_errors():
             return build_connector(
                 self.connector_name,
                 d_vision=self.tower.width,
@@ -132,46 +126,24 @@ class VideoLLM(nn.Module, TrainableModel):
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
             attention=self.llm.config._attn_implementation,
-            tower_key=self.tower_key() if with_tower_key else None,
+            tower_key=self._tower_key() if with_tower_key else None,
         )
 
-    def tower_key(self) -> str:
-        """Hash what features of given frames depend on: the tower, its weights, its pictures, what else is needed."""
-        weights = hashlib.sha256()
-        for name, tensor in sorted(self.tower.state_dict().items()):
-            weights.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-            weights.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        parts = {
+    def _tower_key(self) -> str:
+        further = {
             "tower": self.config.vision,
-            "weights": weights.hexdigest(),
             "needs": self.connector.needs,
             "transform": repr(self.transform),
             "dtype": str(self.dtype),
             "device": self.device.type,  # a GPU's sums differ from a CPU's
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return tower_key(self.tower, further)
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder; weights replace older ones in one step.
-
-        Raises:
-            UserError: the folder cannot be written.
-        """
-        folder = Path(folder)
+        """Write a model folder, see `VideoModel.save`."""
         tied = self.tied_names
-        weights = {k: v.contiguous() for k, v in self.state_dict().items() if k not in tied}
-        scratch = folder / f"{WEIGHTS}.partial"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / CONFIG).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
-            self.tokenizer.save_pretrained(folder)
-            save_file(weights, scratch, {"format": "pt"})
-            scratch.chmod(0o644)  # safetensors writes files that only their owner can read
-            scratch.replace(folder / WEIGHTS)
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"The model cannot be written into {folder}: {error}. Make room, or give another one."
-            ) from error
+        weights = {name: tensor for name, tensor in self.state_dict().items() if name not in tied}
+        save(Path(folder), self.config, weights, self.tokenizer)
 
     def num_visual_tokens(
         self, num_frames: int, height: int = 1, width: int = 1, *, packing: int = 1, still: bool = False
@@ -187,7 +159,7 @@ class VideoLLM(nn.Module, TrainableModel):
             UserError: the connector cannot take such a clip.
         """
         shapes = self.transform.shapes(num_frames, height, width, packing=packing, still=still)
-        with _connector_errors():
+        with connector_errors():
             return sum(
                 self.connector.num_tokens(t // self.tower.temporal_patch, *self.tower.grid(h, w)) for t, h, w in shapes
             )
@@ -249,11 +221,24 @@ class VideoLLM(nn.Module, TrainableModel):
         }
 
     def connect(self, clips: Sequence[EncodedClip], questions: Sequence[Sequence[str]] | None = None) -> list[Visual]:
-        """Run the connector on encoded clips, see `VideoModel.connect`; it is not shown the questions."""
+        """Run the connector on encoded clips, see `VideoModel.connect`."""
+        if questions is None or not self.connector.asks:
+            return self._connect(clips)
+        shown = show(clips, questions, self._embed)
+        made = self._connect([*clips, *(clip for *_, clip in shown)])
+        return gather(made[: len(clips)], shown, made[len(clips) :])
+
+    def _connect(self, clips: Sequence[EncodedClip]) -> list[Visual]:
         features = [part for clip in clips for part in clip.features]
-        with _connector_errors():
-            tokens = iter([Tokens.of(made) for run in _runs(features) for made in self.connector.connect(run)])
+        with connector_errors():
+            tokens = iter([Tokens.of(made) for run in runs(features) for made in self.connector.connect(run)])
             return [lay_out(self.connector, clip, [next(tokens) for _ in clip.features]) for clip in clips]
+
+    def _embed(self, text: str) -> Tensor:
+        """Embed a text as the LLM does: (q d_llm)."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        made: Tensor = self.llm.get_input_embeddings()(torch.tensor(ids, dtype=torch.int64, device=self.device))
+        return made
 
     def decode(self, clip: Clip | str | Path, **options: Any) -> FrameBatch:
         """Decode the frames of a clip, see `VideoModel.decode`."""
@@ -283,68 +268,42 @@ class VideoLLM(nn.Module, TrainableModel):
     ) -> list[list[Answer]]:
         """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
         generation = generation or self.generation
-        prompts = [[self._write(v, r) for r in requests] for v, requests in items]
+        asked = [(i, v.of(r.question), r) for i, (v, requests) in enumerate(items) for r in requests]
+        prompts = [self._write(visual, request) for _, visual, request in asked]
+        # The requests of a clip share one row, unless the connector asks: then those of a question do.
+        rows: dict[tuple[int, int], list[int]] = {}
+        for n, (i, visual, _) in enumerate(asked):
+            rows.setdefault((i, id(visual)), []).append(n)
+        visuals = [asked[of_row[0]][1] for of_row in rows.values()]
         completions = self.engine.generate(
             [
-                (Prefix(tokens=v.tokens, deep=v.deep), [ids for ids, *_ in of_clip])
-                for (v, _), of_clip in zip(items, prompts, strict=True)
+                (Prefix(tokens=v.tokens, deep=v.deep), [prompts[n][0] for n in of_row])
+                for v, of_row in zip(visuals, rows.values(), strict=True)
             ],
             generation,
-            positions=[[positions for _, positions, _ in of_clip] for of_clip in prompts],
-            keys=[[r.id for r in requests] for _, requests in items],
-            max_new_tokens=[
-                [generation.max_new_tokens if r.max_new_tokens is None else r.max_new_tokens for r in requests]
-                for _, requests in items
-            ],
+            positions=[[prompts[n][1] for n in of_row] for of_row in rows.values()],
+            keys=[[asked[n][2].id for n in of_row] for of_row in rows.values()],
+            max_new_tokens=[[_budget(asked[n][2], generation) for n in of_row] for of_row in rows.values()],
             on_text=on_text,
         )
-        return [
-            [
-                Answer(
-                    text=done.text.strip(),
-                    prompt=text,
-                    finish_reason=done.finish_reason,
-                    num_visual_tokens=len(v.tokens),
-                    num_prompt_tokens=len(ids),
-                    num_generated_tokens=len(done.ids),
-                    frame_indices=v.frame_indices,
-                    frame_seconds=v.frame_seconds,
-                )
-                for done, (ids, _, text) in zip(of_clip, of_prompts, strict=True)
-            ]
-            for (v, _), of_clip, of_prompts in zip(items, completions, prompts, strict=True)
-        ]
+        order = [n for of_row in rows.values() for n in of_row]
+        done = dict(zip(order, (completion for of_row in completions for completion in of_row), strict=True))
+        answers = (_answer(visual, *prompts[n], done[n]) for n, (_, visual, _) in enumerate(asked))
+        return [[next(answers) for _ in requests] for _, requests in items]
 
 
-def _check_needs(connector: Connector, tower: VisionTower) -> None:
-    offered = {*tower.offers, *([PIXEL_CHANGE] if tower.temporal_patch == 1 else [])}
-    if lacking := [name for name in connector.needs if name not in offered]:
-        raise UserError(
-            f"{type(connector).__name__} needs {', '.join(lacking)} of the vision tower, and {type(tower).__name__} "
-            f"offers {', '.join(sorted(offered)) or 'its features alone'}. Use another connector or another model."
-        )
-    if connector.asks:
-        raise UserError(f"{type(connector).__name__} asks for the question, which no model shows to it yet.")
+def _budget(request: Request, generation: Generation) -> int:
+    return generation.max_new_tokens if request.max_new_tokens is None else request.max_new_tokens
 
 
-def _runs(features: Sequence[ClipFeatures]) -> Iterator[list[ClipFeatures]]:
-    """Split features, in order, into runs of the number of frames that the connector takes at once."""
-    run: list[ClipFeatures] = []
-    for part in features:
-        if run and sum(len(f.frames) for f in (*run, part)) > MAX_FRAMES_PER_CONNECT:
-            yield run
-            run = []
-        run.append(part)
-    if run:
-        yield run
-
-
-@contextmanager
-def _connector_errors() -> Iterator[None]:
-    """Turn what a connector's contract lets it raise into an error for the user."""
-    try:
-        yield
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(str(error)) from error
+def _answer(visual: Visual, ids: list[int], positions: list[Position], prompt: str, done: Completion) -> Answer:
+    return Answer(
+        text=done.text.strip(),
+        prompt=prompt,
+        finish_reason=done.finish_reason,
+        num_visual_tokens=len(visual.tokens),
+        num_prompt_tokens=len(ids),
+        num_generated_tokens=len(done.ids),
+        frame_indices=visual.frame_indices,
+        frame_seconds=visual.frame_seconds,
+    )

@@ -13,11 +13,12 @@ SHAPES  n visual tokens, d_llm LLM width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from videollm.errors import UserError
 from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 
 if TYPE_CHECKING:
@@ -65,6 +66,39 @@ class Visual:
     """Of each span, where the LLM's positions have rows and columns; () where they have not."""
     deep: Tensor | None = None
     """(l n d_llm), added to the hidden states of the visual tokens after each of the LLM's first l layers."""
+    asked: Mapping[str, Visual] = field(default_factory=dict)
+    """By question, where tokens depend on the question and `connect` was given some; these are then for none."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all tokens in memory."""
+        tensors = [t for t in (self.tokens, self.deep) if t is not None]
+        own: int = sum(t.element_size() * t.numel() for t in tensors)
+        return own + sum(visual.num_bytes for visual in self.asked.values())
+
+    def of(self, question: str) -> Visual:
+        """Return the clip as the LLM sees it when it is asked a question.
+
+        Raises:
+            UserError: tokens depend on the question, and were made for others.
+        """
+        if not self.asked:
+            return self
+        if question not in self.asked:
+            raise UserError(
+                f"The clip's visual tokens were made for {len(self.asked)} questions; {question!r} is none of them. "
+                "Give the questions that will be asked to `connect` or `encode`."
+            )
+        return self.asked[question]
+
+    def to(self, device: torch.device | str) -> Visual:
+        """Move all tokens to a device."""
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            deep=None if self.deep is None else self.deep.to(device),
+            asked={question: visual.to(device) for question, visual in self.asked.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +176,8 @@ class VideoModel(ABC):
         """Run the connector on encoded clips, with gradients for the parameters that want them.
 
         Args:
-            questions: of each clip, for connectors that look at questions; None where they are not known (captions).
+            questions: of each clip, all that will be asked of it, for connectors whose tokens depend on the question;
+                None makes tokens for no question.
         Raises:
             UserError: the connector cannot take a clip (too few frames, for instance).
         """
@@ -173,12 +208,12 @@ class VideoModel(ABC):
             UserError: this kind of model cannot be written, or the folder cannot.
         """
 
-    def encode(self, batches: Sequence[FrameBatch]) -> list[Visual]:
-        """Make visual tokens of clips, by the tower and the connector, without gradients."""
+    def encode(self, batches: Sequence[FrameBatch], questions: Sequence[Sequence[str]] | None = None) -> list[Visual]:
+        """Make visual tokens of clips, by the tower and the connector, without gradients; see `connect`."""
         import torch
 
         with torch.inference_mode():
-            return self.connect(self.encode_frames(batches))
+            return self.connect(self.encode_frames(batches), questions)
 
     @overload
     def answer(
@@ -208,8 +243,8 @@ class VideoModel(ABC):
         """
         if isinstance(clip, (str, Path, Clip)):
             clip = self.decode(clip)
-        visual = clip if isinstance(clip, Visual) else self.encode([clip])[0]
         asked = [question] if isinstance(question, str) else question
+        visual = clip if isinstance(clip, Visual) else self.encode([clip], [asked])[0]
         requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
         answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
         return answers[0] if isinstance(question, str) else answers

@@ -90,9 +90,10 @@ def _score(row: dict[str, Any], texts: dict[str, dict[str, str]]) -> Scored:
 def _answers(
     model: VideoModel, frames: Sequence[FrameBatch], rows: Sequence[Sequence[dict[str, Any]]]
 ) -> dict[str, str]:
+    visuals = model.encode(frames, [[r["question"] for r in of_clip] for of_clip in rows])
     items = [
         (visual, [Request(id=r["id"], clip=Clip(video=r["video"]), question=r["question"]) for r in of_clip])
-        for visual, of_clip in zip(model.encode(frames), rows, strict=True)
+        for visual, of_clip in zip(visuals, rows, strict=True)
     ]
     answers = model.answer_batch(items)
     return {

@@ -26,7 +26,9 @@ def test_another_connector_answers_and_learns(name: str, connector: str) -> None
     assert model.notice is not None
     assert "untrained" in model.notice
     same_features = model.connector.needs == golden.model.connector.needs and model.transform == golden.model.transform
-    assert (model.tower_key() == golden.model.tower_key()) == same_features
+    assert (
+        model.describe(with_tower_key=True).tower_key == golden.model.describe(with_tower_key=True).tower_key
+    ) == same_features
     batches = [short(golden, case), short(golden, case, "sample_demo_9.mp4")]
     visuals = model.encode(batches)
     greedy = Generation(max_new_tokens=4)

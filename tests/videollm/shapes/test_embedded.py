@@ -9,7 +9,7 @@ import torch
 
 import videollm
 from videollm.checkpoints import EMBEDDED
-from videollm.models.composed import MAX_FRAMES_PER_CONNECT
+from videollm.models.connecting import MAX_FRAMES_PER_CONNECT
 from videollm.shapes.clips import ClipsConfig, write_clips
 from videollm.shapes.scores import Scored, evaluate
 

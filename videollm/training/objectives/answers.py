@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import torch
@@ -17,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from videollm.engines import packing
 from videollm.engines.layers import RECURRENT, layer_kinds
 from videollm.models.protocol import TrainableModel, Visual
-from videollm.training.data import Data, Example
+from videollm.training.data import Data, Example, Lesson
 from videollm.training.objectives.base import Objective
 
 IGNORED: Final = -100
@@ -46,11 +45,10 @@ class AnswerObjective(Objective):
     def loss(self, batch: Sequence[Example]) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss, and the share of answers of each kind that are wholly right."""
         model = self.model
-        visual = model.connect(model.encode_frames([example.frames for example in batch]))
-        if RECURRENT in layer_kinds(model.llm):  # whose state questions cannot share: each has a row of its own
-            pairs = [(replace(e, lessons=(q,)), v) for e, v in zip(batch, visual, strict=True) for q in e.lessons]
-            batch, visual = [e for e, _ in pairs], [v for _, v in pairs]
-        rows, labels = zip(*(_row(model, e, v) for e, v in zip(batch, visual, strict=True)), strict=True)
+        clips = model.encode_frames([example.frames for example in batch])
+        made = model.connect(clips, [[lesson.question for lesson in example.lessons] for example in batch])
+        visual, lessons = zip(*_by_row(batch, made, alone=RECURRENT in layer_kinds(model.llm)), strict=True)
+        rows, labels = zip(*(_row(model, of_row, v) for of_row, v in zip(lessons, visual, strict=True)), strict=True)
         ids = packing.pad([r.ids for r in rows], 0, model.device)
         owners = packing.pad([r.owners for r in rows], packing.PADDING, model.device)
         embeds = packing.embed(ids, [v.tokens for v in visual], model.llm.get_input_embeddings())
@@ -67,7 +65,7 @@ class AnswerObjective(Objective):
         logits = model.llm.get_output_embeddings()(hidden[learned])
         right = logits.argmax(-1) == targets[learned]
         loss = cross_entropy(logits.float(), targets[learned])
-        return loss, _accuracy(batch, right, torch.where(learned, owners, -1))
+        return loss, _accuracy(lessons, right, torch.where(learned, owners, -1))
 
 
 def _additive(mask: Tensor) -> Tensor:
@@ -75,10 +73,26 @@ def _additive(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.bfloat16).min)
 
 
-def _row(model: TrainableModel, example: Example, visual: Visual) -> tuple[packing.Row, list[int]]:
+def _by_row(batch: Sequence[Example], made: Sequence[Visual], *, alone: bool) -> list[tuple[Visual, list[Lesson]]]:
+    """Divide the lessons of clips into rows: those of a clip are one, unless tokens depend on the question.
+
+    Args:
+        batch: clips with their lessons.
+        made: their visual tokens.
+        alone: whether each lesson needs a row of its own: a recurrent state cannot be shared.
+    """
+    rows: dict[object, tuple[Visual, list[Lesson]]] = {}
+    for example, visual in zip(batch, made, strict=True):
+        for lesson in example.lessons:
+            of_lesson = visual.of(lesson.question)
+            rows.setdefault(len(rows) if alone else id(of_lesson), (of_lesson, []))[1].append(lesson)
+    return list(rows.values())
+
+
+def _row(model: TrainableModel, lessons: Sequence[Lesson], visual: Visual) -> tuple[packing.Row, list[int]]:
     """Lay a clip's prompts with their answers end to end; label every token with the one that should follow it."""
     prompts, answers, positions = [], [], []
-    for lesson in example.lessons:
+    for lesson in lessons:
         ids, at, _ = model.write_prompt(visual, lesson.question, options=lesson.options)
         answer = [*model.tokenizer(lesson.answer, add_special_tokens=False).input_ids, model.tokenizer.eos_token_id]
         prompts.append(ids)
@@ -94,7 +108,7 @@ def _row(model: TrainableModel, example: Example, visual: Visual) -> tuple[packi
     return row, labels
 
 
-def _accuracy(examples: Sequence[Example], right: Tensor, owners: Tensor) -> dict[str, float]:
+def _accuracy(rows: Sequence[Sequence[Lesson]], right: Tensor, owners: Tensor) -> dict[str, float]:
     """Compute the share of answers that are wholly right, by kind.
 
     Args:
@@ -105,7 +119,7 @@ def _accuracy(examples: Sequence[Example], right: Tensor, owners: Tensor) -> dic
     wrong = torch.zeros(owners.shape[0], int(owners.max()) + 1, dtype=torch.int64, device=owners.device)
     wrong.index_put_((at[:, 0], owners[owners >= 0]), (~right).long(), accumulate=True)
     scores = defaultdict(list)
-    for r, example in enumerate(examples):
-        for i, lesson in enumerate(example.lessons):
+    for r, lessons in enumerate(rows):
+        for i, lesson in enumerate(lessons):
             scores[lesson.kind].append(float(wrong[r, i + 1] == 0))
     return {kind: sum(s) / len(s) for kind, s in scores.items()}
