@@ -121,6 +121,28 @@ def tables() -> str:
     return text
 
 
+def families() -> str:
+    """Make the table of families: what they are, their licences, what is proven of them."""
+    from pipelines.cli.models import families, told_proofs
+
+    rows = (
+        (family.title, ", ".join(f"`{name}`" for name in names), family.parts, family.licence,
+         told_proofs(family, names))
+        for family, names in families().items()
+        if family.published
+    )  # fmt: skip
+    return _table(("family", "`model_type`", "tower; connector; LLM", "licence (check the model card)", "proven"), rows)
+
+
+def with_tables(text: str) -> str:
+    """Make the tables of a written page anew: those between marks that name one of MARKED."""
+
+    def made(found: re.Match[str]) -> str:
+        return f"{found[1]}\n\n{MARKED[found[2]]()}\n{found[3]}"
+
+    return MARKS.sub(made, text)
+
+
 def summary(documented: object) -> str:
     """Return the first sentence of a docstring, on one line."""
     paragraph = (inspect.getdoc(documented) or "").partition("\n\n")[0]
@@ -142,6 +164,13 @@ def pipelines_page() -> str:
     """Make the API page of the modules by which `pipelines` is extended."""
     text = "# pipelines\n\nWhat benchmarks, stages and executors of your own derive from.\n"
     return text + "".join(f"\n::: {module}\n    options: {{show_root_full_path: true}}\n" for module in INTERFACES)
+
+
+def main() -> None:
+    """Write the marked tables of all pages anew."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        if (made := with_tables(text := page.read_text())) != text:
+            page.write_text(made)
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -174,3 +203,9 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/pipelines.md": pipelines_page,
 }
 """Path in the site -> maker of its text."""
+MARKED: Final[Mapping[str, Callable[[], str]]] = {"families": families}
+"""Name of a table that lies in a written page -> its maker."""
+MARKS: Final = re.compile(r"(<!-- (\w+), made by docs/generated.py -->)\n.*?(<!-- end -->)", re.DOTALL)
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generated import INTERFACES, PAGES, TABLES, help_of
+from docs.generated import INTERFACES, MARKED, MARKS, PAGES, TABLES, help_of, with_tables
 from pipelines.cli.main import COMMANDS
 from pipelines.results.schema import ResultRow
 from tests.support.pages import PAGES as WRITTEN
@@ -132,6 +132,16 @@ def test_every_table_is_on_its_page() -> None:
         section = page.split(f"\n## {target.partition(':')[2]}\n")[1].split("\n## ")[0]
         for name, loaded in _imported(target).builtin.items():
             assert re.search(rf"^\| `{name}` \| `[\w.]+` \| \S", section, re.MULTILINE), loaded
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=page_id)
+def test_tables_in_written_pages_are_up_to_date(page: Path) -> None:
+    """`python docs/generated.py` writes them anew."""
+    assert with_tables(page.read_text()) == page.read_text()
+
+
+def test_marked_tables_are_on_a_page() -> None:
+    assert {name for page in WRITTEN for _, name, _ in MARKS.findall(page.read_text())} == set(MARKED)
 
 
 def test_public_names_are_on_a_page() -> None:

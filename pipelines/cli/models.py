@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,10 @@ GIB = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class ModelsOptions:
-    """List the families of models, or count what videos cost with some models; weights are not fetched or read."""
+    """List the families of models, their licences and what is proven of them, or count what videos cost with models.
+
+    Weights are neither fetched nor read.
+    """
 
     names: Positional[tuple[str, ...]] = ()
     """Models to count for: embedded ones, folders or hub ids, of which the configuration is fetched."""
@@ -60,16 +64,43 @@ def main(options: ModelsOptions) -> None:
 
 
 def _list() -> None:
-    from videollm.checkpoints import EMBEDDED, FAMILIES
+    from videollm.checkpoints import EMBEDDED
+
+    print("Families, by the model_type of config.json, with some of their models (--model takes these, and folders):")
+    for family, names in families().items():
+        lines = {
+            "model_type": ", ".join(names),
+            "parts": family.parts,
+            "models": ", ".join(family.published or EMBEDDED),
+            "licence": family.licence,
+            "proven": told_proofs(family, names),
+        }
+        print(f"\n  {family.title or family.__name__}")
+        for name, value in lines.items():
+            print(f"    {name:10}  {value or '-'}")
+    print("\nLicences are as they are remembered: check the model card. Proven: what tests prove on random weights.")
+    print("`videollm models NAME` counts what a video costs with a model.")
+
+
+def families() -> dict[type[Family], list[str]]:
+    """Collect the families, each with its names."""
+    from videollm.checkpoints import FAMILIES
 
     kinds: dict[type[Family], list[str]] = {}
     for name in FAMILIES:
         kinds.setdefault(FAMILIES.load(name), []).append(name)
-    own = f"embedded: {', '.join(EMBEDDED)}; folders that training wrote"
-    print("Families, by the model_type of config.json, with some of their models (--model takes these, and folders):\n")
-    for family, names in kinds.items():
-        print(f"  {', '.join(names)}\n      {', '.join(family.published) or own}")
-    print("\n`videollm models NAME` counts what a video costs with a model.")
+    return kinds
+
+
+def told_proofs(family: type[Family], names: Sequence[str]) -> str:
+    """Say what is proven of a family: of all its names, or of which of them."""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        if proofs := family.proven.get(name):
+            told.setdefault(proofs, []).append(name)
+    if [*told.values()] == [list(names)]:
+        return ", ".join(*told)
+    return "; ".join(f"{', '.join(of)}: {', '.join(proofs)}" for proofs, of in told.items())
 
 
 def _parts(model: VideoLLM) -> str:

@@ -262,3 +262,16 @@ CASES: Final = {
         short={"choose_fps": 0.5},
     ),
 }
+
+FULL_SIZE: Final = {
+    "videollama2_mistral": "test_structure:test_videollama2",
+    "videollama2_qwen2": "test_structure:test_videollama2",
+    "minicpmv": "test_structure:test_minicpmv_4_5_has_the_published_names",
+    "CogVLMVideoForCausalLM": "test_cogvlm2_video:test_full_size",
+    "LlavaQwenForCausalLM": "test_llava:test_full_size",
+    "llava_qwen": "test_llava:test_full_size",
+    "llava_llama": "test_vila:test_structure_of_3b",
+    "mgm": "test_minigemini:test_structure_of_7b",
+}
+"""Names in FAMILIES that neither STRUCTURES nor SIZES has -> the test of names and shapes at full size, in
+tests/videollm/checkpoints."""

@@ -7,10 +7,11 @@ The image models have experts of their own for visual tokens, and are not read.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, language_model
 from videollm.checkpoints.folder import Renamed, Source, read_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -35,7 +36,11 @@ class CogVLM2Video(ComposedFamily):
     """Folders of the published layout."""
 
     presets: ClassVar[tuple[str, ...]] = tuple(QUESTIONS)
+    title: ClassVar[str] = "CogVLM2-Video"
+    parts: ClassVar[str] = "EVA-CLIP-E; glu_adapter (66 tokens a frame); Llama 3 with shared positions"
     published: ClassVar[tuple[str, ...]] = ("zai-org/cogvlm2-video-llama3-chat", "zai-org/cogvlm2-video-llama3-base")
+    licence: ClassVar[str] = "CogVLM2 License and Llama 3 Community License"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"CogVLMVideoForCausalLM": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

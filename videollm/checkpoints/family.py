@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 GENERATION: Final = ("temperature", "top_p", "top_k", "repetition_penalty")
 """Fields of generation_config.json that sampling follows."""
+EXACT, BATCHED, SWAPPED, SIZED = "exact", "batched", "any connector", "full size"
+PROVEN: Final = (EXACT, BATCHED, SWAPPED, SIZED)
+"""What tests prove of a `model_type`: frames, ids, pixels, visual tokens, logits and answers are those of the official
+code on a tiny checkpoint; batches equal single clips; other connectors answer and learn; full-size names and shapes."""
 
 
 class Family(ABC):
@@ -31,8 +35,16 @@ class Family(ABC):
 
     presets: ClassVar[tuple[str, ...]] = ()
     """Ways to use models of one configuration (which frames they see, how they are asked), the usual one first."""
+    title: ClassVar[str] = ""
+    """Names of the models in this layout, as their makers write them."""
+    parts: ClassVar[str] = ""
+    """Vision tower; connector; LLM."""
     published: ClassVar[tuple[str, ...]] = ()
     """Hub ids of models in this layout."""
+    licence: ClassVar[str] = ""
+    """Of the published weights, as it was remembered: their model cards are what holds."""
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """`model_type` -> which of PROVEN tests prove; tests/videollm/families checks that they do."""
 
     @classmethod
     @abstractmethod

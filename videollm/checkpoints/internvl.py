@@ -7,11 +7,12 @@ scales them with PIL, and writes a system message.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
-from videollm.checkpoints.family import ComposedFamily
+from videollm.checkpoints.family import PROVEN, ComposedFamily
 from videollm.checkpoints.folder import Renamed, Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.names import causal_lm
 from videollm.checkpoints.options import Options
@@ -54,7 +55,11 @@ PROJECTOR: Final = {"0": "layer_norm", "1": "linear_1", "3": "linear_2"}
 class InternVL(ComposedFamily):
     """Folders of the layout of transformers."""
 
+    title: ClassVar[str] = "InternVL3, 3.5 (-hf)"
+    parts: ClassVar[str] = "InternViT; pixel_shuffle_mlp; Qwen2, Qwen3"
     published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B-hf", "OpenGVLab/InternVL3_5-8B-HF")
+    licence: ClassVar[str] = "MIT, with an LLM under Apache-2.0 or the Qwen License (3); Apache-2.0 (3.5)"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"internvl": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:
@@ -100,7 +105,10 @@ def frame_text() -> dict[str, Any]:
 class InternVLChat(ComposedFamily):
     """Folders of the authors' own layout."""
 
+    title: ClassVar[str] = "InternVL3, 3.5 (the authors' layout)"
+    parts: ClassVar[str] = "InternViT; pixel_shuffle_mlp; Qwen2, Qwen3"
     published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B", "OpenGVLab/InternVL3_5-8B")
+    licence: ClassVar[str] = "MIT, with an LLM under Apache-2.0 or the Qwen License (3); Apache-2.0 (3.5)"
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

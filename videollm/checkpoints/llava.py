@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, language_model
+from videollm.checkpoints.family import PROVEN, SIZED, ComposedFamily, language_model
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_json, read_optional_json, weight_files
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
@@ -56,10 +56,16 @@ FOREIGN: Final = {
 class Llava(ComposedFamily):
     """Folders of the authors' layout, with SigLIP and Qwen2."""
 
+    title: ClassVar[str] = "LLaVA-Video, LLaVA-OneVision (the authors' layout)"
+    parts: ClassVar[str] = (
+        "SigLIP; mlp_pool (newline tokens after rows, frames, clips or nothing); Qwen2, told the times of frames"
+    )
     published: ClassVar[tuple[str, ...]] = (
         "lmms-lab/LLaVA-Video-7B-Qwen2",
         "lmms-lab/llava-onevision-qwen2-7b-ov",
     )
+    licence: ClassVar[str] = "Apache-2.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"LlavaQwenForCausalLM": PROVEN, "llava_qwen": (SIZED,)}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

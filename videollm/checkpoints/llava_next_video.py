@@ -5,11 +5,12 @@ Frames are pooled before the projector, as transformers does; the authors' own c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
-from videollm.checkpoints.family import ComposedFamily
+from videollm.checkpoints.family import PROVEN, ComposedFamily
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
@@ -28,7 +29,11 @@ NUM_FRAMES: Final = 32
 class LlavaNextVideo(ComposedFamily):
     """Folders of the layout of transformers."""
 
+    title: ClassVar[str] = "LLaVA-NeXT-Video (-hf)"
+    parts: ClassVar[str] = "CLIP; mlp_pool; Llama"
     published: ClassVar[tuple[str, ...]] = ("llava-hf/LLaVA-NeXT-Video-7B-hf",)
+    licence: ClassVar[str] = "Llama 2 Community License"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"llava_next_video": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

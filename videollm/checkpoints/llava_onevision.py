@@ -5,11 +5,12 @@ The settings of generation_config.json came with its LLM; the authors' own code 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final
 
 from videollm.checkpoints import transformers_layout as layout
-from videollm.checkpoints.family import ComposedFamily
+from videollm.checkpoints.family import PROVEN, ComposedFamily
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -23,10 +24,14 @@ NUM_FRAMES: Final = 32
 class LlavaOneVision(ComposedFamily):
     """Folders of the layout of transformers."""
 
+    title: ClassVar[str] = "LLaVA-OneVision (-hf)"
+    parts: ClassVar[str] = "SigLIP; mlp_pool; Qwen2"
     published: ClassVar[tuple[str, ...]] = (
         "llava-hf/llava-onevision-qwen2-0.5b-ov-hf",
         "llava-hf/llava-onevision-qwen2-7b-ov-hf",
     )
+    licence: ClassVar[str] = "Apache-2.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"llava_onevision": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

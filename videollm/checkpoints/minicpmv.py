@@ -6,11 +6,12 @@ by its length. (The official batched `chat` advances by frames where the resampl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
@@ -67,7 +68,11 @@ VERSIONS: Final = {
 class MiniCPMV(ComposedFamily):
     """Folders of the official layout, read without their code."""
 
+    title: ClassVar[str] = "MiniCPM-V 2.6, 4.5"
+    parts: ClassVar[str] = "SigLIP at any resolution; 2D or 3D resampler; Qwen2 or Qwen3"
     published: ClassVar[tuple[str, ...]] = ("openbmb/MiniCPM-V-2_6", "openbmb/MiniCPM-V-4_5")
+    licence: ClassVar[str] = "MiniCPM Model License (2.6), Apache-2.0 (4.5)"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"minicpmv": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, control_tokens, language_model
 from videollm.checkpoints.folder import (
     INDICES,
     Rename,
@@ -87,7 +87,11 @@ CONNECTOR: Final = {
 class MiniGemini(ComposedFamily):
     """Folders of the official layout, with copies of the frozen towers among their weights or without."""
 
+    title: ClassVar[str] = "Mini-Gemini, HD"
+    parts: ClassVar[str] = "CLIP and ConvNeXt; patch_mining; Llama, Gemma, Mistral, Mixtral"
     published: ClassVar[tuple[str, ...]] = ("YanweiLi/MGM-7B", "YanweiLi/MGM-7B-HD")
+    licence: ClassVar[str] = "CC-BY-NC-4.0, and the licence of the LLM"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"mgm": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

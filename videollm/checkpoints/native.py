@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from connectors import CONNECTORS
 from videollm.checkpoints.family import ComposedFamily
@@ -19,6 +19,10 @@ from videollm.vision import TOWERS
 
 class Native(ComposedFamily):
     """What `VideoLLM.save` writes."""
+
+    title: ClassVar[str] = "What training writes, and the embedded models"
+    parts: ClassVar[str] = "any tower; any connector; any LLM of transformers"
+    licence: ClassVar[str] = "Apache-2.0 (the embedded models)"
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -7,10 +7,11 @@ released here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
+from videollm.checkpoints.family import PROVEN, SIZED, ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -37,11 +38,18 @@ TOTAL_PIXELS: Final = int(128_000 * 28**2 * 0.9)
 class Qwen2VL(ComposedFamily):
     """Folders of the published layout; some that were saved again have a `text_config`."""
 
+    title: ClassVar[str] = "Qwen2-VL, Qwen2.5-VL"
+    parts: ClassVar[str] = (
+        "ViT with rotary places (2.5 with windows), frames in pairs; patch_merger; "
+        "Qwen2 with positions of three components"
+    )
     published: ClassVar[tuple[str, ...]] = (
         "Qwen/Qwen2-VL-7B-Instruct",
         "Qwen/Qwen2.5-VL-3B-Instruct",
         "Qwen/Qwen2.5-VL-7B-Instruct",
     )
+    licence: ClassVar[str] = "Apache-2.0; Qwen2.5-VL-3B: Qwen Research License; 72B: Qwen License"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"qwen2_5_vl": PROVEN, "qwen2_vl": (SIZED,)}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -5,10 +5,11 @@ transformers 5.10 and later write two more control tokens around a video than th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, generation_settings
+from videollm.checkpoints.family import PROVEN, ComposedFamily, generation_settings
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -23,7 +24,14 @@ LLMS: Final = {"qwen3_vl": "qwen3_vl_text", "qwen3_vl_moe": "qwen3_vl_moe_text"}
 class Qwen3VL(ComposedFamily):
     """Folders of the published layout."""
 
+    title: ClassVar[str] = "Qwen3-VL"
+    parts: ClassVar[str] = (
+        "ViT with a table and rotary places, frames in pairs; deep_patch_merger (deepstack); "
+        "Qwen3 with positions of three components"
+    )
     published: ClassVar[tuple[str, ...]] = ("Qwen/Qwen3-VL-2B-Instruct", "Qwen/Qwen3-VL-8B-Instruct")
+    licence: ClassVar[str] = "Apache-2.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"qwen3_vl": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

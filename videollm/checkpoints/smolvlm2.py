@@ -5,10 +5,11 @@ transformers 4.52 and later scale frames to the size for still images first, fou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -42,10 +43,14 @@ TEMPLATE: Final = (
 class SmolVLM2(ComposedFamily):
     """Folders of the published layout."""
 
+    title: ClassVar[str] = "SmolVLM2 256M, 500M, 2.2B"
+    parts: ClassVar[str] = "SigLIP at 512 or 384; patch_linear (squares of patches, one linear layer); Llama"
     published: ClassVar[tuple[str, ...]] = (
         "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
         "HuggingFaceTB/SmolVLM2-2.2B-Instruct",
     )
+    licence: ClassVar[str] = "Apache-2.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"smolvlm": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, language_model
+from videollm.checkpoints.family import PROVEN, SIZED, ComposedFamily, language_model
 from videollm.checkpoints.folder import (
     FILES,
     INDICES,
@@ -59,7 +59,14 @@ class VideoLLaMA2(ComposedFamily):
     they ship), and those of the vision tower in the folder of `mm_vision_tower`.
     """
 
+    title: ClassVar[str] = "VideoLLaMA2, 2.1"
+    parts: ClassVar[str] = (
+        "CLIP or SigLIP; stc_connector, stc_connector_v35, stp_connector, spatial_conv, spatial_pool, linear, "
+        "mlp[n]x_gelu; Mistral, Mixtral, Qwen2"
+    )
     published: ClassVar[tuple[str, ...]] = ("DAMO-NLP-SG/VideoLLaMA2-7B-16F", "DAMO-NLP-SG/VideoLLaMA2.1-7B-16F")
+    licence: ClassVar[str] = "Apache-2.0, as a research preview"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"videollama2_mistral": PROVEN, "videollama2_qwen2": (SIZED,)}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, generation_settings, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
 from videollm.models.config import ModelConfig
@@ -25,6 +26,12 @@ MAX_PIXELS: Final = 768 * 28**2
 
 class VideoLLaMA3(ComposedFamily):
     """Folders of the layout of transformers."""
+
+    title: ClassVar[str] = "VideoLLaMA3, uploads named -HF"
+    parts: ClassVar[str] = "SigLIP with rotary places, frames of any size; diff_fp (drops what does not change); Qwen2"
+    published: ClassVar[tuple[str, ...]] = ("lkhl/VideoLLaMA3-2B-Image-HF", "lkhl/VideoLLaMA3-7B-Image-HF")
+    licence: ClassVar[str] = "Apache-2.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"video_llama_3": PROVEN}
 
     @classmethod
     def read_config(cls, folder: Path, options: Options) -> ModelConfig:

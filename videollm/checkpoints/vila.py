@@ -5,10 +5,11 @@ NVILA has the same `model_type`, names and shapes, and another order of tokens: 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from videollm.checkpoints.family import ComposedFamily, control_tokens, language_model
+from videollm.checkpoints.family import PROVEN, ComposedFamily, control_tokens, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.checkpoints.options import Options
@@ -35,7 +36,11 @@ NOT_LLM: Final = {"architectures", "auto_map", "torch_dtype", "dtype", "transfor
 class VILA(ComposedFamily):
     """Folders of the official layout: three parts with a config.json and weights each, the LLM's with the tokenizer."""
 
+    title: ClassVar[str] = "VILA1.5 3B, 8B, 13B"
+    parts: ClassVar[str] = "SigLIP, with S2 or without; mlp_downsample (column by column); Llama"
     published: ClassVar[tuple[str, ...]] = ("Efficient-Large-Model/VILA1.5-3b-s2", "Efficient-Large-Model/VILA1.5-3b")
+    licence: ClassVar[str] = "CC-BY-NC-4.0"
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"llava_llama": PROVEN}
 
     @classmethod
     def llm_folder(cls, folder: Path) -> Path:
