@@ -40,7 +40,7 @@ class FrameBatch:
     missing: tuple[int, ...] = ()
     """Indices asked for that could not be decoded (only with allow_partial; they are not in `frames`)."""
     model_seconds: tuple[float, ...] = ()
-    """Times that the model is told, where the sampling has its own (`fps_pack`); -1 for a still image."""
+    """Times that the model is told, where the sampling has its own (`fps_pack`, `fps_filter`); -1 for a still image."""
     video_hash: str | None = None
     """Hash of the video's content, as `videollm.io.quick_hash` makes it; None for a folder of images."""
     packing: int = 1

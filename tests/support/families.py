@@ -261,6 +261,13 @@ CASES: Final = {
         ids=placeholder(4),
         short={"choose_fps": 0.5},
     ),
+    "videollama3_qwen2": FamilyCase(
+        folder="videollama3_qwen2_tiny",
+        kinds=("videollama3_qwen2",),
+        pixels=_squares,
+        ids=placeholder(3),
+        short={"choose_fps": 0.5},
+    ),
 }
 
 FULL_SIZE: Final = {
@@ -271,6 +278,7 @@ FULL_SIZE: Final = {
     "LlavaQwenForCausalLM": "test_llava:test_full_size",
     "llava_qwen": "test_llava:test_full_size",
     "llava_llama": "test_vila:test_structure_of_3b",
+    "videollama3_qwen2": "test_videollama3:test_full_size",
     "mgm": "test_minigemini:test_structure_of_7b",
 }
 """Names in FAMILIES that neither STRUCTURES nor SIZES has -> the test of names and shapes at full size, in

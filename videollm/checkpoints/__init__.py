@@ -52,6 +52,7 @@ FAMILIES: Final[Table[Family]] = Table(
         "mgm_mixtral": "videollm.checkpoints.minigemini:MiniGemini",
         "smolvlm": "videollm.checkpoints.smolvlm2:SmolVLM2",
         "video_llama_3": "videollm.checkpoints.videollama3:VideoLLaMA3",
+        "videollama3_qwen2": "videollm.checkpoints.videollama3:VideoLLaMA3Qwen2",
     },
 )
 """`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""

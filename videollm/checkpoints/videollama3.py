@@ -1,15 +1,22 @@
-"""VideoLLaMA3 in the layout of transformers (arXiv:2501.13106, hub uploads named -HF)."""
+"""VideoLLaMA3 (arXiv:2501.13106, github.com/DAMO-NLP-SG/VideoLLaMA3).
+
+There are two layouts: that of transformers (hub uploads named -HF), and the authors' own, whose code takes other
+frames, scales them with PIL, and writes a system message.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from videollm.checkpoints.family import PROVEN, ComposedFamily, generation_settings, language_model
 from videollm.checkpoints.folder import Source, read_json, read_optional_json, require, weight_files
 from videollm.checkpoints.options import Options
+from videollm.errors import UserError
 from videollm.models.config import ModelConfig
+from videollm.prompts.templates import CHATML
 
 VISION: Final = {
     "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
@@ -18,10 +25,16 @@ VISION: Final = {
 """Where `vision_config` leaves a field out; the other fields are not the tower's."""
 NOT_LLM: Final = {"architectures", "torch_dtype", "dtype", "transformers_version", "_name_or_path"}
 """Fields of `text_config` that do not describe the LLM."""
+FOREIGN: Final = NOT_LLM | {"auto_map", "image_token_index", "loss_reduction_scope", "mm_projector_type",
+                            "use_token_compression", "vision_encoder", "vision_encoder_config"}  # fmt: skip
+"""Fields of the authors' config.json that do not describe the LLM, beside those that begin with mm_."""
 PREPROCESSOR: Final = {"merge_size": 2, "min_frames": 4, "max_frames": 180}
 MIN_PIXELS: Final = 128 * 28**2
 MAX_PIXELS: Final = 768 * 28**2
 """Where the processor's file leaves a field out."""
+OWN: Final = {"min_tokens": 16, "max_tokens": 16384, "patch_size": 14, "fps": 1, "max_frames": 180,
+              "video_merge_size": 2}  # fmt: skip
+"""The same of the authors' files."""
 
 
 class VideoLLaMA3(ComposedFamily):
@@ -48,6 +61,24 @@ class VideoLLaMA3(ComposedFamily):
         """List the folder's weights."""
         cls.check_weights(folder)
         return [Source(files=weight_files(folder), rename=rename)]
+
+
+class VideoLLaMA3Qwen2(VideoLLaMA3):
+    """Folders of the authors' own layout."""
+
+    title: ClassVar[str] = "VideoLLaMA3 (the authors' layout)"
+    published: ClassVar[tuple[str, ...]] = ("DAMO-NLP-SG/VideoLLaMA3-2B", "DAMO-NLP-SG/VideoLLaMA3-7B")
+    proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"videollama3_qwen2": PROVEN}
+
+    @classmethod
+    def read_config(cls, folder: Path, options: Options) -> ModelConfig:
+        """Read the configuration files."""
+        file = folder / "config.json"
+        values = read_json(file)
+        generation = read_optional_json(folder / "generation_config.json")
+        processor = read_optional_json(folder / "preprocessor_config.json")
+        processor |= read_optional_json(folder / "processor_config.json")
+        return configure_own(file, values, generation, processor)
 
 
 def configure(
@@ -103,12 +134,55 @@ def configure(
     )
 
 
+def configure_own(
+    file: Path, values: dict[str, Any], generation: dict[str, Any], processor: dict[str, Any]
+) -> ModelConfig:
+    """Translate a config.json of the authors' layout.
+
+    Args:
+        file: that config.json, for messages.
+        values: what it holds.
+        generation: what generation_config.json holds.
+        processor: what preprocessor_config.json and processor_config.json hold.
+    Raises:
+        UserError: a field is missing, or has a value that is not known.
+    """
+    if (kind := values.get("mm_projector_type", "mlp2x_gelu")) != "mlp2x_gelu":
+        raise UserError(f"{file} has mm_projector_type {kind!r}; expected 'mlp2x_gelu'.")
+    text = {k: v for k, v in values.items() if k not in FOREIGN and not k.startswith("mm_")}
+    settings = {**OWN, **processor}
+    area = (settings["patch_size"] * settings["video_merge_size"]) ** 2
+    given = {
+        "text_config": {**text, "model_type": "qwen2"},
+        "vision_config": require(values, "vision_encoder_config", file),
+        "tie_word_embeddings": values.get("tie_word_embeddings", False),
+    }
+    common = {
+        **settings,
+        "merge_size": settings["video_merge_size"],
+        "min_pixels": settings["min_tokens"] * area,
+        "max_pixels": settings["max_tokens"] * area,
+        "use_token_compression": values.get("use_token_compression", True),
+    }
+    config = configure(file, given, generation, common)
+    return replace(
+        config,
+        transform={**config.transform, "filter": "pil"},
+        sampling={
+            "policy": "fps_filter",
+            "choose_fps": settings["fps"] or OWN["fps"],
+            "max_num_frames": settings["max_frames"],
+        },
+        prompt={**CHATML, "system": "You are a helpful assistant."},
+    )
+
+
 def rename(name: str) -> str | None:
     """Translate a name of a weight."""
     name = name.removeprefix("model.")
-    if name.startswith("vision_model."):
-        inside = name.removeprefix("vision_model.").removeprefix("embeddings.").removeprefix("encoder.")
+    if name.startswith(("vision_model.", "vision_encoder.")):
+        inside = name.partition(".")[2].removeprefix("embeddings.").removeprefix("encoder.")
         return f"tower.{inside.replace('.mlp.fc', '.mlp.linear_fc')}"
-    if name.startswith("projector."):
-        return f"connector.{name.removeprefix('projector.')}"
+    if name.startswith(("projector.", "mm_projector.")):
+        return f"connector.{name.partition('.')[2]}"
     return f"llm.{name}" if name.startswith("lm_head.") else f"llm.model.{name.removeprefix('language_model.')}"

@@ -6,7 +6,7 @@ SHAPES  t frames, h w pixels, c colour channels (RGB), H W pixels of the tower.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from einops import reduce
@@ -40,6 +40,8 @@ class Budget(Preprocessing):
     """As for FrameSize."""
     slack: float = 1.05
     """As for FrameSize."""
+    filter: Literal["pil", "torch"] = "torch"
+    """As for FrameSize; with `torch` go the rounding steps of transformers' processors on torch."""
     before: str = ""
     """Written in front of a clip."""
     after: str = ""
@@ -64,7 +66,7 @@ class Budget(Preprocessing):
             mode="budget",
             multiple=self.multiple,
             exact=True,
-            filter="torch",
+            filter=self.filter,
             min_pixels=self.min_pixels,
             max_pixels=self.max_pixels,
             total_pixels=self.total_pixels,
@@ -76,13 +78,14 @@ class Budget(Preprocessing):
         """Make one group of all frames of a clip."""
         t = len(batch.frames)
         height, width = target_size(self.frame_size().of_clip(t), *batch.frames.shape[1:3])
-        frames = np.stack([resize_frame(frame, height, width, "torch") for frame in batch.frames])
+        frames = np.stack([resize_frame(frame, height, width, self.filter) for frame in batch.frames])
         added = -t % self.temporal_patch
         if added:
             frames = np.concatenate([frames, np.repeat(frames[-1:], added, axis=0)])
         seconds = (*batch.seconds, *batch.seconds[-1:] * added)
         # The prompt's times count frames at the average rate, as officially; rows keep the true ones.
-        told = [i / batch.fps for i in batch.indices] if batch.fps > 0 else list(batch.seconds)
+        counted = [i / batch.fps for i in batch.indices] if batch.fps > 0 else list(batch.seconds)
+        told = list(batch.model_seconds) or counted
         told += told[-1:] * added
         labels: list[tuple[str, str]] = []
         if self.label is not None:
@@ -107,7 +110,7 @@ class Budget(Preprocessing):
 
     def pixels(self, pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
         """Normalise pictures: (t H W c) uint8 -> (t c H W) float32 on the device."""
-        return normalise(pictures, self.mean, self.std, device, fused=True)
+        return normalise(pictures, self.mean, self.std, device, fused=self.filter == "torch")
 
     def _gap(self, batch: FrameBatch) -> float:
         """Return the seconds between frames of features, at the average rate of the frames chosen."""

@@ -25,7 +25,7 @@ class Sampled:
     indices: tuple[int, ...]
     """Display indices, ascending; a short video repeats some."""
     snapped_seconds: tuple[float, ...] = ()
-    """Times that the model is told in the place of the true ones, from the start of the range; () where it is not."""
+    """Times that the model is told in the place of the true ones; () where it is not."""
     temporal_ids: tuple[int, ...] = ()
     """Those times in the units of the model's time axis."""
     packing: int = 1
@@ -134,6 +134,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
         "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
         "segments": "videollm.video.sampling.segments:Segments",
+        "fps_filter": "videollm.video.sampling.fps_filter:FpsFilter",
         "fps_skip": "videollm.video.sampling.fps_skip:FpsSkip",
     },
 )
