@@ -7,9 +7,11 @@ import inspect
 import io
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 from unittest import mock
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
 
 ROOT: Final = Path(__file__).parents[1]
+CONFIGS: Final = ROOT / "tests" / "golden" / "configs"
+"""What config.json of published models says of their structure: NAME.json, or a folder for several files."""
+TOKENIZER: Final = ROOT / "tests" / "golden" / "qwen25vl_tiny"
+"""Whose tokenizer stands for all: it does not change a count."""
 TABLES: Final = (
     "connectors:CONNECTORS",
     "videollm.video.sampling:POLICIES",
@@ -134,6 +140,36 @@ def families() -> str:
     return _table(("family", "`model_type`", "tower; connector; LLM", "licence (check the model card)", "proven"), rows)
 
 
+def costs() -> str:
+    """Make the table of what a video costs with published models, as `videollm models` counts it."""
+    from pipelines.cli.models import ModelsOptions, cost
+    from videollm.checkpoints import Options, outline
+
+    options, rows = ModelsOptions(), []
+    for source in sorted(CONFIGS.iterdir(), key=lambda path: path.name.lower()):
+        with TemporaryDirectory() as scratch:
+            folder = model_folder(source, Path(scratch))
+            model = outline(Options(name=str(folder), device="cpu"))
+        counted = [cost(model, seconds, options) for seconds in options.seconds]
+        most = "≤ " if model.connector.varies else ""
+        cells = [f"{frames:,} / {most}{tokens:,}" for frames, tokens in counted]
+        rows.append((source.name.removesuffix(".json"), *cells))
+    return _table(("frames / visual tokens", "10 s", "1 min", "10 min", "1 h"), rows)
+
+
+def model_folder(source: Path, folder: Path) -> Path:
+    """Lay out a model's configuration, a file or a folder of CONFIGS, as a folder that can be outlined."""
+    if source.is_dir():
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, folder / "config.json")
+    for file in (*TOKENIZER.glob("tokenizer*"), TOKENIZER / "chat_template.jinja"):
+        for place in (folder, folder / "llm"):
+            if place.is_dir():
+                shutil.copy(file, place)
+    return folder
+
+
 def with_tables(text: str) -> str:
     """Make the tables of a written page anew: those between marks that name one of MARKED."""
 
@@ -203,7 +239,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "reference/pipelines.md": pipelines_page,
 }
 """Path in the site -> maker of its text."""
-MARKED: Final[Mapping[str, Callable[[], str]]] = {"families": families}
+MARKED: Final[Mapping[str, Callable[[], str]]] = {"families": families, "costs": costs}
 """Name of a table that lies in a written page -> its maker."""
 MARKS: Final = re.compile(r"(<!-- (\w+), made by docs/generated.py -->)\n.*?(<!-- end -->)", re.DOTALL)
 

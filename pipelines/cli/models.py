@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from pipelines.cli.options import FrameOptions
 from videollm.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class ModelsOptions:
     """Pixels."""
     fps: float = 30.0
     """Frames per second of the videos."""
+    frames: FrameOptions = field(default_factory=FrameOptions)
 
 
 def main(options: ModelsOptions) -> None:
@@ -52,13 +54,13 @@ def main(options: ModelsOptions) -> None:
     from videollm.checkpoints import Options, outline
 
     video = f"{options.width} x {options.height}, {options.fps:g} frames a second"
-    print(f"Frames and visual tokens of a video of {video}, with the model's own sampling:")
+    print(f"Frames and visual tokens of a video of {video}:")
     for name in options.names:
         model = outline(Options(name=name, device="cpu"))
         print(f"\n{name}: {_parts(model)}")
         print(f"  {'length':>8}  {'frames':>7}  {'tokens':>8}  tokens a second")
         for seconds in options.seconds:
-            frames, tokens = _cost(model, seconds, options)
+            frames, tokens = cost(model, seconds, options)
             most = "at most " if model.connector.varies else ""
             print(f"  {seconds:>6g} s  {frames:>7,}  {most}{tokens:>8,}  {tokens / seconds:.1f}")
 
@@ -114,13 +116,22 @@ def _parts(model: VideoLLM) -> str:
     return f"{told}; {2 * count(model) / GIB:.2f} GiB of weights in bfloat16"
 
 
-def _cost(model: VideoLLM, seconds: float, options: ModelsOptions) -> tuple[int, int]:
-    """Count the frames and the visual tokens of a video."""
+def cost(model: VideoLLM, seconds: float, options: ModelsOptions) -> tuple[int, int]:
+    """Count the frames and the visual tokens of a video; at most so many where a connector's number varies.
+
+    Args:
+        model: may be without weights.
+        seconds: length of the video.
+        options: its size and frames per second, and the choice of frames.
+    Raises:
+        UserError: the model cannot take such a video, or its sampling no such choice.
+    """
     from videollm.video.preprocessing.frame_size import target_size
-    from videollm.video.sampling import Timeline, sample
+    from videollm.video.sampling import Sampling, Timeline, sample
 
     number = max(1, round(seconds * options.fps))
-    chosen = sample(model.sampling, Timeline(num_frames=number, fps=options.fps, duration_seconds=seconds))
+    sampling = Sampling.from_dict(options.frames.choice().override(asdict(model.sampling)))
+    chosen = sample(sampling, Timeline(num_frames=number, fps=options.fps, duration_seconds=seconds))
     size = model.transform.frame_size()
     sized = None if size is None else size.of_clip(len(chosen.indices))
     height, width = target_size(sized, options.height, options.width)

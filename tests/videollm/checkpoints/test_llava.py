@@ -11,14 +11,10 @@ import torch
 
 import videollm
 from tests.support.official import clip, copy, read_golden
-from tests.videollm.checkpoints.test_structure import build, llm_names, shapes, tower_names
+from tests.videollm.checkpoints.test_structure import build, llm_names, read, shapes, tower_names
 from videollm.checkpoints import Options, llava, resolve, towers
 from videollm.errors import UserError
 from videollm.types import Clip
-
-QWEN2_7B = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
-            "num_key_value_heads": 4, "vocab_size": 152064, "max_position_embeddings": 32768, "rope_theta": 1e6,
-            "rope_scaling": None, "tie_word_embeddings": False}  # fmt: skip
 
 
 @pytest.mark.parametrize("pool", ["bilinear", "average", "max"])
@@ -75,7 +71,8 @@ def test_times_of_a_part_count_from_its_first_frame() -> None:
 )
 def test_full_size(fields: dict[str, Any], tokens: int) -> None:
     name = "google/siglip-so400m-patch14-384"
-    values = {**QWEN2_7B, "mm_vision_tower": name, "mm_patch_merge_type": "spatial_unpad", **fields}
+    told = {"mm_newline_position", "add_time_instruction"}
+    values = {k: v for k, v in read("LLaVA-Video-7B")[1].items() if k not in told} | fields
     config = llava.configure(Path("config.json"), values, towers.TOWERS[name])
     model = build(config)
     rename = llava.renamer(config)

@@ -18,6 +18,7 @@ from tests.support.official import copy
 from tests.support.paths import GOLDEN
 from tests.support.tensors import read
 from tests.videollm.checkpoints.test_structure import build, llm_names, shapes, tower_names
+from tests.videollm.checkpoints.test_structure import read as read_config
 from videollm import VideoLLM
 from videollm.checkpoints import minigemini
 from videollm.errors import UserError
@@ -27,15 +28,7 @@ from videollm.types import Generation
 FOLDER = GOLDEN / "minigemini_tiny"
 HD = {"image_grid": 2, "image_global": True, "image_size_aux": 256}
 AUX = "model_zoo/OpenAI/openclip-convnext-large-d-320-laion2B-s29B-b131K-ft-soup"
-LLAMA = {
-    "model_type": "mgm",
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "vocab_size": 32000,
-    "image_size_aux": 768,
-}
+LLAMA = read_config("Mini-Gemini-7B")[1]
 
 
 def tokens(model: VideoLLM) -> torch.Tensor:

@@ -17,7 +17,7 @@ from videollm.models.composed import VideoLLM
 from videollm.models.config import ModelConfig
 
 CONFIGS = GOLDEN / "configs"
-"""What config.json of the published models says of their structure; benchmarks/full_size.py reads it too."""
+"""What config.json of the published models says of their structure; benchmarks/ and docs/generated.py read it too."""
 
 
 def read(name: str) -> tuple[Path, dict[str, Any]]:

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
 from tests.support.paths import GOLDEN
+from tests.videollm.checkpoints.test_structure import read
 from videollm.checkpoints import FAMILIES
 from videollm.checkpoints.names import causal_lm
 from videollm.checkpoints.options import Options
@@ -26,50 +27,26 @@ QWEN25_72B = {"model_type": "qwen2", "hidden_size": 8192, "intermediate_size": 2
 QWEN3_30B_A3B = {"model_type": "qwen3_moe", "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 48,
                  "num_attention_heads": 32, "num_key_value_heads": 4, "head_dim": 128, "num_experts": 128,
                  "moe_intermediate_size": 768, "vocab_size": 151936}  # fmt: skip
-QWEN2_7B = {"model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
-            "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152000}  # fmt: skip
 VIT_300M = {"model_type": "internvl_vision", "attention_bias": True, "image_size": [448, 448], "patch_size": [14, 14]}
 VIT_6B = {"model_type": "internvl_vision", "hidden_size": 3200, "intermediate_size": 12800, "num_hidden_layers": 45,
           "num_attention_heads": 25, "norm_type": "rms_norm", "use_qk_norm": True, "attention_bias": False}  # fmt: skip
-SIGLIP = {"model_type": "siglip_vision_model", "hidden_size": 1152, "intermediate_size": 4304, "image_size": 384,
-          "num_attention_heads": 16, "num_hidden_layers": 26, "patch_size": 14, "vision_use_head": False}  # fmt: skip
-CLIP = {"model_type": "clip_vision_model", "hidden_size": 1024, "intermediate_size": 4096, "image_size": 336,
-        "num_attention_heads": 16, "num_hidden_layers": 24, "patch_size": 14, "projection_dim": 768}  # fmt: skip
 SMOL_500M = {
     "model_type": "smolvlm", "scale_factor": 4,
     "vision_config": {"hidden_size": 768, "image_size": 512, "num_attention_heads": 12, "patch_size": 16},
     "text_config": {"model_type": "llama", "hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32,
                     "num_attention_heads": 15, "num_key_value_heads": 5, "vocab_size": 49280},
 }  # fmt: skip
-SMOL_2B = {
-    "model_type": "smolvlm", "scale_factor": 3,
-    "vision_config": {"hidden_size": 1152, "image_size": 384, "intermediate_size": 4304, "num_attention_heads": 16,
-                      "num_hidden_layers": 27, "patch_size": 14},
-    "text_config": {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24,
-                    "num_attention_heads": 32, "vocab_size": 49280},
-}  # fmt: skip
-VIDEOLLAMA3_2B = {
-    "model_type": "video_llama_3",
-    "vision_config": {"model_type": "video_llama_3_vision", "hidden_size": 1152, "intermediate_size": 4304,
-                      "num_hidden_layers": 27, "num_attention_heads": 16, "patch_size": 14},
-    "text_config": {"model_type": "qwen2", "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28,
-                    "num_attention_heads": 12, "num_key_value_heads": 2, "vocab_size": 151936},
-}  # fmt: skip
 SIZES: dict[str, tuple[dict[str, Any], int, int]] = {
     "InternVL3-1B": ({"model_type": "internvl", "vision_config": VIT_300M, "text_config": QWEN25_05B}, 8, 2048),
     "InternVL3-78B": ({"model_type": "internvl", "vision_config": VIT_6B, "text_config": QWEN25_72B}, 8, 2048),
     "InternVL3.5-30B": ({"model_type": "internvl", "vision_config": VIT_300M, "text_config": QWEN3_30B_A3B}, 8, 2048),
-    "LLaVA-OneVision-7B": (
-        {"model_type": "llava_onevision", "vision_config": SIGLIP, "text_config": QWEN2_7B, "vision_feature_layer": -1,
-         "vision_feature_select_strategy": "full"}, 32, 6273,
-    ),
-    "LLaVA-NeXT-Video-7B": (
-        {"model_type": "llava_next_video", "vision_config": CLIP,
-         "text_config": {"model_type": "llama", "vocab_size": 32064}}, 32, 32 * 144,
-    ),
+    "InternVL3-8B-hf": (read("InternVL3-8B-hf")[1], 8, 2048),
+    "LLaVA-OneVision-7B": (read("LLaVA-OneVision-7B")[1], 32, 6273),
+    "LLaVA-NeXT-Video-7B": (read("LLaVA-NeXT-Video-7B")[1], 32, 32 * 144),
+    "SmolVLM2-256M": (read("SmolVLM2-256M")[1], 64, 64 * 64),
     "SmolVLM2-500M": (SMOL_500M, 64, 64 * 64),
-    "SmolVLM2-2.2B": (SMOL_2B, 64, 64 * 81),
-    "VideoLLaMA3-2B": (VIDEOLLAMA3_2B, 4, 4 * 144),
+    "SmolVLM2-2.2B": (read("SmolVLM2-2.2B")[1], 64, 64 * 81),
+    "VideoLLaMA3-7B": (read("VideoLLaMA3-7B")[1], 4, 4 * 144),
 }  # fmt: skip
 """Name -> config.json, frames, and visual tokens of these."""
 

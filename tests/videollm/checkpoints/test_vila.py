@@ -13,34 +13,17 @@ import torch
 import videollm
 from tests.support.official import copy, read_golden
 from tests.support.paths import GOLDEN
-from tests.videollm.checkpoints.test_structure import build, llm_names, shapes, tower_names
+from tests.videollm.checkpoints.test_structure import build, llm_names, read, shapes, tower_names
 from videollm.checkpoints import vila
 from videollm.checkpoints.names import causal_lm, vit
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
 
-SIGLIP = {
-    "model_type": "siglip_vision_model",
-    "hidden_size": 1152,
-    "intermediate_size": 4304,
-    "num_hidden_layers": 27,
-    "num_attention_heads": 16,
-    "image_size": 384,
-    "patch_size": 14,
-}
-SHEARED_LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 2560,
-    "intermediate_size": 6912,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 20,
-    "vocab_size": 32000,
-}
 S2 = {"s2": True, "s2_scales": "384,768", "s2_max_split_size": 384}
 
 
 def configure(values: dict[str, Any], **control: str) -> ModelConfig:
-    parts = {"llm": SHEARED_LLAMA, "vision_tower": SIGLIP, "mm_projector": {"mm_projector_type": "mlp_downsample"}}
+    parts = {part: read(f"VILA1.5-3B/{part}/config")[1] for part in ("llm", "vision_tower", "mm_projector")}
     added = {"added_tokens_decoder": {str(i): {"content": token} for i, token in enumerate(control.values())}}
     return vila.configure(Path("config.json"), values, parts, {}, added)
 
