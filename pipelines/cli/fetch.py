@@ -100,7 +100,10 @@ def _parts(name: str, split: str | None) -> Iterator[Part]:
     repository = look_up(name)
     with TemporaryDirectory() as folder:  # and by its commit, so that the cache stays as it is
         exact = f"{name.partition('@')[0]}@{repository.commit}"
-        others = elsewhere(fetch(exact, READ_FIRST, into=Path(folder)), repository.sizes.keys())
+        try:
+            others = elsewhere(fetch(exact, READ_FIRST, into=Path(folder)), repository.sizes.keys())
+        except UserError as error:
+            raise UserError(str(error).replace(folder, name)) from error
     yield Part(name=name, kind="model", patterns=model_patterns(repository.sizes), repository=repository)
     for other, patterns in others.items():
         found = look_up(other)

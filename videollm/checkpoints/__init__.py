@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,6 +70,9 @@ __all__ = [
     "outline",
     "resolve",
 ]
+
+OTHER_WAYS: Final = "`videollm models` lists all; --family pkg.mod:Class reads another layout."
+"""What the message about an unknown model_type ends with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +213,20 @@ def _kind(file: Path) -> str:
         if name in FAMILIES:
             return name
     got = f"model_type {kind!r}" + (f" and architectures {architectures}" if architectures else "")
-    raise UserError(f"{file} has {got}; expected one of {', '.join(FAMILIES)}.")
+    near = _nearest((kind, *map(str, architectures)))
+    raise UserError(
+        f"{file} has {got}, which is none of the {len(FAMILIES)} names that are known; "
+        f"the nearest are {', '.join(near)}. {OTHER_WAYS}"
+    )
+
+
+def _nearest(names: Sequence[str], number: int = 3) -> list[str]:
+    """Choose the names in FAMILIES that look most like one of these, the likest first."""
+
+    def likeness(known: str) -> float:
+        return max(SequenceMatcher(None, name.lower(), known.lower()).ratio() for name in names)
+
+    return sorted(FAMILIES, key=likeness, reverse=True)[:number]
 
 
 def _check_connector(options: Options) -> None:

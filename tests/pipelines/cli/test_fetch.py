@@ -101,7 +101,7 @@ def test_what_cannot_be_fetched_is_one_message(hub: Hub, tmp_path: Path) -> None
         ("maker/other",): "there is no such repository, or it is private",
         ("maker/tiny@v2",): "it has no such revision",
         ("maker/gated",): "it is gated; accept its conditions on huggingface.co, then log in",
-        ("maker/unknown",): "has model_type 'bert'",
+        ("maker/unknown",): "maker/unknown/config.json has model_type 'bert', which is none of the ",
         ("egoschema",): "is not on the hub as it is read here. Get it from https://github.com/egoschema/EgoSchema",
         ("nextqa", "--split", "val"): "Get it from https://github.com/doc-doc/NExT-QA",
         ("nextqa", "--split", "train"): "expected one of val, test",

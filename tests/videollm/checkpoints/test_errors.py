@@ -47,8 +47,18 @@ def test_an_unknown_version(tmp_path: Path, changes: dict[str, object]) -> None:
 
 
 def test_an_unknown_model_type(tmp_path: Path) -> None:
-    expected = r"'minicpmv4_7' and architectures \['MiniCPMV'\]; expected one of videollm, "
+    expected = (
+        r"'minicpmv4_7' and architectures \['MiniCPMV'\], which is none of .* the nearest are minicpmv, .*--family"
+    )
     refused(copy(MINICPMV, tmp_path, model_type="minicpmv4_7"), expected)
+
+
+@pytest.mark.parametrize(
+    ("got", "nearest"),
+    [("Qwen2_5_VL", "qwen2_5_vl"), ("internvl3", "internvl"), ("llava_onevision_2", "llava_onevision")],
+)
+def test_the_nearest_model_type_comes_first(got: str, nearest: str, tmp_path: Path) -> None:
+    refused(copy(MINICPMV, tmp_path, model_type=got, architectures=None), f"nearest are {nearest}, ")
 
 
 @pytest.mark.parametrize("name", [VIDEOLLAMA2, MINICPMV])
