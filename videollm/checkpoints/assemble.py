@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from connectors import Connector
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_optional_json, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
+from videollm.checkpoints.sentencepiece import MODEL, load_sentencepiece
 from videollm.checkpoints.weights import fill, without_weights
 from videollm.engines import ENGINES
 from videollm.errors import UserError
@@ -110,6 +111,8 @@ def choose_dtype(name: str, device: str, folder: Path) -> torch.dtype:
 
 def _tokenizer(folder: Path, llm: dict[str, Any]) -> PreTrainedTokenizerBase:
     """Load the folder's tokenizer, that of its LLM: no code of the folder's own is run."""
+    if (folder / MODEL).is_file() and "auto_map" in read_optional_json(folder / "tokenizer_config.json"):
+        return load_sentencepiece(folder)
     try:
         made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, config=AutoConfig.for_model(**llm), local_files_only=True, trust_remote_code=False

@@ -27,6 +27,8 @@ class Source:
 
     files: tuple[Path, ...]
     rename: Rename
+    arrange: Callable[[str, Any], Any] | None = None
+    """Puts the rows of a tensor, given with its name in the file, into the order of its names in the model."""
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

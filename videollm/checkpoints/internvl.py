@@ -7,7 +7,7 @@ scales them with PIL, and writes a system message.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -18,22 +18,44 @@ from videollm.checkpoints.names import causal_lm
 from videollm.checkpoints.options import Options
 from videollm.errors import UserError
 from videollm.models.config import ModelConfig
+from videollm.prompts.templates import CHATML, CHATML_DIRECT
 
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 """Of ImageNet, where no file says it."""
 NUM_FRAMES: Final = 8
 """As in the authors' example."""
-LLMS: Final = ("qwen2", "qwen3", "qwen3_moe", "llama")
+LLMS: Final = ("qwen2", "qwen3", "qwen3_moe", "llama", "internlm2")
 """`model_type` of the LLMs that the authors' layout is read with; others ran by code of the repository's own."""
+INTERNLM2: Final = {
+    "model.tok_embeddings.": "model.embed_tokens.",
+    "output.": "lm_head.",
+    ".attention.wo.": ".self_attn.o_proj.",
+    ".feed_forward.w1.": ".mlp.gate_proj.",
+    ".feed_forward.w2.": ".mlp.down_proj.",
+    ".feed_forward.w3.": ".mlp.up_proj.",
+    ".attention_norm.": ".input_layernorm.",
+    ".ffn_norm.": ".post_attention_layernorm.",
+}
+"""Parts of InternLM2's names -> Llama's, whose arithmetic it has."""
+NOT_LLAMA: Final = {"architectures", "auto_map", "attn_implementation", "bias", "torch_dtype", "dtype",
+                    "transformers_version", "_name_or_path"}  # fmt: skip
+"""Fields of InternLM2's configuration that are not Llama's."""
 SYSTEM: Final = (
     "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。"  # noqa: RUF001
 )
 """Of the conversation template `internvl2_5`."""
-TEMPLATE: Final = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+ELDER: Final = (
+    "你是由上海人工智能实验室联合商汤科技开发的书生多模态大模型，英文名叫InternVL, "  # noqa: RUF001
+    "是一个有用无害的人工智能助手。"
 )
+"""Of those before it."""
+TEMPLATES: Final[dict[str, dict[str, Any]]] = {
+    "internvl2_5": {**CHATML, "system": SYSTEM},
+    "internlm2-chat": {"template": CHATML_DIRECT["template"], "system": ELDER},
+    "Hermes-2": {"template": CHATML_DIRECT["template"], "system": ELDER},
+}
+"""`template` -> the prompt."""
 VISION: Final = {"qkv_bias": "attention_bias", "qk_normalization": "use_qk_norm"}
 """Fields of the authors' `vision_config` -> transformers' names; the others have the same."""
 OTHER_NAMES: Final = (
@@ -105,9 +127,14 @@ def frame_text() -> dict[str, Any]:
 class InternVLChat(ComposedFamily):
     """Folders of the authors' own layout."""
 
-    title: ClassVar[str] = "InternVL3, 3.5 (the authors' layout)"
-    parts: ClassVar[str] = "InternViT; pixel_shuffle_mlp; Qwen2, Qwen3"
-    published: ClassVar[tuple[str, ...]] = ("OpenGVLab/InternVL3-8B", "OpenGVLab/InternVL3_5-8B")
+    title: ClassVar[str] = "InternVL2, 2.5, 3, 3.5 (the authors' layout)"
+    parts: ClassVar[str] = "InternViT; pixel_shuffle_mlp; Qwen2, Qwen3, Llama, InternLM2"
+    published: ClassVar[tuple[str, ...]] = (
+        "OpenGVLab/InternVL2-8B",
+        "OpenGVLab/InternVL2_5-8B",
+        "OpenGVLab/InternVL3-8B",
+        "OpenGVLab/InternVL3_5-8B",
+    )
     licence: ClassVar[str] = "MIT, with an LLM under Apache-2.0 or the Qwen License (3); Apache-2.0 (3.5)"
 
     @classmethod
@@ -125,6 +152,11 @@ class InternVLChat(ComposedFamily):
                 f"{file} has an LLM of model_type {llm['model_type']!r} and ps_version {values.get('ps_version')!r}; "
                 f"expected one of {', '.join(LLMS)}, and 'v2'. Take the repository of the same name that ends in -hf."
             )
+        template = values.get("template", "internvl2_5")
+        if template not in TEMPLATES:
+            raise UserError(f"{file} has template {template!r}; expected one of {', '.join(TEMPLATES)}.")
+        words = read_optional_json(folder / "tokenizer_config.json")
+        begins = words.get("add_bos_token", llm["model_type"] == "internlm2")
         return ModelConfig(
             vision={
                 "kind": "internvit",
@@ -135,24 +167,48 @@ class InternVLChat(ComposedFamily):
                 "name": "pixel_shuffle_mlp",
                 "config": {"side": round(1 / values.get("downsample_ratio", 0.5))},
             },
-            llm=llm,
+            llm=internlm2(llm) if llm["model_type"] == "internlm2" else llm,
             transform={"size": size, "mean": MEAN, "std": STD, "exact": True, **frame_text()},
             sampling={"policy": "segments", "num_frames": NUM_FRAMES, "place": "rounded"},
             generation={"max_new_tokens": 1024},
-            prompt={"template": TEMPLATE, "system": SYSTEM},
+            prompt={**TEMPLATES[template], "begin": bool(begins)},
         )
 
     @classmethod
     def sources(cls, folder: Path, config: ModelConfig) -> list[Source]:
         """List the folder's weights."""
         cls.check_weights(folder)
-        return [Source(files=weight_files(folder), rename=rename)]
+        return [Source(files=weight_files(folder), rename=rename, arrange=arranger(config.llm))]
+
+
+def internlm2(llm: dict[str, Any]) -> dict[str, Any]:
+    """Translate the configuration of InternLM2 to Llama's."""
+    kept = {k: v for k, v in llm.items() if k not in NOT_LLAMA}
+    return {**kept, "model_type": "llama", "attention_bias": llm.get("bias", True)}
+
+
+def arranger(llm: dict[str, Any]) -> Callable[[str, Any], Any]:
+    """Make the arrangement of InternLM2's packed rows: queries of a group, its key and its value, group after group."""
+    heads = llm["num_attention_heads"]
+    groups = llm.get("num_key_value_heads") or heads
+
+    def arrange(name: str, tensor: Any) -> Any:
+        if ".attention.wqkv." not in name:
+            return tensor
+        import torch
+        from einops import rearrange
+
+        packed = rearrange(tensor, "(g h d) ... -> g h d ...", g=groups, h=heads // groups + 2)
+        parts = (packed[:, :-2], packed[:, -2:-1], packed[:, -1:])
+        return torch.cat([rearrange(part, "g h d ... -> (g h d) ...") for part in parts])
+
+    return arrange
 
 
 def rename(name: str) -> Renamed:
     """Translate a name of the authors' layout, in which the tower's query, key and value are one tensor."""
     if name.startswith("language_model."):
-        return causal_lm(name.removeprefix("language_model."))
+        return llama_name(name.removeprefix("language_model."))
     if found := re.fullmatch(r"mlp1\.([013])\.(.*)", name):
         return f"connector.{PROJECTOR[found[1]]}.{found[2]}"
     if name.startswith("vision_model."):
@@ -161,3 +217,12 @@ def rename(name: str) -> Renamed:
     if found := re.fullmatch(r"(.*\.attention\.)qkv\.(.*)", name):
         return tuple(f"{found[1]}{part}_proj.{found[2]}" for part in "qkv")
     return name
+
+
+def llama_name(name: str) -> Renamed:
+    """Translate a name of the LLM; InternLM2's query, key and value are one tensor."""
+    if found := re.fullmatch(r"(.*)\.attention\.wqkv\.(.*)", name):
+        return tuple(f"llm.{found[1]}.self_attn.{part}_proj.{found[2]}" for part in "qkv")
+    for theirs, ours in INTERNLM2.items():
+        name = name.replace(theirs, ours)
+    return causal_lm(name)

@@ -30,6 +30,7 @@ class Entry:
     name: str
     shape: tuple[int, ...]
     first_row: int = 0
+    arrange: Callable[[str, Tensor], Tensor] | None = None
 
 
 @contextmanager
@@ -79,6 +80,7 @@ def fill(
     unexpected: list[Entry] = []
     for source in sources:
         for entry in (e for file in source.files for e in list_tensors(file)):
+            entry = replace(entry, arrange=source.arrange)
             for target, part in _divide(entry, source.rename(entry.name), shapes):
                 if target in wanted:
                     found.setdefault(target, []).append(part)
@@ -118,6 +120,8 @@ def _divide(entry: Entry, targets: Renamed, shapes: Mapping[str, tuple[int, ...]
 
 def _rows(tensor: Tensor, entry: Entry) -> Tensor:
     """Take an entry's rows of a tensor, as memory of their own where they are not all."""
+    if entry.arrange is not None:
+        tensor = entry.arrange(entry.name, tensor)
     if tensor.shape == entry.shape:
         return tensor
     return tensor[entry.first_row : entry.first_row + entry.shape[0]].clone()

@@ -97,7 +97,7 @@ def test_other_llms_are_refused(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "other")
     file = tmp_path / "other" / "config.json"
     values = json.loads(file.read_text())
-    values["llm_config"]["model_type"] = "internlm2"
+    values["llm_config"]["model_type"] = "phi3"
     file.write_text(json.dumps(values))
-    with pytest.raises(UserError, match=r"internlm2.*-hf"):
+    with pytest.raises(UserError, match=r"phi3.*-hf"):
         videollm.load(file.parent, device="cpu")
