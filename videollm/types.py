@@ -116,6 +116,8 @@ class Request:
     """Answers to choose from, shown to the model as (A), (B), ..."""
     subtitles: Subtitles | None = None
     system: str | None = None
+    ocr: str | None = None
+    """Text in the pictures as a reader of text found it, pieces with `, ` between; for models that take it."""
     max_new_tokens: int | None = None
     """Overrides the job's setting for this request."""
 

@@ -10,7 +10,10 @@ from pipelines.jobs.run import run
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions(InputOptions):
-    """Answer the requests of manifests: rows of video, question [, id, start, end, options, system, max_new_tokens]."""
+    """Answer the requests of manifests.
+
+    Their rows hold video, question [, id, start, end, options, system, ocr, max_new_tokens].
+    """
 
 
 def main(options: AnswerOptions) -> None:

@@ -23,6 +23,8 @@ class AskOptions:
     """Seconds from the start of the video."""
     end: float | None = None
     """Seconds, exclusive."""
+    ocr: str | None = None
+    """Text in the picture as a reader of text found it (`STOP, Main St`), for models that take it (Mini-Gemini)."""
     model: ModelOptions = field(default_factory=ModelOptions)
     frames: FrameOptions = field(default_factory=FrameOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
@@ -30,11 +32,12 @@ class AskOptions:
 
 def main(options: AskOptions) -> None:
     """Print the answer."""
-    from pipelines.jobs.resolve import resolve
+    from pipelines.jobs.resolve import check_ocr, resolve
     from videollm.checkpoints import load_with
     from videollm.video.sampling import Sampling
 
     resolved = resolve(options.model.load_options(), options.frames.choice())
+    check_ocr(resolved.info, [options.ocr])
     model = load_with(resolved.options)
     if model.notice:
         print(model.notice, file=sys.stderr)
@@ -46,10 +49,10 @@ def main(options: AskOptions) -> None:
     )
     generation = replace(model.generation, **options.generation.given())
     if sys.stdout.isatty():
-        model.answer(batch, options.question, generation=generation, on_text=_show)
+        model.answer(batch, options.question, generation=generation, ocr=options.ocr, on_text=_show)
         print()
     else:
-        print(model.answer(batch, options.question, generation=generation).text)
+        print(model.answer(batch, options.question, generation=generation, ocr=options.ocr).text)
 
 
 def _show(text: str) -> None:

@@ -34,6 +34,8 @@ class Sample:
     """Index of the right option; or all texts that are right (references of a caption); None: not published."""
     groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     """Name of a grouping -> this question's group, or all of its groups where it counts in several."""
+    ocr: str | None = None
+    """Text in its pictures as a reader of text found it, for models that take it."""
     subtitles: Path | None = None
     """.srt or .json file of its video, if it has one."""
     subtitles_from: float = 0.0

@@ -80,6 +80,7 @@ def build_requests(
                 clip=sample.clip,
                 question=prompt(benchmark, asked, subtitles=spoken is not None),
                 subtitles=spoken,
+                ocr=sample.ocr,
                 max_new_tokens=benchmark.max_new_tokens if limit_tokens else None,
             )
             made.append(job_request(request, sample.clip.video))

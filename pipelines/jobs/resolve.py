@@ -9,7 +9,7 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
 from videollm.models.protocol import ModelInfo
+from videollm.prompts.question import NO_OCR
 from videollm.types import Generation
 from videollm.video.decoding.base import DECODERS
 
@@ -112,6 +113,16 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
     info = checkpoints.resolve(options).info
     sampling = frames.override(info.sampling)
     return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))
+
+
+def check_ocr(info: ModelInfo, texts: Iterable[str | None]) -> None:
+    """Check that a model takes text of pictures, where requests bring any.
+
+    Raises:
+        UserError: it takes none.
+    """
+    if not info.takes_ocr and any(texts):
+        raise UserError(f"{info.name}: {NO_OCR}")
 
 
 def identify(options: LoadOptions) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _EXPECTED: Final = {
     "end": "seconds from the start of the video, 0 or more",
     "options": "a list of texts",
     "system": "text",
+    "ocr": "text",
     "max_new_tokens": "a whole number above 0",
 }
 
@@ -142,6 +143,7 @@ def _request(fields: Fields, source: Source, default_question: str | None) -> Jo
         question=question,
         options=_field(fields, "options", parse_options) or (),
         system=_field(fields, "system", _text),
+        ocr=_field(fields, "ocr", _text),
         max_new_tokens=_field(fields, "max_new_tokens", _count),
     )
     return job_request(request, video if source.is_manifest else source.shown)

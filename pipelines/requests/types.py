@@ -49,6 +49,8 @@ def job_request(request: Request, video: str) -> JobRequest:
     asked: list[Any] = [printable(clip.video), clip.start, clip.end, request.question, request.options, request.system,
                         request.max_new_tokens]  # fmt: skip
     asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
+    if request.ocr is not None:
+        asked.append({"ocr": request.ocr})
     if request.subtitles is not None:
         asked.append(asdict(request.subtitles))
     known = {f.name: getattr(request, f.name) for f in fields(Request)}

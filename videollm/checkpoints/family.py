@@ -144,6 +144,7 @@ class ComposedFamily(Family):
                 sampling=asdict(config.build_sampling()),
                 frame_size=None if size is None else asdict(size),
                 generation=asdict(config.build_generation()),
+                takes_ocr=config.prompt.get("ocr") is not None,
                 notice=UNTRAINED.format(name=name) if options.leaves_untrained(own) else config.notice,
             )
 

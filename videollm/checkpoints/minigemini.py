@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LLMS: Final = {"mgm": "llama", "mgm_gemma": "gemma", "mgm_mistral": "mistral", "mgm_mixtral": "mixtral"}
 """`model_type` -> that of the LLM alone."""
 PROMPTS: Final = {"gemma": GEMMA, "mistral": MISTRAL_INSTRUCT, "mixtral": MISTRAL_INSTRUCT}
+OCR: Final = "\nReference OCR Token: {}\n"
+"""As the official code writes what PaddleOCR read with a confidence above 0.1."""
 EXPECTED: Final[dict[str, Any]] = {
     "mm_projector_type": "mlp2x_gelu",
     "mm_vision_select_feature": "patch",
@@ -193,7 +195,7 @@ def configure(
         # 576 tokens a frame, of the 2,048 that it was trained with; of the 4,096 of HD one frame takes 2,880.
         sampling={"policy": "linspace", "num_frames": 1 if pieces > 1 else 3, "repeat": False},
         generation={"max_new_tokens": 512, "temperature": 0.2},
-        prompt=PROMPTS.get(kind) or prompt_of_llama(control_tokens(tokenizer)),
+        prompt={**(PROMPTS.get(kind) or prompt_of_llama(control_tokens(tokenizer))), "ocr": OCR},
     )
     return with_stages(config, (3, 3, 27, 3), (192, 384, 768, 1536))
 

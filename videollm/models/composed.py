@@ -121,6 +121,7 @@ class VideoLLM(nn.Module, TrainableModel):
             sampling=asdict(self.sampling),
             frame_size=None if size is None else asdict(size),
             generation=asdict(self.generation),
+            takes_ocr=self.prompt.ocr is not None,
             notice=self.notice,
             revision=self.revision,
             device=str(self.device),
@@ -246,18 +247,24 @@ class VideoLLM(nn.Module, TrainableModel):
         return decode(clip, options.pop("sampling", self.sampling), size=self.transform.frame_size(), **options)
 
     def write_prompt(
-        self, visual: Visual, question: str, *, options: Sequence[str] = (), system: str | None = None
+        self,
+        visual: Visual,
+        question: str,
+        *,
+        options: Sequence[str] = (),
+        system: str | None = None,
+        ocr: str | None = None,
     ) -> tuple[list[int], list[Position], str]:
         """Write the prompt of a question, see `TrainableModel.write_prompt`."""
         layout = visual.layout or (len(visual.tokens),)
-        ids, text = self.prompt(question, layout, options=options, system=system)
+        ids, text = self.prompt(question, layout, options=options, system=system, ocr=ocr)
         spans = [part for part in layout if isinstance(part, int)]
         places = visual.places or [Places(grid=None)] * len(spans)
         return ids, self.positions(ids, spans, places), text
 
     def _write(self, visual: Visual, request: Request) -> tuple[list[int], list[Position], str]:
         question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
-        return self.write_prompt(visual, question, options=request.options, system=request.system)
+        return self.write_prompt(visual, question, options=request.options, system=request.system, ocr=request.ocr)
 
     def answer_batch(
         self,

@@ -113,6 +113,8 @@ class ModelInfo:
     """Size of frames that is asked of the decoder: fields of FrameSize; None is full size."""
     generation: dict[str, Any]
     """Generation settings of the model's makers: fields of Generation."""
+    takes_ocr: bool = False
+    """Whether a request may bring text found in the pictures."""
     notice: str | None = None
     """One line that users should see before they trust the answers."""
     revision: str | None = None
@@ -222,10 +224,13 @@ class VideoModel(ABC):
         question: str,
         *,
         generation: Generation | None = ...,
+        ocr: str | None = ...,
         on_text: Callable[[str], None] | None = ...,
     ) -> Answer: ...
     @overload
-    def answer(self, clip: Any, question: Sequence[str], *, generation: Generation | None = ...) -> list[Answer]: ...
+    def answer(
+        self, clip: Any, question: Sequence[str], *, generation: Generation | None = ..., ocr: str | None = ...
+    ) -> list[Answer]: ...
 
     def answer(
         self,
@@ -233,19 +238,26 @@ class VideoModel(ABC):
         question: str | Sequence[str],
         *,
         generation: Generation | None = None,
+        ocr: str | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> Answer | list[Answer]:
         """Answer one question, or several on one encoding, about a clip, its frames or its visual tokens.
 
+        Args:
+            clip: what is asked about.
+            question: the user's text, or several.
+            generation: settings; by default the model's own.
+            ocr: text found in the pictures, for models that take it.
+            on_text: is given the text of the only answer, piece by piece.
         Raises:
             VideoError: the clip cannot be decoded.
-            UserError: the prompt does not fit the LLM.
+            UserError: the prompt does not fit the LLM, or the model takes no text of pictures.
         """
         if isinstance(clip, (str, Path, Clip)):
             clip = self.decode(clip)
         asked = [question] if isinstance(question, str) else question
         visual = clip if isinstance(clip, Visual) else self.encode([clip], [asked])[0]
-        requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
+        requests = [Request(id=str(i), clip=Clip(video=""), question=q, ocr=ocr) for i, q in enumerate(asked)]
         answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
         return answers[0] if isinstance(question, str) else answers
 
@@ -264,7 +276,13 @@ class TrainableModel(VideoModel):
 
     @abstractmethod
     def write_prompt(
-        self, visual: Visual, question: str, *, options: Sequence[str] = (), system: str | None = None
+        self,
+        visual: Visual,
+        question: str,
+        *,
+        options: Sequence[str] = (),
+        system: str | None = None,
+        ocr: str | None = None,
     ) -> tuple[list[int], list[Position], str]:
         """Write the prompt of a question.
 
@@ -273,6 +291,7 @@ class TrainableModel(VideoModel):
             question: the user's text, taken literally.
             options: answers to choose from.
             system: system message, instead of the model's own.
+            ocr: text found in the pictures.
         Returns:
             The ids, VISUAL for every visual token; the position of each and of the token to come; and the text.
         Raises:

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from videollm.engines.packing import VISUAL
 from videollm.errors import UserError
-from videollm.prompts.question import format_question
+from videollm.prompts.question import NO_OCR, format_question
 
 TAG: Final = "<video>"
 """Stands for the visual tokens in a prompt's text."""
@@ -47,6 +47,8 @@ class ChatPrompt:
     its place. None is a template that takes text, in which the visual tokens come first."""
     begin: bool = False
     """Put the tokenizer's begin token in front of the ids, where the template does not write it."""
+    ocr: str | None = None
+    """Put behind a question that brings text found in the pictures, `{}` for that text; None takes no such text."""
 
     def __post_init__(self) -> None:
         if not (self.template or self.tokenizer.chat_template):
@@ -59,6 +61,7 @@ class ChatPrompt:
         *,
         options: Sequence[str] = (),
         system: str | None = None,
+        ocr: str | None = None,
     ) -> tuple[list[int], str]:
         """Make the ids and the text of one prompt.
 
@@ -68,16 +71,18 @@ class ChatPrompt:
                 prompt without a video.
             options: answers to choose from.
             system: system message, instead of the default one.
+            ocr: text found in the pictures.
         Returns:
             The ids, VISUAL for every visual token, and the text with `<video>` for every span.
         Raises:
-            UserError: more than 26 options; the chat template leaves out or repeats the user's content.
+            UserError: more than 26 options; text of the pictures for a model that takes none; the chat template leaves
+                out or repeats the user's content.
         """
         layout = [part for part in ([visual] if isinstance(visual, int) else visual) if part]
         sizes = [part for part in layout if isinstance(part, int)]
         words: list[str] = [TAG]
         seen = "".join(part if isinstance(part, str) else "\x000\x00" for part in layout)
-        asked = self._guard(format_question(question, options), words)
+        asked = self._guard(format_question(question, options) + self._read(ocr), words)
         system = self.system if system is None else system
         rendered = self._render(seen, asked, self.system_format.format(self._guard(system, words)) if system else None)
         pieces = _MARK.split(rendered)
@@ -97,6 +102,13 @@ class ChatPrompt:
                 word = words[int(piece)]
                 ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
         return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
+
+    def _read(self, ocr: str | None) -> str:
+        if not ocr:
+            return ""
+        if self.ocr is None:
+            raise UserError(NO_OCR)
+        return self.ocr.replace("{}", ocr)
 
     def _render(self, seen: str, asked: str, system: str | None) -> str:
         if system:

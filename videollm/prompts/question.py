@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from string import ascii_uppercase
+from typing import Final
 
 from videollm.errors import UserError
+
+NO_OCR: Final = (
+    "The model's prompt has no place for text found in pictures. Leave ocr out, or write it into the question."
+)
+"""Said where a request brings such text and a model takes none."""
 
 
 def format_question(question: str, options: Sequence[str] = ()) -> str:

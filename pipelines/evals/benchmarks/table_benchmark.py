@@ -23,7 +23,7 @@ _LIST: Final = "a list of texts, or one text with | between them"
 
 
 class TableBenchmark(Benchmark):
-    """Rows of video, question, answer [, options, id, start, end, subtitles, group, group_*] in a .jsonl or .csv file.
+    """Rows of video, question, answer [, options, id, start, end, subtitles, ocr, group, group_*], .jsonl or .csv.
 
     With options (a list, or one text with | between), the answer is an option's text or its letter; a number that is no
     option's text is refused: it may count from 0 or from 1. Without, the question is open-ended and the answer a text
@@ -84,6 +84,7 @@ def _samples(rows: Sequence[Fields], groups: Sequence[str], folder: Path) -> Ite
             options=options,
             answer=_choice(row, options) if options else _texts(row, "answer"),
             groups={name: row.text(name) for name in groups},
+            ocr=row.text("ocr") if row.values.get("ocr") not in (None, "") else None,
             subtitles=_subtitles(row, folder),
         )
 

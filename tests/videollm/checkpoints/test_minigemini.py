@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import videollm
+from pipelines.cli import main as cli
 from tests.support.families import tag
 from tests.support.official import copy
 from tests.support.paths import GOLDEN
@@ -54,6 +55,53 @@ def test_a_still_image_is_as_official(name: str, changes: dict[str, Any], tmp_pa
     assert tag(-200)(ids) == golden["input_ids"].tolist()
     assert text.replace("<video>", "<image>") == facts["prompt"]
     assert model.answer(visual, facts["question"], generation=Generation(max_new_tokens=24)).text == facts["answer"]
+
+
+def test_text_in_pictures_stands_where_the_official_code_puts_it(tmp_path: Path) -> None:
+    """`prompt + '\\nReference OCR Token: ' + str_in_image + '\\n'`, before the template, never a control token."""
+    facts = read(FOLDER / "golden_image.safetensors.gz")[1]
+    model = videollm.load(FOLDER, device="cpu")
+    assert isinstance(model, VideoLLM)
+    visual = model.encode([model.decode(str(FOLDER / "frame.png"))])[0]
+    asked = f"{facts['question']}\nReference OCR Token: STOP, {{}} Main St\n"
+    expected = facts["prompt"].replace(facts["question"], asked)
+    ids, _, text = model.write_prompt(visual, facts["question"], ocr="STOP, {} Main St")
+    assert text.replace("<video>", "<image>") == expected
+    behind = tag(-200)(ids)
+    assert behind[behind.index(-200) + 1 :] == model.tokenizer(expected.split("<image>")[1]).input_ids[1:]
+    assert model.write_prompt(visual, facts["question"], ocr="")[2] == model.write_prompt(visual, facts["question"])[2]
+    assert model.tokenizer.eos_token_id not in model.write_prompt(visual, "What?", ocr="</s>")[0]
+
+
+def test_text_in_pictures_through_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame, greedy = str(FOLDER / "frame.png"), ["--temperature", "0", "--max-new-tokens", "8"]
+    cli.main(["ask", frame, "What does it say?", "--model", str(FOLDER), "--device", "cpu", "--ocr", "STOP", *greedy])
+    model = videollm.load(FOLDER, device="cpu")
+    answer = model.answer(frame, "What does it say?", generation=Generation(max_new_tokens=8), ocr="STOP")
+    assert capsys.readouterr().out.strip() == answer.text
+    rows = [{"id": "read", "video": frame, "question": "What does it say?", "ocr": "STOP"},
+            {"id": "plain", "video": frame, "question": "What does it say?"}]  # fmt: skip
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    job = ["-o", str(tmp_path / "out"), "--format", "jsonl", "--executor", "local", "--device", "cpu", *greedy]
+    cli.main(["answer", str(tmp_path / "m.jsonl"), "--model", str(FOLDER), *job])
+    made = {row["id"]: row for row in map(json.loads, (tmp_path / "out" / "part-00000.jsonl").read_text().splitlines())}
+    assert (made["read"]["answer"], made["read"]["prompt"]) == (answer.text, answer.prompt)
+    assert "OCR" not in made["plain"]["prompt"]
+
+
+def test_models_that_take_no_text_of_pictures_refuse_it_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"video": str(FOLDER / "frame.png"), "question": "What?", "ocr": "STOP", "answer": "a"}
+    (tmp_path / "m.jsonl").write_text(json.dumps(row) + "\n")
+    job = ["-o", str(tmp_path / "out"), "--executor", "local"]
+    commands = (["ask", "nothing.mp4", "What?", "--ocr", "STOP"], ["answer", str(tmp_path / "m.jsonl"), *job],
+                ["eval", str(tmp_path / "m.jsonl"), *job])  # fmt: skip
+    for command in commands:
+        with pytest.raises(SystemExit, match=r"^2$"):
+            cli.main(command)
+        assert "tiny-stc: The model's prompt has no place for text found in pictures" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_towers_come_from_their_folders_where_the_checkpoint_has_no_copies(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def nested(tmp_path: Path) -> Path:
 
 def test_a_file_brings_a_family(nested: Path, tmp_path: Path, frames: FrameBatch) -> None:
     (tmp_path / "family.py").write_text(FAMILY)
-    with pytest.raises(UserError, match="has model_type 'nested'; expected one of videollm, "):
+    with pytest.raises(UserError, match=r"has model_type 'nested', which is none of .* --family "):
         videollm.load(nested)
     family = f"{tmp_path / 'family.py'}:Nested"
     assert resolve(Options(name=str(nested), family=family)).info.connector == "stc"
