@@ -1,10 +1,13 @@
-"""VILA1.5 with and without S2 in the official layout (arXiv:2312.07533, github.com/NVlabs/VILA, branch vila1.5).
+"""VILA1.5 with and without S2, and NVILA, in the official layout (arXiv:2312.07533, arXiv:2412.04468,
+github.com/NVlabs/VILA, branches vila1.5 and main).
 
-NVILA has the same `model_type`, names and shapes, and another order of tokens: it is refused.
+Both have the same `model_type`, names and shapes, and another order of tokens: fields that only later code writes tell.
+A frame of a video is one tile for NVILA, whose channels stand for all scales of a picture.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -21,6 +24,10 @@ LLM, TOWER, PROJECTOR = "llm", "vision_tower", "mm_projector"
 """Folders of the parts."""
 NVILA: Final = {"image_encoder", "video_encoder", "dynamic_s2", "ps3"}
 """Fields of config.json that later versions of the code write."""
+SIDES: Final = {"mlp_downsample": 2, "mlp_downsample_2x2_fix": 2, "mlp_downsample_3x3_fix": 3}
+"""`mm_projector_type` of NVILA -> rows and columns of patches that become a token."""
+ENCODERS: Final = {"image_encoder": "BasicImageEncoder", "video_encoder": "BasicVideoEncoder"}
+"""What writes a line break behind the tokens of a picture, and nothing in front."""
 EXPECTED: Final[dict[str, Any]] = {
     "mm_vision_select_feature": "cls_patch",
     "image_aspect_ratio": "resize",
@@ -36,9 +43,14 @@ NOT_LLM: Final = {"architectures", "auto_map", "torch_dtype", "dtype", "transfor
 class VILA(ComposedFamily):
     """Folders of the official layout: three parts with a config.json and weights each, the LLM's with the tokenizer."""
 
-    title: ClassVar[str] = "VILA1.5 3B, 8B, 13B"
-    parts: ClassVar[str] = "SigLIP, with S2 or without; mlp_downsample (column by column); Llama"
-    published: ClassVar[tuple[str, ...]] = ("Efficient-Large-Model/VILA1.5-3b-s2", "Efficient-Large-Model/VILA1.5-3b")
+    title: ClassVar[str] = "VILA1.5 3B, 8B, 13B; NVILA, proven in parts alone"
+    parts: ClassVar[str] = "SigLIP, with S2 or without; mlp_downsample (NVILA row by row); Llama or Qwen2"
+    published: ClassVar[tuple[str, ...]] = (
+        "Efficient-Large-Model/VILA1.5-3b-s2",
+        "Efficient-Large-Model/VILA1.5-3b",
+        "Efficient-Large-Model/NVILA-8B",
+        "Efficient-Large-Model/NVILA-Lite-8B",
+    )
     licence: ClassVar[str] = "CC-BY-NC-4.0"
     proven: ClassVar[Mapping[str, tuple[str, ...]]] = {"llava_llama": PROVEN}
 
@@ -92,11 +104,8 @@ def configure(
     Raises:
         UserError: a field is missing or has a value that is not known.
     """
-    if later := sorted(NVILA & values.keys()):
-        raise UserError(
-            f"{file} has {', '.join(later)}, which NVILA writes; this reads VILA1.5 alone, whose weights have the same "
-            "names and another order of tokens. Use a VILA1.5 checkpoint."
-        )
+    if NVILA & values.keys():
+        return configure_nvila(file, values, parts, generation)
     tower, kind = parts[TOWER], parts[PROJECTOR].get("mm_projector_type")
     for name, got, expected in [
         *((name, values.get(name, expected), expected) for name, expected in EXPECTED.items()),
@@ -129,3 +138,51 @@ def configure(
         generation={"max_new_tokens": 512, "temperature": 0.2},
         prompt=llama_3("assistant") if "<|start_header_id|>" in control_tokens(tokenizer) else VICUNA_V1,
     )
+
+
+def configure_nvila(
+    file: Path, values: dict[str, Any], parts: dict[str, dict[str, Any]], generation: dict[str, Any]
+) -> ModelConfig:
+    """Translate the configuration files of NVILA; arguments and errors as `configure`."""
+    tower, kind = parts[TOWER], parts[PROJECTOR].get("mm_projector_type")
+    encoders = {name: _encoder(values.get(name)) for name in ENCODERS}
+    for name, got, expected in [
+        ("ps3", bool(values.get("ps3", False)), (False,)),
+        ("s2", bool(values.get("s2", False)), (False,)),
+        ("fps", values.get("fps") or 0, (0,)),
+        ("mm_vision_select_feature", values.get("mm_vision_select_feature", "cls_patch"), ("cls_patch",)),
+        ("image_aspect_ratio", values.get("image_aspect_ratio"), ("dynamic_s2", "dynamic", "resize")),
+        *((name, encoders[name], (target,)) for name, target in ENCODERS.items()),
+        (f"{TOWER}/ model_type", tower.get("model_type"), ("siglip_vision_model",)),
+        (f"{PROJECTOR}/ mm_projector_type", kind, tuple(SIDES)),
+    ]:
+        if got not in expected:
+            raise UserError(f"{file} has {name} {got!r}; expected one of {', '.join(map(repr, expected))}.")
+    copies = 1
+    if values.get("dynamic_s2"):
+        scales = require(values, "s2_scales", file)
+        copies = len(scales.split(",") if isinstance(scales, str) else scales)
+    llm = language_model(parts[LLM], NOT_LLM)
+    if (ends := generation.get("eos_token_id")) is not None:
+        llm["eos_token_id"] = ends
+    return ModelConfig(
+        vision={"kind": "siglip", "select_layer": values.get("mm_vision_select_layer", -2), "config": tower},
+        connector={
+            "name": "mlp_downsample",
+            "config": {"order": "rows", "side": SIDES[str(kind)], "copies": copies},
+        },
+        llm=llm,
+        transform={"size": tower["image_size"], "exact": True, "label": ""},
+        sampling={"policy": "linspace", "num_frames": values.get("num_video_frames") or 8},
+        generation={"max_new_tokens": 1024},
+    )
+
+
+def _encoder(value: Any) -> str:
+    """Read the name of the class that puts tokens around pictures; what it is called with tells others apart."""
+    settings = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(settings, dict):
+        return str(value)
+    name = str(settings.get("_target_")).rpartition(".")[2]
+    plain = settings.get("start_tokens") is None and settings.get("end_tokens", "\n") == "\n"
+    return name if plain else f"{name} with other words"
