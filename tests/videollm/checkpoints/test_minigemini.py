@@ -157,6 +157,20 @@ def test_a_clip_that_does_not_fit_is_refused() -> None:
         model.answer(visual, "what " * 4096)
 
 
+def test_7b_holds_six_frames_and_refuses_seven() -> None:
+    values = {**LLAMA, "max_position_embeddings": 4096}  # as Vicuna has them
+    model = build(minigemini.configure(Path("config.json"), values, minigemini.CLIP, {}, {}), FOLDER.name)
+    assert (model.sampling.num_frames, model.num_visual_tokens(7)) == (3, 4032)  # type: ignore[attr-defined]
+
+    def ids(num_frames: int) -> list[int]:
+        layout = [part for k in range(1, num_frames + 1) for part in (f"Image {k}:", 576, "\n")]
+        return model.prompt("What happens?", layout)[0]
+
+    model.engine.check(ids(6), 1)
+    with pytest.raises(UserError, match=r"4032 of them visual.*fewer than 4096.*Use fewer frames"):
+        model.engine.check(ids(7), 1)
+
+
 @pytest.mark.parametrize("hd", [False, True])
 def test_structure_of_7b(hd: bool) -> None:
     values = {**LLAMA, **({**HD, "image_size_aux": 1536} if hd else {})}
