@@ -33,6 +33,7 @@ CONNECTORS: Final[Table[Connector]] = Table(
         "mlp_pool": "connectors.mlp_pool:MLPPool",
         "pixel_shuffle_mlp": "connectors.pixel_shuffle:PixelShuffleMLP",
         "patch_merger": "connectors.patch_merger:PatchMerger",
+        "repeated_merger": "connectors.repeated_merger:RepeatedMerger",
         "glu_adapter": "connectors.glu_adapter:GLUAdapter",
         "deep_patch_merger": "connectors.patch_merger:DeepPatchMerger",
         "mlp_downsample": "connectors.mlp_downsample:MLPDownsample",

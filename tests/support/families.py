@@ -163,6 +163,22 @@ CASES: Final = {
         short={"choose_fps": 0.5, "force_packing": 3},
         swaps=("stc", "mlp2x_gelu"),
     ),
+    "minicpmv46": FamilyCase(
+        folder="minicpmv46_tiny",
+        kinds=("minicpmv4_6",),
+        pixels=_ends,
+        ids=placeholder(303),
+        short={"max_num_frames": 3},
+        inner=_tower,
+    ),
+    "minicpmv47": FamilyCase(
+        folder="minicpmv47_tiny",
+        kinds=("minicpmv4_7",),
+        pixels=_ends,
+        ids=placeholder(303),
+        short={"max_num_frames": 3},
+        inner=_tower,
+    ),
     "cogvlm2_video": FamilyCase(
         folder="cogvlm2video_tiny",
         kinds=("CogVLMVideoForCausalLM",),

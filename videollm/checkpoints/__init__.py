@@ -42,6 +42,8 @@ FAMILIES: Final[Table[Family]] = Table(
         "LlavaQwenForCausalLM": "videollm.checkpoints.llava:Llava",
         "CogVLMVideoForCausalLM": "videollm.checkpoints.cogvlm2_video:CogVLM2Video",
         "minicpmv": "videollm.checkpoints.minicpmv:MiniCPMV",
+        "minicpmv4_6": "videollm.checkpoints.minicpmv46:MiniCPMV46",
+        "minicpmv4_7": "videollm.checkpoints.minicpmv46:MiniCPMV46",
         "qwen2_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
         "qwen2_5_vl": "videollm.checkpoints.qwen2vl:Qwen2VL",
         "qwen3_vl": "videollm.checkpoints.qwen3vl:Qwen3VL",

@@ -127,6 +127,7 @@ POSITIONS: Final[Table[Positions]] = Table(
     builtin={
         "numbered": "videollm.prompts.positions:Numbered",
         "multimodal": "videollm.prompts.positions:Multimodal",
+        "canvas": "videollm.prompts.canvas:Canvas",
         "runs": "videollm.prompts.positions:Runs",
     },
 )

@@ -21,6 +21,7 @@ TOWERS: Final[Table[VisionTower]] = Table(
         "internvit": "videollm.vision.internvit:InternViTTower",
         "cogvlm_video": "videollm.vision.cogvlm_video:CogVLMVideoTower",
         "navit": "videollm.vision.navit:NavitTower",
+        "merging_navit": "videollm.vision.merging_navit:MergingNavitTower",
         "qwen2vl": "videollm.vision.qwen2vl:Qwen2VLTower",
         "qwen25vl": "videollm.vision.qwen25vl:Qwen25VLTower",
         "qwen3vl": "videollm.vision.qwen3vl:Qwen3VLTower",

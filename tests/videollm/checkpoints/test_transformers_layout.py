@@ -36,6 +36,17 @@ SMOL_500M = {
     "text_config": {"model_type": "llama", "hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32,
                     "num_attention_heads": 15, "num_key_value_heads": 5, "vocab_size": 49280},
 }  # fmt: skip
+MINICPMV = {
+    "image_size": 1120,
+    "vision_config": {"hidden_size": 1152, "image_size": 980, "intermediate_size": 4304, "num_attention_heads": 16,
+                      "num_hidden_layers": 27, "patch_size": 14},
+    "text_config": {"model_type": "qwen3_5_text", "hidden_size": 1024, "intermediate_size": 3584,
+                    "num_hidden_layers": 24, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 256,
+                    "linear_num_value_heads": 16, "vocab_size": 248320},
+}  # fmt: skip
+QWEN35_35B_A3B = {"model_type": "qwen3_5_moe_text", "hidden_size": 2048, "num_hidden_layers": 40,
+                  "num_attention_heads": 16, "num_key_value_heads": 2, "num_experts": 256,
+                  "vocab_size": 248320}  # fmt: skip
 SIZES: dict[str, tuple[dict[str, Any], int, int]] = {
     "InternVL3-1B": ({"model_type": "internvl", "vision_config": VIT_300M, "text_config": QWEN25_05B}, 8, 2048),
     "InternVL3-78B": ({"model_type": "internvl", "vision_config": VIT_6B, "text_config": QWEN25_72B}, 8, 2048),
@@ -47,6 +58,10 @@ SIZES: dict[str, tuple[dict[str, Any], int, int]] = {
     "SmolVLM2-500M": (SMOL_500M, 64, 64 * 64),
     "SmolVLM2-2.2B": (read("SmolVLM2-2.2B")[1], 64, 64 * 81),
     "VideoLLaMA3-7B": (read("VideoLLaMA3-7B")[1], 4, 4 * 144),
+    "MiniCPM-V-4.6": ({"model_type": "minicpmv4_6", **MINICPMV}, 4, 4 * 64),
+    "MiniCPM-V-4.6 by default": ({"model_type": "minicpmv4_6", "vision_config": {}, "text_config": {}}, 4, 4 * 49),
+    "MiniCPM-V-4.7-1B": ({"model_type": "minicpmv4_7", **MINICPMV}, 4, 4 * 64),
+    "MiniCPM-V-4.7-35B": ({"model_type": "minicpmv4_7", **MINICPMV, "text_config": QWEN35_35B_A3B}, 4, 4 * 64),
 }  # fmt: skip
 """Name -> config.json, frames, and visual tokens of these."""
 

@@ -57,6 +57,21 @@ def test_shortest_edge_keeps_the_ratio() -> None:
     assert target_size(None, 5, 7) == (5, 7)
 
 
+@pytest.mark.parametrize("multiple", [14, 56])
+@pytest.mark.parametrize("ratio", [1.0, 1.5, 16 / 9, 2.0, 2.39, 0.5625, 0.4])
+def test_frames_of_an_area_are_not_scaled_again(ratio: float, multiple: int) -> None:
+    area = FrameSize(height=448, width=448, mode="area", multiple=multiple)
+    scaled = target_size(area, 1080, round(1080 * ratio))
+    assert target_size(area, *scaled) == scaled
+
+
+def test_area_keeps_the_ratio() -> None:
+    area = FrameSize(height=448, width=448, mode="area", multiple=56)
+    assert target_size(area, 1080, 1920) == (336, 616)
+    assert target_size(area, 1000, 2000) == (336, 616)
+    assert target_size(area, 180, 376) == (336, 672)
+
+
 @pytest.mark.parametrize("frames", [np.zeros((2, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.float32)])
 def test_wrong_frames_are_refused(frames: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):

@@ -99,6 +99,13 @@ def test_fps_stride_is_minicpmv_26() -> None:
     assert len(indices(Sampling(policy="fps_stride", num_frames=64), 30 * 200)) == 64
 
 
+def test_whole_seconds_are_minicpmv_46s() -> None:
+    seconds = Sampling(policy="whole_seconds", max_num_frames=4)
+    assert indices(seconds, 90, 29.97) == [0, 29, 59, 89]
+    assert indices(seconds, 121, 30) == [0, 39, 78, 117]  # of the frames at 0.0, 0.1, ... 3.9 s
+    assert indices(seconds, 60, 30, start=1.0) == [30]
+
+
 @pytest.mark.parametrize(
     ("seconds", "choose_fps", "frames", "packing"),
     [(30, 5, 150, 1), (60, 5, 300, 2), (108, 5, 540, 3), (600, 5, 540, 3)],

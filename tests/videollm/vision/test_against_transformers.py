@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from einops import rearrange
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VisionTransformerPretrainedModel
 
 from connectors import CONNECTORS
+from videollm.checkpoints.minicpmv46 import rename
 from videollm.vision import TOWERS
 
 VISION = {"depth": 3, "hidden_size": 32, "num_heads": 2, "patch_size": 14, "spatial_merge_size": 2,
@@ -53,3 +54,33 @@ def test_tower_and_merger_are_those_of_transformers(name: str, size: tuple[int, 
         features = tower(pixels)
         (made,) = connector(features[None], torch.zeros(1, 2, dtype=torch.float64))
     assert torch.allclose(made, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("merges", [True, False])
+@pytest.mark.parametrize("size", [(56, 112), (1400, 56)])
+def test_merging_tower_and_merger_are_those_of_transformers(size: tuple[int, int], merges: bool) -> None:
+    values = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 3, "num_attention_heads": 2,
+              "image_size": 140, "patch_size": 14}  # fmt: skip
+    text = {"model_type": "qwen3_5_text", "hidden_size": 24, "num_hidden_layers": 1, "vocab_size": 8}
+    torch.manual_seed(0)
+    theirs = AutoModel.from_config(
+        AutoConfig.for_model("minicpmv4_6", vision_config=values, text_config=text, insert_layer_id=1, merger_times=2)
+    ).eval()
+    cls = TOWERS.load("merging_navit")
+    tower = cls(cls.Config(config=values, merge_after=1, merges=merges)).eval()
+    merger = CONNECTORS.load("repeated_merger")
+    connector = merger(merger.Config(d_vision=32, d_llm=24, rounds=2)).eval()
+    own = {rename(n): w for n, w in theirs.state_dict().items()}
+    for part, module in (("tower.", tower), ("connector.", connector)):
+        module.load_state_dict({n.removeprefix(part): w for n, w in own.items() if n.startswith(part)})
+
+    height, width = (2 * side for side in size)  # two rounds
+    pixels = torch.randn(2, 3, height, width)
+    strips = rearrange(pixels, "t c (h i) (w j) -> 1 c i (t h w j)", i=14, j=14)
+    grids = torch.tensor([[height // 14, width // 14]] * 2)
+    with torch.no_grad():
+        expected = theirs.get_image_features(strips, grids, downsample_mode="16x" if merges else "4x").pooler_output
+        features = tower(pixels)
+        (made,) = connector(features[None], torch.zeros(1, 2, dtype=torch.float64))
+    assert features.shape[1:3] == tower.grid(height, width)
+    assert torch.allclose(made, torch.cat(expected), atol=1e-5)

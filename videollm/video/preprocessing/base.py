@@ -107,6 +107,7 @@ PREPROCESSINGS: Final[Table[Preprocessing]] = Table(
         "float_square": "videollm.video.preprocessing.float_square:FloatSquare",
         "slices": "videollm.video.preprocessing.slices:Slices",
         "budget": "videollm.video.preprocessing.budget:Budget",
+        "equal_area": "videollm.video.preprocessing.equal_area:EqualArea",
         "padded": "videollm.video.preprocessing.padded:Padded",
         "timed_square": "videollm.video.preprocessing.timed_square:TimedSquare",
     },

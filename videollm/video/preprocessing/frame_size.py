@@ -72,7 +72,10 @@ def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, i
     if size.mode == "squash":
         return size.height, size.width
     if size.mode == "area":
-        return round_sides(*area_size(math.sqrt(size.height * size.width), height, width), size.multiple)
+        side = math.sqrt(size.height * size.width)
+        if _has_area(side, height, width, size.multiple):  # scaled by the decoder: rounded, another ratio than its own
+            return height, width
+        return round_sides(*area_size(side, height, width), size.multiple)
     if size.mode == "budget":
         return budget_size(size, height, width)
     if height <= width:
@@ -85,6 +88,18 @@ def area_size(side: float, height: float, width: float) -> tuple[int, int]:
     ratio = width / height
     height = int(side / math.sqrt(ratio))
     return height, int(height * ratio)
+
+
+def _has_area(side: float, height: int, width: int, multiple: int) -> bool:
+    """Tell whether frames of some ratio are scaled to height x width by the mode `area`."""
+    if height % multiple or width % multiple:
+        return False
+    for h in range(max(1, height - multiple), height + multiple):
+        # Of the ratios that lead to a height before rounding, the narrowest and the widest frame.
+        narrowest, widest = (round_sides(h, int(w), multiple) for w in (h * (side / (h + 1)) ** 2, side**2 / h))
+        if narrowest[0] == height and narrowest[1] <= width <= widest[1]:
+            return True
+    return False
 
 
 def budget_size(size: FrameSize, height: int, width: int) -> tuple[int, int]:

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 
 from videollm.types import FrameBatch
 from videollm.video.preprocessing.base import Group, Preprocessing, Shape, normalise
-from videollm.video.preprocessing.frame_size import FrameSize, area_size, resize_frame, resize_frames, round_sides
+from videollm.video.preprocessing.frame_size import (
+    FrameSize,
+    area_size,
+    resize_frame,
+    resize_frames,
+    round_sides,
+    target_size,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +65,7 @@ class Slices(Preprocessing):
         height, width = batch.frames.shape[1:3]
         seconds = batch.model_seconds or batch.seconds
         if most == 1 and not batch.still:
-            frames = resize_frames(batch.frames, *self._thumbnail(height, width))
+            frames = resize_frames(batch.frames, *target_size(self.frame_size(), height, width))
             pack = t if self.whole_clip else batch.packing
             packs = [slice(i, min(i + pack, t)) for i in range(0, t, pack)]
             return [
@@ -80,11 +87,10 @@ class Slices(Preprocessing):
         """Return the shapes of the groups of a clip."""
         most = self.max_slices if still else self.max_slices_of_frames
         grid = slice_grid(height, width, most, self.side)
-        thumbnail = self._thumbnail(height, width)
         if most == 1 and not still:
-            pack = num_frames if self.whole_clip else packing
-            return [Shape(min(pack, num_frames - i), *thumbnail) for i in range(0, num_frames, pack)]
-        one = [Shape(1, *thumbnail)]
+            pack, size = num_frames if self.whole_clip else packing, target_size(self.frame_size(), height, width)
+            return [Shape(min(pack, num_frames - i), *size) for i in range(0, num_frames, pack)]
+        one = [Shape(1, *self._thumbnail(height, width))]
         if grid is not None:
             rows, columns = grid
             h, w = self._refined(height, width, grid)

@@ -133,6 +133,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",
         "fps_linspace": "videollm.video.sampling.fps_linspace:FpsLinspace",
+        "whole_seconds": "videollm.video.sampling.whole_seconds:WholeSeconds",
         "segments": "videollm.video.sampling.segments:Segments",
         "fps_filter": "videollm.video.sampling.fps_filter:FpsFilter",
         "fps_skip": "videollm.video.sampling.fps_skip:FpsSkip",
