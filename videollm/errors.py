@@ -66,6 +66,16 @@ class VideoError(VideollmError):
     """A video that cannot be read as asked."""
 
 
+class EngineLost(VideollmError):  # noqa: N818 (what happened, not what was wrong)
+    """The end of a model's engine, which processes or devices took along: the model must be loaded again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Status.WORKER_DIED, message)
+
+    def __reduce__(self) -> tuple[type[EngineLost], tuple[str]]:  # type: ignore[override]
+        return type(self), (str(self),)
+
+
 class UserError(VideollmError, ValueError):
     """Something that was asked for and cannot be done: a wrong argument, a damaged file, a full disk."""
 

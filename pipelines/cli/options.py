@@ -138,7 +138,7 @@ class WorkerOptions:
     gpus_per_encoder: float | None = None
     """GPUs of one encoder; shares are allowed."""
     gpus_per_llm: float | None = None
-    """GPUs of one LLM; shares are allowed. By default 1 where the cluster has GPUs."""
+    """GPUs of one LLM: a share of one, or several over which it is spread. By default 1 where the cluster has GPUs."""
     clips_per_batch: int = 8
     """Clips whose frames go through the vision tower in one forward."""
     questions_per_batch: int = 32

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.executors.local import run_stage
 from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec
 from pipelines.stages.scratch import Scratch, shared_folder
-from videollm.errors import UserError
+from videollm.errors import EngineLost, UserError
 from videollm.io import quick_hash
 
 
@@ -54,7 +54,10 @@ class StageWorker:
             ([a result per item, those that advance without payloads], the call), then a payload per item.
         """
         whole = [replace(item, payload=payload) for item, payload in zip(items, payloads, strict=True)]
-        results, call = run_stage(self.stage, whole)
+        try:
+            results, call = run_stage(self.stage, whole)
+        except EngineLost as error:
+            raise SystemExit(str(error)) from error  # the end of this worker: another one is started
         heads: tuple[list[StageResult], StageCall] = ([_without_payload(r) for r in results], call)
         return [heads, *[r.item.payload if isinstance(r, Advance) else None for r in results]]
 

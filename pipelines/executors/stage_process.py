@@ -19,8 +19,8 @@ from typing import Any, Final
 from pipelines.executors.local import run_stage
 from pipelines.stages.base import Item, StageCall, StageResult, StageSpec
 from pipelines.stages.batching import trace_of
-from pipelines.stages.lifeline import die_with
 from videollm.errors import Status, UserError
+from videollm.lifeline import die_with
 
 END_SECONDS: Final = 5.0
 """How long a child that was killed, or closed its pipe, is waited for."""

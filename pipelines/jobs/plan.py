@@ -49,7 +49,8 @@ class Plan:
         workers, sizes = self.resolved.job.workers, self.resolved.job.workers.sizes
         if workers.executor != "auto":
             return workers.executor
-        one_model = sizes.num_llms in (None, 1) and not sizes.split_llm and num_gpus_here() <= 1
+        all_gpus = num_gpus_here() <= max(1, sizes.gpus_per_llm or 1)
+        one_model = sizes.num_llms in (None, 1) and not sizes.split_llm and all_gpus
         here = workers.address is None and self.resolved.model.options.engine == DEFAULT_ENGINE
         return "local" if here and one_model and num_clips <= MAX_LOCAL_CLIPS and not interrupted else "ray_actors"
 
@@ -86,7 +87,7 @@ class Plan:
         if not wanted.split_llm:
             return [answer]
         encoder = Encode.Config(
-            model=replace(options, engine=DEFAULT_ENGINE),  # it answers nothing, so it starts no other engine
+            model=replace(options, engine=DEFAULT_ENGINE, engine_config={}, answers=False),
             num_threads=sizes.num_threads,
             cache=self.resolved.cache,
         )
@@ -101,9 +102,13 @@ class Plan:
         return [encode, answer]
 
     def answer_config(self, sizes: PoolSizes) -> Answer.Config:
-        """Build the settings of loading and asking the model."""
+        """Build the settings of loading and asking the model; the GPUs of a worker are the devices of its LLM."""
+        options = self.resolved.model.options
+        if sizes.gpus_per_llm >= 2:
+            spread = {**options.engine_config, "num_devices": int(sizes.gpus_per_llm)}
+            options = replace(options, engine_config=spread)
         return Answer.Config(
-            model=self.resolved.model.options,
+            model=options,
             num_threads=sizes.num_threads,
             cache=self.resolved.cache,
             generation=self.resolved.job.generation,

@@ -78,6 +78,11 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
         may_be_none = name.startswith("gpus-")
         if not (0 < value < math.inf or (may_be_none and value == 0)):
             raise UserError(f"--{name} is {value}, expected a number above 0{', or 0' * may_be_none}.")
+        if may_be_none and value > 1 and value % 1:
+            raise UserError(f"--{name} is {value:g}, expected a whole number, or a share of one GPU.")
+    wanted, here = job.workers.sizes.gpus_per_llm or 0, num_gpus_here()
+    if wanted > max(1, here) and not on_cluster and job.model.device != "cpu":
+        raise UserError(f"--gpus-per-llm is {wanted:g}, and torch sees {here:g} GPUs on this machine. Give so many.")
     return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
 
 

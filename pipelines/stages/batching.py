@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
+from videollm.errors import EngineLost
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -36,9 +38,11 @@ class Attempts(Generic[T, R]):
         self._problem = None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Exception):  # out of memory, a prompt too long, a fault of the model: data, not the end
-            self._problem = _without_frames(error)
-        return isinstance(error, Exception)
+        if not isinstance(error, Exception) or isinstance(error, EngineLost):
+            return False
+        # Out of memory, a prompt too long, a fault of the model: data, not the end.
+        self._problem = _without_frames(error)
+        return True
 
     def add(self, results: Iterable[R]) -> None:
         """Add the results of a call, one per item."""

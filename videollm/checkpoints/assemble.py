@@ -13,9 +13,12 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from connectors import Connector
 from videollm.checkpoints.folder import Rename, Renamed, Source, read_optional_json, weight_files
 from videollm.checkpoints.options import UNTRAINED, Options
+from videollm.checkpoints.peer import Spread, device_of
 from videollm.checkpoints.sentencepiece import MODEL, load_sentencepiece
-from videollm.checkpoints.weights import fill, without_weights
-from videollm.engines import ENGINES
+from videollm.checkpoints.weights import fill, find, give, without_weights
+from videollm.engines import ENGINES, sharding
+from videollm.engines.base import Engine
+from videollm.engines.builtin import BuiltinEngine
 from videollm.errors import UserError
 from videollm.models.composed import VideoLLM
 from videollm.models.config import ModelConfig
@@ -47,17 +50,37 @@ def assemble(folder: Path, config: ModelConfig, sources: Sequence[Source], optio
     with without_weights():
         model = VideoLLM(options.apply(config), _tokenizer(folder, config.llm), options.name)
     engine.check_backbone(model.llm)
-    skipped: frozenset[str] = frozenset()
+    several = options.answers and settings.num_devices > 1
+    if several:
+        _check_devices(engine, model, settings.num_devices, device)
+        device = device_of(device, 0)
+    # Of the LLM, an encoder needs the input embedding alone, for connectors that look at the question.
+    of_llm = {f"llm.{name}": weight for name, weight in model.llm.state_dict(keep_vars=True).items()}
+    inner = frozenset(name for name, weight in of_llm.items() if weight is not model.llm.get_input_embeddings().weight)
+    skipped = frozenset() if options.answers else inner
     if new_connector:  # its weights do not come from the folder: it is made with real ones, and left alone below
         model.connector = _connector(model, options, device, dtype)
         sources = [replace(s, rename=_without_connector(s.rename)) for s in sources]
-        skipped = frozenset(f"{CONNECTOR}{k}" for k in model.connector.state_dict())
+        skipped |= frozenset(f"{CONNECTOR}{k}" for k in model.connector.state_dict())
         if options.leaves_untrained(config):
             model.notice = UNTRAINED.format(name=model.connector_name)
-    fill(model, sources, device=device, dtype=dtype, tied=model.tied_names | skipped)
-    model.llm.tie_weights()
-    model.to(device).eval()
-    model.engine = engine(model.llm, model.tokenizer, settings)
+    found = find(model, sources, tied=model.tied_names | skipped)
+    spread = Spread(model, found, settings, device, dtype) if several and not engine.spreads else None
+    try:
+        # An engine that spreads the LLM by itself takes the weights from memory: no device would hold them all.
+        apart = inner if several and engine.spreads else ()
+        cuts = None if spread is None else spread.cuts
+        give(model, found, device=lambda name: "cpu" if name in apart else device, dtype=dtype, cuts=cuts)
+        model.llm.tie_weights()
+        for part in (model.tower, model.connector, *([] if apart or skipped >= inner else [model.llm])):
+            part.to(device)
+        model.eval()
+        if options.answers:
+            model.engine = engine(model.llm, model.tokenizer, settings) if spread is None else spread.join(model)
+    except BaseException:
+        if spread is not None:
+            spread.team.close()
+        raise
     return model
 
 
@@ -107,6 +130,22 @@ def choose_dtype(name: str, device: str, folder: Path) -> torch.dtype:
         raise UserError(f"dtype is {name!r}; expected auto, config, {', '.join(DTYPES)}.")
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def _check_devices(engine: type[Engine], model: VideoLLM, num_devices: int, device: str) -> None:
+    """Check that the LLM can be spread over so many devices.
+
+    Raises:
+        UserError: it cannot, or there are not so many.
+    """
+    if device.startswith("cuda:"):
+        raise UserError(f"device is {device!r}, and num_devices {num_devices} takes cuda:0 and on. Give cuda.")
+    if device == "cuda" and torch.cuda.device_count() < num_devices:
+        raise UserError(f"num_devices is {num_devices}, but torch sees {torch.cuda.device_count()} GPUs here.")
+    if engine is BuiltinEngine:
+        sharding.check(model.llm, num_devices)
+    elif not engine.spreads:
+        raise UserError(f"{engine.__name__} runs on one device; got num_devices {num_devices}. Use --engine builtin.")
 
 
 def _tokenizer(folder: Path, llm: dict[str, Any]) -> PreTrainedTokenizerBase:

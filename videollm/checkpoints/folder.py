@@ -28,7 +28,8 @@ class Source:
     files: tuple[Path, ...]
     rename: Rename
     arrange: Callable[[str, Any], Any] | None = None
-    """Puts the rows of a tensor, given with its name in the file, into the order of its names in the model."""
+    """Puts the rows of a tensor, given with its name in the file, into the order of its names in the model; it can be
+    pickled."""
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -190,19 +191,18 @@ def internlm2(llm: dict[str, Any]) -> dict[str, Any]:
 def arranger(llm: dict[str, Any]) -> Callable[[str, Any], Any]:
     """Make the arrangement of InternLM2's packed rows: queries of a group, its key and its value, group after group."""
     heads = llm["num_attention_heads"]
-    groups = llm.get("num_key_value_heads") or heads
+    return partial(_arrange, heads, llm.get("num_key_value_heads") or heads)
 
-    def arrange(name: str, tensor: Any) -> Any:
-        if ".attention.wqkv." not in name:
-            return tensor
-        import torch
-        from einops import rearrange
 
-        packed = rearrange(tensor, "(g h d) ... -> g h d ...", g=groups, h=heads // groups + 2)
-        parts = (packed[:, :-2], packed[:, -2:-1], packed[:, -1:])
-        return torch.cat([rearrange(part, "g h d ... -> (g h d) ...") for part in parts])
+def _arrange(heads: int, groups: int, name: str, tensor: Any) -> Any:
+    if ".attention.wqkv." not in name:
+        return tensor
+    import torch
+    from einops import rearrange
 
-    return arrange
+    packed = rearrange(tensor, "(g h d) ... -> g h d ...", g=groups, h=heads // groups + 2)
+    parts = (packed[:, :-2], packed[:, -2:-1], packed[:, -1:])
+    return torch.cat([rearrange(part, "g h d ... -> (g h d) ...") for part in parts])
 
 
 def rename(name: str) -> Renamed:

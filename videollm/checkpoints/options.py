@@ -40,6 +40,9 @@ class Options:
     engine_config: Mapping[str, Any] = field(default_factory=dict)
     """Fields of that engine's Config."""
 
+    answers: bool = True
+    """Load the LLM, too. A model without it, but for its input embedding, encodes clips and connects them."""
+
     def replaces_connector(self, config: ModelConfig) -> bool:
         """Tell whether another connector takes the place of the model's own."""
         return self.connector is not None and self.connector != config.connector["name"]

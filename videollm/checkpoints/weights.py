@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from pickle import UnpicklingError
+from threading import RLock, get_ident
 from typing import Any, Final
 
 import torch
@@ -15,11 +16,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from videollm.checkpoints.folder import Renamed, Source
+from videollm.engines.sharding import Slice
 from videollm.errors import UserError
 
 MAPPED_BYTES: Final = 64 * 2**20
 """A file is mapped into memory for about so much of it at a time, so that what was read does not stay resident."""
 MAX_LISTED: Final = 20
+_BUILDING: Final = RLock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +36,27 @@ class Entry:
     arrange: Callable[[str, Tensor], Tensor] | None = None
 
 
+Found = dict[str, list[Entry]]
+"""Name in a module -> where its weights lie; it can be pickled."""
+
+
 @contextmanager
 def without_weights() -> Iterator[None]:
     """Build modules whose parameters take no memory (meta device) while their buffers are real.
 
     Buffers that no checkpoint holds (rotary frequencies, position ids) come out right, which building everything on
-    the meta device would lose.
+    the meta device would lose. Threads build one after the other, and others that load are left alone.
     """
+    with _BUILDING:
+        yield from _on_meta(get_ident())
+
+
+def _on_meta(thread: int) -> Iterator[None]:
     register = nn.Module.register_parameter
 
     def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None and not parameter.is_meta:  # a tied parameter must stay the same object
+        # A tied parameter, which is there already, must stay the same object.
+        if get_ident() == thread and parameter is not None and not parameter.is_meta:
             parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
         register(module, name, parameter)
 
@@ -62,7 +75,12 @@ def fill(
     dtype: torch.dtype,
     tied: frozenset[str] = frozenset(),
 ) -> None:
-    """Give a module its weights, straight onto the device.
+    """Give a module its weights, straight onto the device: `find` and `give`."""
+    give(module, find(module, sources, tied=tied), device=lambda _: device, dtype=dtype)
+
+
+def find(module: nn.Module, sources: Sequence[Source], *, tied: frozenset[str] = frozenset()) -> Found:
+    """Find the weights of a module in files, and read none of them.
 
     Several tensors with one name in the model (experts) are laid end to end and take its shape; one tensor with several
     names (a fused projection) is cut into as many rows as each of them has.
@@ -87,22 +105,53 @@ def fill(
                 elif target not in tied:
                     unexpected.append(part)
     _check(wanted, found, unexpected, [f for s in sources for f in s.files])
+    return found
 
+
+def give(
+    module: nn.Module,
+    found: Found,
+    *,
+    device: Callable[[str], str],
+    dtype: torch.dtype,
+    cuts: Mapping[str, Slice] | None = None,
+) -> None:
+    """Read weights piece by piece into a module that has none yet.
+
+    Args:
+        module: built within `without_weights`.
+        found: what `find` found.
+        device: of each name.
+        dtype: of what is stored as floating point numbers.
+        cuts: name -> the part of it that the module holds, where that is not all; only that part is taken into memory.
+    Raises:
+        UserError: a file is damaged.
+    """
+    cuts = cuts or {}
     uses: dict[Path, dict[str, list[tuple[str, Entry]]]] = {}
     for target, entries in found.items():
         for e in entries:
             uses.setdefault(e.file, {}).setdefault(e.name, []).append((target, e))
     parts: dict[str, dict[str, Tensor]] = {}
     for file, of_file in uses.items():
-        for name, tensor in _read(file, list(of_file), device, dtype):
+        for name, stored in _read(file, list(of_file)):
             for target, entry in of_file[name]:
+                shape, cut = _parameter(module, target).shape, cuts.get(target)
+                made = _rows(stored, entry)
+                if alone := len(found[target]) == 1:
+                    made = made.reshape(shape) if cut is None else cut.of(made.reshape(shape))
+                kept = dtype if made.is_floating_point() else made.dtype
+                with _blaming(file):
+                    made = made.to(device(target), kept, copy=True, memory_format=torch.contiguous_format)
                 of_target = parts.setdefault(target, {})
-                of_target[name] = _rows(tensor, entry)
+                of_target[name] = made
                 if len(of_target) == len(found[target]):
-                    ordered = [of_target[n] for n in sorted(of_target, key=_natural)]
-                    whole = ordered[0] if len(ordered) == 1 else torch.cat(ordered)
-                    _assign(module, target, whole.reshape(wanted[target]))
+                    if not alone:
+                        made = torch.cat([of_target[n] for n in sorted(of_target, key=_natural)]).reshape(shape)
+                        made = made if cut is None else cut.of(made).clone()
+                    _assign(module, target, made)
                     del parts[target]
+            del stored, made
 
 
 def _divide(entry: Entry, targets: Renamed, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Entry]]:
@@ -119,12 +168,10 @@ def _divide(entry: Entry, targets: Renamed, shapes: Mapping[str, tuple[int, ...]
 
 
 def _rows(tensor: Tensor, entry: Entry) -> Tensor:
-    """Take an entry's rows of a tensor, as memory of their own where they are not all."""
+    """Take an entry's rows of a stored tensor, as yet in the file's memory."""
     if entry.arrange is not None:
         tensor = entry.arrange(entry.name, tensor)
-    if tensor.shape == entry.shape:
-        return tensor
-    return tensor[entry.first_row : entry.first_row + entry.shape[0]].clone()
+    return tensor if tensor.shape == entry.shape else tensor[entry.first_row : entry.first_row + entry.shape[0]]
 
 
 def _check(
@@ -146,10 +193,15 @@ def _check(
         raise UserError(f"Weights in {where} do not fit the configuration: {listed}{more}. Fetch or save them again.")
 
 
+def _parameter(module: nn.Module, name: str) -> Tensor:
+    owner, _, leaf = name.rpartition(".")
+    found: Tensor = getattr(module.get_submodule(owner), leaf)
+    return found
+
+
 def _assign(module: nn.Module, name: str, tensor: Tensor) -> None:
     owner, _, leaf = name.rpartition(".")
-    holder = module.get_submodule(owner)
-    old = getattr(holder, leaf)
+    holder, old = module.get_submodule(owner), _parameter(module, name)
     setattr(holder, leaf, nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor)
 
 
@@ -168,8 +220,8 @@ def list_tensors(file: Path) -> list[Entry]:
     return [Entry(file=file, name=name, shape=shape) for name, shape in shapes.items()]
 
 
-def _read(file: Path, names: Sequence[str], device: str, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a file on their device, in their type."""
+def _read(file: Path, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a file, which lie in its memory: to be copied, and let go of, before the next."""
     rest = list(names)
     while rest:
         _, get = _open(file)
@@ -179,7 +231,7 @@ def _read(file: Path, names: Sequence[str], device: str, dtype: torch.dtype) -> 
             with _blaming(file):
                 stored = get(name)
             num_bytes += stored.nbytes
-            yield name, stored.to(device, dtype if stored.is_floating_point() else stored.dtype, copy=True)
+            yield name, stored
             del stored
         del get
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -83,9 +84,19 @@ class Engine(ABC):
         UserError: the engine cannot run this LLM here.
     """
 
+    spreads: ClassVar[bool] = False
+    """Whether it spreads an LLM over several devices by itself."""
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """How the engine runs; a subclass adds fields."""
+
+        num_devices: int = 1
+        """Devices over which the LLM is spread: cuda:0, cuda:1, ...; tower and connector lie on the first."""
+
+        def __post_init__(self) -> None:
+            if type(self.num_devices) is not int or self.num_devices < 1:
+                raise ValueError(f"num_devices is {self.num_devices!r}, expected a whole number of at least 1")
 
     def __init__(self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Config | None = None) -> None:
         self.llm, self.tokenizer, self.config = llm, tokenizer, config or self.Config()

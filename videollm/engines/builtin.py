@@ -67,7 +67,7 @@ class BuiltinEngine(Engine):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        sampler, end_ids = Sampler(generation), self.end_ids
+        sampler, end_ids = self._sampler(generation), self.end_ids
         recurrent = RECURRENT in self.layer_kinds
         groups = [
             (visual, group)
@@ -103,6 +103,10 @@ class BuiltinEngine(Engine):
             #    wherever in the row the token comes to lie.
             pending = [[] for _ in unfinished]
             newest = [[(p.generated[-1], p.owner, p.newest_position) for p in group] for group in unfinished]
+
+    def _sampler(self, generation: Generation) -> Sampler:
+        """Make what chooses tokens; all else that `_run` does depends on its arguments and on these tokens alone."""
+        return Sampler(generation)
 
 
 _Token = tuple[int, int, packing.Position]

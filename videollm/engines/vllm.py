@@ -43,6 +43,7 @@ ENVIRONMENT: Final = {
     "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",  # nobody named that network address
     "VLLM_USE_V2_MODEL_RUNNER": "0",  # it takes logits processors of another kind
+    "VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn",  # a fork of a process that uses a GPU cannot use one
     "VLLM_CPU_KVCACHE_SPACE": "2",  # GiB
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
@@ -61,6 +62,8 @@ class VLLMEngine(Engine):
     Raises:
         UserError: there is no vLLM, it is not for this device, or it cannot run this LLM; no disk space.
     """
+
+    spreads = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Engine.Config):
@@ -86,7 +89,7 @@ class VLLMEngine(Engine):
         with tempfile.TemporaryDirectory(prefix="videollm-llm-") as folder:
             _write(llm, Path(folder))
             _give_up_weights(llm)
-            self._engine = _start(folder, llm, self.config.gpu_share)
+            self._engine = _start(folder, llm, self.config)
         self.limit = min(filter(None, (self.limit, self._engine.model_config.max_model_len)))
         self._names = map(str, count())
         _LIVING.add(self)
@@ -229,7 +232,8 @@ def _check_device(llm: PreTrainedModel) -> None:
     """Raise UserError where the installed vLLM is not for the LLM's device and heads."""
     from vllm.platforms import current_platform
 
-    kind, index = llm.device.type, llm.device.index
+    device = llm.get_input_embeddings().weight.device  # an LLM for several devices lies on the CPU, all but this
+    kind, index = device.type, device.index
     if kind != current_platform.device_type:
         raise UserError(
             f"This build of vLLM runs on {current_platform.device_type or 'no device of this machine'}, the model is "
@@ -285,7 +289,7 @@ def _give_up_weights(llm: PreTrainedModel) -> None:
         torch.cuda.empty_cache()
 
 
-def _start(folder: str, llm: PreTrainedModel, gpu_share: float) -> Any:
+def _start(folder: str, llm: PreTrainedModel, config: VLLMEngine.Config) -> Any:
     """Start vLLM's engine with the weights of a folder.
 
     Raises:
@@ -296,7 +300,7 @@ def _start(folder: str, llm: PreTrainedModel, gpu_share: float) -> Any:
     from videollm.engines.vllm_penalty import GeneratedTokensPenalty
 
     set_num_threads = torch.set_num_threads  # vLLM puts a stub in its place
-    on_cpu = llm.device.type == "cpu"
+    on_cpu = llm.get_input_embeddings().weight.device.type == "cpu"
     dtype: Any = str(llm.dtype).removeprefix("torch.")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -309,9 +313,10 @@ def _start(folder: str, llm: PreTrainedModel, gpu_share: float) -> Any:
                     enable_prompt_embeds=True,
                     dtype=dtype,
                     max_model_len=-1,  # the LLM's own limit, or what the cache holds
-                    gpu_memory_utilization=gpu_share,
+                    gpu_memory_utilization=config.gpu_share,
                     enforce_eager=on_cpu,  # compiling there takes a C++ compiler and minutes
-                    distributed_executor_backend="uni",
+                    tensor_parallel_size=config.num_devices,
+                    distributed_executor_backend="uni" if config.num_devices == 1 else "mp",
                     logits_processors=[GeneratedTokensPenalty],
                     disable_log_stats=True,
                     use_tqdm_on_load=False,

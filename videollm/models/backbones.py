@@ -42,6 +42,7 @@ class TextLM(PreTrainedModel):
     base_model_prefix = "model"
     _supports_sdpa = True
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
+    _tp_plan = {"lm_head": "colwise_gather_output"}  # noqa: RUF012
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config)

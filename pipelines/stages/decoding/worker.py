@@ -18,8 +18,8 @@ import numpy as np
 
 from pipelines.stages.batching import describe_error
 from pipelines.stages.decoding import wire
-from pipelines.stages.lifeline import die_with
 from videollm.errors import VideoError
+from videollm.lifeline import die_with
 from videollm.types import Clip
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import FrameSize

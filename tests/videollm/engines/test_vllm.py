@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import chain
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from tests.support.tiny_llms import clips as tiny_clips
 from tests.support.tiny_llms import llm as tiny
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
-from videollm.engines.vllm import VLLMEngine, seed_of
+from videollm.engines.vllm import VLLMEngine, _start, seed_of
 from videollm.types import Generation
 
 GREEDY = Generation(max_new_tokens=30)
@@ -199,3 +200,18 @@ def test_heads_too_narrow_for_the_kernels_are_refused():
 def test_threads_can_still_be_set(engines):
     torch.set_num_threads(2)
     assert torch.get_num_threads() == 2
+
+
+def test_several_devices_are_vllms_to_fill(monkeypatch):
+    """What vLLM would be told; it is not run."""
+    told = []
+    fake = SimpleNamespace(
+        EngineArgs=lambda **options: options, LLMEngine=SimpleNamespace(from_engine_args=told.append)
+    )
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    monkeypatch.setitem(
+        sys.modules, "videollm.engines.vllm_penalty", SimpleNamespace(GeneratedTokensPenalty=None, PENALTY="")
+    )
+    for number in (1, 4):
+        _start("folder", llm("qwen2"), VLLMEngine.Config(num_devices=number))
+    assert [(t["tensor_parallel_size"], t["distributed_executor_backend"]) for t in told] == [(1, "uni"), (4, "mp")]
