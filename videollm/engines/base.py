@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -71,6 +72,26 @@ class Prefix:
     """(n d)."""
     deep: Tensor | None = None
     """(l n d), added to the hidden states of the visual tokens after each of the first l layers."""
+
+
+class Batch(ABC):
+    """Prompts under way: clips join at any time, and prompts leave as they finish (continuous batching, Orca).
+
+    A prompt is finished once it has a `finish_reason`.
+    """
+
+    @abstractmethod
+    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
+        """Add the prompts of a clip."""
+
+    @abstractmethod
+    def advance(self) -> None:
+        """Take in as many prompts as there is room for, and generate a token, or more, of each that is under way."""
+
+    @property
+    @abstractmethod
+    def num_waiting(self) -> int:
+        """Prompts that there is no room for yet."""
 
 
 class Engine(ABC):
@@ -188,31 +209,74 @@ class Engine(ABC):
             UserError: see `check`; a setting out of range; visual tokens and reserved places differ in number;
                 on_text with other than one prompt.
         """
-        if self.llm.training:
-            raise ValueError("LLM is in training mode, where its answers are random. Call .eval() first.")
-        check_generation(generation)
-        watched = bool(generation.stop) or on_text is not None
+        self._check_ready(generation)
         clips: list[tuple[Prefix, list[Prompt]]] = []
         for i, (visual, ids_of_clip) in enumerate(rows):
             clips.append((visual if isinstance(visual, Prefix) else Prefix(tokens=visual), []))
             for j, ids in enumerate(ids_of_clip):
                 budget = max_new_tokens[i][j] if max_new_tokens is not None else generation.max_new_tokens
                 at = range(len(ids) + 1) if positions is None else positions[i][j]
-                self.check(ids, budget, at)
-                prompt = Prompt(
-                    ids=ids,
-                    positions=at,
-                    key=keys[i][j] if keys is not None else f"{i}/{j}",
-                    budget=budget if self.limit is None else min(budget, self.limit - _largest(at[-1])),
-                    text=Text(self.tokenizer, generation.stop) if watched else None,
-                )
-                clips[-1][1].append(prompt)
+                key = keys[i][j] if keys is not None else f"{i}/{j}"
+                clips[-1][1].append(self.prompt(ids, at, key, budget, generation, streams=on_text is not None))
         num_prompts = sum(len(prompts) for _, prompts in clips)
         if on_text is not None and num_prompts != 1:
             raise ValueError(f"on_text streams one prompt; got {num_prompts}. Generate them one by one.")
         if num_prompts:
             self._run(clips, generation, on_text)
-        return [[self._completion(p) for p in prompts] for _, prompts in clips]
+        return [[self.completion(p) for p in prompts] for _, prompts in clips]
+
+    def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
+        """Start a batch that clips can join at any time.
+
+        Args:
+            generation: how tokens are chosen, and when an answer ends.
+            max_prompts: most prompts under way; as many as there is memory for, if not given.
+        Raises:
+            UserError: a setting is out of range.
+        """
+        self._check_ready(generation)
+        return _InTurn(self, generation, max_prompts)
+
+    def prompt(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[packing.Position],
+        key: str,
+        budget: int,
+        generation: Generation,
+        *,
+        streams: bool = False,
+    ) -> Prompt:
+        """Make a prompt for a batch.
+
+        Args:
+            ids: packing.VISUAL for each visual token.
+            positions: of every token and of the one to come.
+            key: a name that, with generation.seed, fixes its random numbers.
+            budget: most tokens of its answer.
+            generation: that of the batch.
+            streams: whether its text will be passed on piece by piece.
+        Raises:
+            UserError: see `check`.
+        """
+        self.check(ids, budget, positions)
+        return Prompt(
+            ids=ids,
+            positions=positions,
+            key=key,
+            budget=budget if self.limit is None else min(budget, self.limit - _largest(positions[-1])),
+            text=Text(self.tokenizer, generation.stop) if generation.stop or streams else None,
+        )
+
+    def completion(self, prompt: Prompt) -> Completion:
+        """Return what was generated for a finished prompt."""
+        text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
+        return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)
+
+    def _check_ready(self, generation: Generation) -> None:
+        if self.llm.training:
+            raise ValueError("LLM is in training mode, where its answers are random. Call .eval() first.")
+        check_generation(generation)
 
     @abstractmethod
     def _run(
@@ -229,9 +293,34 @@ class Engine(ABC):
             on_text: to be given to `Prompt.stream` after every token.
         """
 
-    def _completion(self, prompt: Prompt) -> Completion:
-        text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
-        return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)
+
+class _InTurn(Batch):
+    """A batch of an engine that runs prompts to their ends: those that joined meanwhile come next."""
+
+    def __init__(self, engine: Engine, generation: Generation, max_prompts: int | None) -> None:
+        self.engine, self.generation, self.max_prompts = engine, generation, max_prompts
+        self.waiting: deque[tuple[Prefix, Sequence[Prompt]]] = deque()
+
+    @property
+    def num_waiting(self) -> int:
+        """Prompts that wait for those before them."""
+        return sum(len(prompts) for _, prompts in self.waiting)
+
+    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
+        """Add the prompts of a clip, in parts that the batch takes at once."""
+        size = self.max_prompts or max(len(prompts), 1)
+        self.waiting += [(visual, prompts[i : i + size]) for i in range(0, len(prompts), size)]
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Run as many prompts as the batch takes at once to their ends."""
+        taken: list[tuple[Prefix, Sequence[Prompt]]] = []
+        left = self.max_prompts or self.num_waiting
+        while self.waiting and (not taken or len(self.waiting[0][1]) <= left):
+            taken.append(self.waiting.popleft())
+            left -= len(taken[-1][1])
+        if taken:
+            self.engine._run(taken, self.generation, None)
 
 
 def _largest(position: packing.Position) -> int:

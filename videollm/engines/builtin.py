@@ -1,47 +1,68 @@
-"""The built-in engine: a causal LM in which the questions of a clip share one prefill and one row of the cache.
+"""The built-in engine: a causal LM whose prompts join and leave a running batch, and share what they begin with.
 
-A row of the key-value cache holds the beginning that a clip's prompts have in common once (all visual tokens are in
-it), and then the tokens of all its questions, mixed in the order in which they were fed. A mask over their owners
-(`packing.attention_mask`) keeps the questions apart. Every step feeds the newest token of each unfinished question, so
-that finished ones cost nothing. In LLMs with recurrent layers each question has a row of its own, which begins with a
-copy of what was computed for the shared beginning.
+What the prompts of a clip have in common (all visual tokens are in it) is fed once and kept in one row of keys and
+values. Each question has a row of its own for what follows. Every step feeds the newest token of each question under
+way in one column, whatever clips they belong to, so that finished ones cost nothing and new ones join at any step.
 
-SHAPES  r rows, s tokens fed, k keys in the cache, n visual tokens, m unfinished prompts, d LLM width, v vocabulary.
+SHAPES  m questions, s tokens fed to each, d LLM width, v vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from inspect import signature
+from itertools import accumulate, chain
 from typing import Any, Final
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines import packing
-from videollm.engines.attention import grouped
-from videollm.engines.base import Engine, Prefix, Prompt
-from videollm.engines.layers import FULL, RECURRENT, SLIDING, layer_kinds, stack
+from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.cascade import Fed, Prefill, Step, feeding
+from videollm.engines.layers import FULL, RECURRENT, SLIDING, States, kinds_by_layer, stack
+from videollm.engines.memory import bytes_per_token, free_bytes
+from videollm.engines.pools import Place, Pools, row_width
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Generation
 
 NEEDED: Final = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
+MAX_PREFILL_TOKENS: Final = 8192
+"""Tokens of beginnings that go through the LLM at once, unless one alone has more."""
+MAX_SCORES: Final = 2**26
+"""Scores of queries and keys, of all heads of a layer, that are in memory at once."""
+MAX_PROMPTS: Final = 512
+"""Prompts under way, where there is memory for more."""
 
 
 class BuiltinEngine(Engine):
-    """Generates answers with the model's own LLM, in eval mode, with `sdpa` or `eager` attention."""
+    """Generates answers with the model's own LLM, in eval mode."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Engine.Config):
+        """How the engine runs."""
+
+        cache_gb: float | None = None
+        """GB for keys and values; by default a share of the memory that is free."""
+
+    config: Config
 
     def __init__(
         self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Engine.Config | None = None
     ) -> None:
         super().__init__(llm, tokenizer, config)
         self.check_backbone(llm)
-        text_config = llm.config.get_text_config(decoder=True)
-        self.window: int | None = getattr(text_config, "sliding_window", None)
-        self.layer_kinds = layer_kinds(llm)
+        window = getattr(llm.config.get_text_config(decoder=True), "sliding_window", None)
+        kinds = kinds_by_layer(llm)
+        self.windows: list[int | None] = [window if kind == SLIDING else None for kind in kinds]
+        """Of each layer."""
+        self.recurrent = RECURRENT in kinds
+        self.num_attending = sum(kind != RECURRENT for kind in kinds)
 
     @classmethod
     def check_backbone(cls, llm: PreTrainedModel) -> None:
@@ -50,16 +71,18 @@ class BuiltinEngine(Engine):
         Raises:
             UserError: they cannot; the message says why.
         """
-        attention = llm.config._attn_implementation
-        if attention not in ("sdpa", "eager"):
-            raise UserError(f"LLM uses {attention} attention; expected sdpa or eager. Load it with one of those.")
         if missing := NEEDED - set(signature(llm.forward).parameters):
             raise UserError(
                 f"{type(llm).__name__}.forward takes no {sorted(missing)}. Use a decoder-only attention LM."
             )
-        kinds = layer_kinds(llm)
+        kinds = set(kinds_by_layer(llm))
         if not (kinds <= {FULL, SLIDING} or kinds <= {FULL, RECURRENT}):
             raise UserError(f"LLM has layers of {sorted(kinds)}; expected {FULL} with {SLIDING} or {RECURRENT} only.")
+
+    def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
+        """Start a batch that clips can join at any time, see `Engine.start`."""
+        self._check_ready(generation)
+        return BuiltinBatch(self, generation, max_prompts)
 
     def _run(
         self,
@@ -67,191 +90,272 @@ class BuiltinEngine(Engine):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        sampler, end_ids = self._sampler(generation), self.end_ids
-        recurrent = RECURRENT in self.layer_kinds
-        groups = [
-            (visual, group)
-            for visual, prompts in clips
-            for together in ([[p] for p in prompts] if recurrent else [prompts])
-            for group in _group_by_prefix(together)
-        ]
-        unfinished = [group for _, group in groups]
-        rows = [packing.pack([p.ids for p in group], positions=[p.positions for p in group]) for group in unfinished]
-        cache = (_OwnRows if recurrent else _SharedRows)(self, len(rows))
-        # 1. Prefill what the prompts of a row have in common, once per row.
-        cache.prefill(rows, [visual for visual, _ in groups])
-        # 2. The first step feeds the rest of every question. Last tokens go in the last columns, so that the logits of
-        #    those columns are the ones to sample from, there as in all later steps.
-        pending, newest = [_own_but_last(row) for row in rows], [_last(row) for row in rows]
-        while True:
-            logits = cache.step(pending, newest)
-            # 3. Column c of row r belongs to the c-th unfinished question of that row; other columns are padding.
-            active = [(r, c, prompt) for r, group in enumerate(unfinished) for c, prompt in enumerate(group)]
-            _take_tokens(logits, active, sampler, end_ids)
+        batch = BuiltinBatch(self, generation)
+        for visual, prompts in clips:
+            batch.join(visual, prompts)
+        while batch.num_prompts:
+            batch.advance()
             if on_text is not None:
-                active[0][2].stream(on_text)
-            # 4. Finished questions are fed no more (their keys stay, which nobody attends to); a row whose questions
-            #    are all finished leaves the cache.
-            unfinished = [[p for p in group if not p.finish_reason] for group in unfinished]
-            kept = [r for r, group in enumerate(unfinished) if group]
-            if not kept:
-                return
-            if len(kept) < len(unfinished):
-                cache.keep(kept)
-                unfinished = [unfinished[r] for r in kept]
-            # 5. From now on a step feeds one token per question. Its position goes on from the question's own tokens,
-            #    wherever in the row the token comes to lie.
-            pending = [[] for _ in unfinished]
-            newest = [[(p.generated[-1], p.owner, p.newest_position) for p in group] for group in unfinished]
+                clips[0][1][0].stream(on_text)
 
     def _sampler(self, generation: Generation) -> Sampler:
-        """Make what chooses tokens; all else that `_run` does depends on its arguments and on these tokens alone."""
+        """Make what chooses tokens; all else that `_run` does depends on its arguments, these and `_max_tokens`."""
         return Sampler(generation)
 
+    def _max_tokens(self) -> int:
+        """Return the number of tokens that there is memory for."""
+        gb = self.config.cache_gb
+        return int((free_bytes(self.embedding.weight.device) if gb is None else gb * 1e9) // bytes_per_token(self.llm))
 
-_Token = tuple[int, int, packing.Position]
-"""Id, owner and position."""
+
+@dataclass(eq=False, kw_only=True)
+class _Group:
+    """Prompts that share what they begin with, and wait to be fed."""
+
+    visual: Prefix
+    prompts: Sequence[Prompt]
+    num_shared: int
+    """Tokens that they share."""
+
+    @property
+    def own_lengths(self) -> list[int]:
+        """Most tokens that follow the shared ones, of each prompt."""
+        return [len(p.ids) - self.num_shared + p.budget for p in self.prompts]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that rows are kept for."""
+        return row_width(self.num_shared) + sum(row_width(n) for n in self.own_lengths)
 
 
-class _SharedRows:
-    """The key-value cache, with the owner and the position of every key."""
+@dataclass(eq=False, kw_only=True)
+class _Question:
+    """A prompt under way."""
 
-    def __init__(self, engine: BuiltinEngine, num_rows: int) -> None:
+    prompt: Prompt
+    num_shared: int
+    shared: Place | None
+    """Row of what it shares with other questions, if anything."""
+    own: Place
+    states: States | None = None
+    """Of recurrent layers, until they lie among the others'."""
+
+    @property
+    def rest(self) -> Sequence[int]:
+        """Own tokens of the prompt that are not fed yet."""
+        return self.prompt.ids[self.num_shared + self.own.length :]
+
+
+class BuiltinBatch(Batch):
+    """Prompts under way in the built-in engine."""
+
+    def __init__(self, engine: BuiltinEngine, generation: Generation, max_prompts: int | None = None) -> None:
         self.engine, self.llm = engine, engine.llm
         self.device = engine.embedding.weight.device
-        # Not made from the config: layers with a sliding window would drop keys by index, not by position.
-        self.cache = DynamicCache()
-        self.owners = torch.empty(num_rows, 0, dtype=torch.int64, device=self.device)
-        self.positions: Tensor | None = None
-        """(r k), or (3 r k); None before the first token."""
+        self.sampler, self.end_ids = engine._sampler(generation), engine.end_ids
+        self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
+        self.max_tokens = engine._max_tokens()
+        """Tokens that there may be rows for."""
+        self.num_tokens = 0
+        """Tokens that there are rows for."""
+        self.waiting: deque[_Group] = deque()
+        self.active: list[_Question] = []
+        """In the order of their own rows, pool by pool."""
+        self.shared_rows, self.own_rows = Pools(self.device), Pools(self.device)
+        self.questions: dict[Place, _Question] = {}
+        """By own row."""
+        self.users: Counter[Place] = Counter()
+        """Questions under way on each shared row."""
+        self.states: States | None = None
+        """Of recurrent layers, its rows those of `active`."""
 
-    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Prefix]) -> None:
-        """Feed the prefix that the prompts of a row share: plain causal attention, no mask to keep in memory."""
-        shared = [[t for t in _tokens(row) if t[1] == packing.SHARED] for row in rows]
-        if not any(shared):
+    @property
+    def num_waiting(self) -> int:
+        """Prompts that there is no room for yet."""
+        return sum(len(group.prompts) for group in self.waiting)
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts that wait, and those that are under way."""
+        return self.num_waiting + len(self.active)
+
+    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
+        """Add the prompts of a clip: those that agree up to their last visual token share what they begin with."""
+        groups: dict[tuple[int, ...], list[Prompt]] = {}
+        for prompt in prompts:
+            groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
+        for alike in groups.values():
+            for i in range(0, len(alike), self.max_prompts):
+                some = alike[i : i + self.max_prompts]
+                num_shared = packing.common([p.ids for p in some])
+                self.waiting.append(_Group(visual=visual, prompts=some, num_shared=num_shared))
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Take in the prompts that there is room for, and generate a token of each that is under way."""
+        if taken := list(self._take()):
+            self._begin(taken)
+        if not self.active:
             return
-        ids, positions = self._append(shared)
-        embeds = packing.embed(ids, [v.tokens.to(self.device) for v in visual], self.engine.embedding)
-        self._forward(embeds, positions, None, 1, **packing.deepstack(ids, [v.deep for v in visual], embeds))
+        # The newest token of every question goes in, and the next one comes out.
+        prompts = [q.prompt for q in self.active]
+        tokens, positions = [[p.generated[-1]] for p in prompts], [[p.newest_position] for p in prompts]
+        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, self.active))
+        self._settle()
 
-    def step(self, pending: Sequence[Sequence[_Token]], newest: Sequence[Sequence[_Token]]) -> Tensor:
-        """Feed pending tokens and then the newest ones, and return the logits (r s v) of the newest ones."""
-        pieces = [self._append(tokens) for tokens in (pending, newest) if any(tokens)]
-        ids, positions = (torch.cat(parts, -1) for parts in zip(*pieces, strict=True))
-        num_newest = pieces[-1][0].shape[1]
-        return self._forward(self.engine.embedding(ids), positions, self._mask(ids.shape[1]), num_newest)
+    def _take(self) -> Iterator[_Group]:
+        """Take the groups that there is room for; one at least where nothing is under way."""
+        number = len(self.active)
+        while self.waiting:
+            group = self.waiting[0]
+            full = (
+                number + len(group.prompts) > self.max_prompts or self.num_tokens + group.num_tokens > self.max_tokens
+            )
+            if number and full:
+                return
+            number += len(group.prompts)
+            self.num_tokens += group.num_tokens
+            yield self.waiting.popleft()
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Forget the other rows."""
-        index = torch.tensor(rows, device=self.device)
-        assert self.positions is not None
-        self.owners, self.positions = self.owners[index], self.positions.index_select(-2, index)
-        self.cache.reorder_cache(index)  # type: ignore[arg-type]
+    def _begin(self, groups: Sequence[_Group]) -> None:
+        """Feed the prompts of groups, and choose the first token of each."""
+        # 1. What the prompts of a group share, groups of one length together, so that nothing is padded.
+        by_length: dict[int, list[_Group]] = {}
+        for group in groups:
+            by_length.setdefault(group.num_shared, []).append(group)
+        begun: list[_Question] = []
+        for length, alike in by_length.items():
+            size = 1 if self.engine.recurrent else max(1, MAX_PREFILL_TOKENS // max(length, 1))
+            for i in range(0, len(alike), size):
+                begun += self._share(length, alike[i : i + size])
+        # 2. What follows, questions with as much left together, as many tokens of each as memory allows.
+        heads = self.llm.config.get_text_config(decoder=True).num_attention_heads
+        while left := sorted((q for q in begun if q.rest), key=lambda q: -len(q.rest)):
+            most = max(1, MAX_SCORES // (heads * max(q.num_shared + q.own.pool.width for q in left)))
+            s = min(most, len(left[0].rest))
+            some = left[: 1 if self.engine.recurrent else max(1, most // s)]
+            ended = [q for q in some if len(q.rest) <= s]
+            ids = [q.rest[:s] for q in some]
+            at = [q.prompt.positions[q.num_shared + q.own.length :][: len(i)] for q, i in zip(some, ids, strict=True)]
+            logits = self._feed(some, ids, at, some[0].states, ended)
+            if ended:
+                self._choose(ended, logits)
+        self.questions |= {q.own: q for q in begun}
+        self._settle()
 
-    def _append(self, tokens: Sequence[Sequence[_Token]]) -> tuple[Tensor, Tensor]:
-        """Note the owners and positions of tokens; return (r s) ids and (r s) or (3 r s) positions, right-padded."""
-        ids = packing.pad([[t[0] for t in row] for row in tokens], 0, self.device)
-        owners = packing.pad([[t[1] for t in row] for row in tokens], packing.PADDING, self.device)
-        positions = packing.pad_positions([[t[2] for t in row] for row in tokens], self.device)
-        self.owners = torch.cat([self.owners, owners], 1)
-        self.positions = positions if self.positions is None else torch.cat([self.positions, positions], -1)
-        return ids, positions
+    def _share(self, length: int, groups: Sequence[_Group]) -> list[_Question]:
+        """Feed what the prompts of groups share, of one length, and make their questions."""
+        places: list[Place] | list[None] = [None] * len(groups)
+        states = States(config=self.llm.config) if self.engine.recurrent else None
+        if length:
+            places = rows = self.shared_rows.of(length).take(len(groups))
+            ids = torch.tensor([list(g.prompts[0].ids[:length]) for g in groups], device=self.device)
+            at = packing.pad_positions([g.prompts[0].positions[:length] for g in groups], self.device)
+            embeds = packing.embed(ids, [g.visual.tokens.to(self.device) for g in groups], self.engine.embedding)
+            fed = Prefill(rows, self.engine.windows, self._windowed(at))
+            further = packing.deepstack(ids, [g.visual.deep for g in groups], embeds)
+            self._forward(fed, embeds, at, states, [], **further)
+            for row in rows:
+                row.length = length
+        made = []
+        for group, place in zip(groups, places, strict=True):
+            for prompt, own in zip(group.prompts, group.own_lengths, strict=True):
+                (row,) = self.own_rows.of(own).take(1)
+                question = _Question(prompt=prompt, num_shared=length, shared=place, own=row, states=deepcopy(states))
+                made.append(question)
+            if place is not None:
+                self.users[place] = len(group.prompts)
+        return made
 
-    def _mask(self, s: int) -> Tensor | dict[str, Tensor]:
-        """Build (r 1 s k) for the newest s tokens, per kind of layer: bool for sdpa, additive for eager."""
-        full = packing.attention_mask(self.owners[:, -s:], self.owners)
-        masks = {FULL: full, SLIDING: full}
-        if self.engine.window is not None and self.positions is not None and SLIDING in self.engine.layer_kinds:
-            # By position, not by index: the questions of a row lie between each other's tokens.
-            if self.positions.dim() == 3:
-                raise UserError("LLM has sliding windows and positions of three components, which do not go together.")
-            distance = self.positions[:, -s:, None] - self.positions[:, None, :]
-            masks[SLIDING] = full & (distance < self.engine.window)[:, None]
-        if self.llm.config._attn_implementation == "eager":
-            lowest = torch.finfo(self.llm.dtype).min
-            masks = {k: torch.zeros_like(m, dtype=self.llm.dtype).masked_fill(~m, lowest) for k, m in masks.items()}
-        kinds = self.engine.layer_kinds - {RECURRENT}
-        return masks if len(kinds) > 1 else masks[next(iter(kinds))]
+    def _feed(
+        self,
+        questions: Sequence[_Question],
+        ids: Sequence[Sequence[int]],
+        positions: Sequence[Sequence[packing.Position]],
+        states: States | None,
+        ended: Sequence[_Question],
+    ) -> Tensor:
+        """Feed tokens to questions, and return the logits (m v) of the last token of those that have ended."""
+        lengths = [len(own) for own in ids]
+        # All tokens lie in one row, for only attention tells questions apart; recurrent layers take a row for each.
+        laid = ids if self.engine.recurrent else [[token for own in ids for token in own]]
+        tokens = torch.tensor(laid, device=self.device)
+        at = packing.pad_positions(positions if self.engine.recurrent else [list(chain(*positions))], self.device)
+        rows = [(q.shared, q.own) for q in questions]
+        fed = Step(rows, lengths, self.engine.windows, self._windowed(at))
+        last = [-1]
+        if not self.engine.recurrent:
+            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if q in ended]
+        made = self._forward(fed, self.engine.embedding(tokens), at, states, last)
+        for question, length in zip(questions, lengths, strict=True):
+            question.own.length += length
+        return made.flatten(0, 1)
 
     def _forward(
-        self, embeds: Tensor, positions: Tensor, mask: Tensor | dict[str, Tensor] | None, keep: int, **further: Any
+        self, fed: Fed, embeds: Tensor, positions: Tensor, states: States | None, last: Sequence[int], **further: Any
     ) -> Tensor:
-        with grouped(self.llm):
-            logits: Tensor = self.llm(
-                inputs_embeds=embeds,
-                position_ids=positions,
-                attention_mask=mask,
-                past_key_values=self.cache,
-                use_cache=True,
-                logits_to_keep=keep,
-                **further,
-            ).logits
-        return logits
+        """Feed embeddings (r s d); return the logits (r k v) of the last tokens, whose columns are given."""
+        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": None, **further}
+        if states is not None:
+            inputs["past_key_values"] = states
+        with feeding(self.llm, fed):
+            made: Tensor = (
+                self.llm(**inputs, use_cache=states is not None, logits_to_keep=self._index(last)).logits
+                if last
+                else self.llm.base_model(**inputs, use_cache=states is not None).last_hidden_state
+            )
+        if fed.num_layers != self.engine.num_attending:
+            raise UserError(
+                f"{fed.num_layers} of the {self.engine.num_attending} attention layers of {type(self.llm).__name__} "
+                "attend through transformers' AttentionInterface; expected all. Use another engine."
+            )
+        return made
 
+    def _choose(self, questions: Sequence[_Question], logits: Tensor) -> None:
+        """Choose the next token of questions from logits (m v)."""
+        prompts = [q.prompt for q in questions]
+        chosen = self.sampler(logits, [p.generated for p in prompts], [p.key for p in prompts])
+        for prompt, token in zip(prompts, chosen, strict=True):
+            prompt.take(token, self.end_ids)
 
-class _OwnRows(_SharedRows):
-    """A row for each question, all of which is the beginning but the last token: every step feeds one token a row."""
+    def _windowed(self, positions: Tensor) -> Tensor | None:
+        """Return positions where layers have windows: by position, not by index, do they reach back."""
+        if not any(self.engine.windows):
+            return None
+        if positions.dim() == 3:
+            raise UserError("LLM has sliding windows and positions of three components, which do not go together.")
+        return positions
 
-    def prefill(self, rows: Sequence[packing.Row], visual: Sequence[Prefix]) -> None:
-        """Feed beginnings one by one, which padding would spoil; questions on a clip copy its visual prefix."""
-        beginnings = [_tokens(row)[:-1] for row in rows]
-        caches: list[DynamicCache] = []
-        fed: object = None
-        for row, tokens, seen in zip(rows, beginnings, visual, strict=True):
-            prefix = packing.visual_prefix(row.ids)
-            if fed != (id(seen), prefix):
-                fed, shared = (id(seen), prefix), DynamicCache(config=self.llm.config)
-                self._feed(shared, tokens[: len(prefix)], seen)
-            caches.append(deepcopy(shared))
-            self._feed(caches[-1], tokens[len(prefix) :], Prefix(tokens=seen.tokens[:0]))
-        if any(beginnings):
-            self._append(beginnings)
-            self.cache = stack(caches)
-        else:
-            self.cache = caches[0]
+    def _settle(self) -> None:
+        """Give back the rows of finished questions, and those that no question shares any more."""
+        for question in [q for q in self.questions.values() if q.prompt.finish_reason]:
+            self.num_tokens -= question.own.pool.width
+            self.own_rows.give_back(question.own)
+            del self.questions[question.own]
+            if question.shared is not None:
+                self.users[question.shared] -= 1
+                if not self.users[question.shared]:
+                    self.num_tokens -= question.shared.pool.width
+                    self.shared_rows.give_back(question.shared)
+                    del self.users[question.shared]
+        self._arrange()
 
-    def _feed(self, cache: DynamicCache, tokens: Sequence[_Token], seen: Prefix) -> None:
-        """Feed the next tokens of one row: plain causal attention."""
-        if not tokens:
+    def _arrange(self) -> None:
+        """List the questions in the order of their rows, and lay recurrent states in that order."""
+        before, self.active = self.active, [self.questions[place] for place in self.own_rows.places()]
+        if not self.engine.recurrent or not self.active:
             return
-        ids = packing.pad([[t[0] for t in tokens]], 0, self.device)
-        embeds = packing.embed(ids, [seen.tokens.to(self.device)], self.engine.embedding)
-        positions = packing.pad_positions([[t[2] for t in tokens]], self.device)
-        self.cache = cache
-        self._forward(embeds, positions, None, 1, **packing.deepstack(ids, [seen.deep], embeds))
+        row_of = {q: i for i, q in enumerate(before)}
+        kept, new = [q for q in self.active if q in row_of], [q for q in self.active if q not in row_of]
+        parts = [q.states for q in new if q.states is not None]
+        if kept and self.states is not None:
+            self.states.reorder_cache(self._index([row_of[q] for q in kept]))
+            parts.insert(0, self.states)
+        self.states = stack(parts)
+        place_of = {q: i for i, q in enumerate([*kept, *new])}
+        self.states.reorder_cache(self._index([place_of[q] for q in self.active]))
+        for question in new:
+            question.states = None
 
-
-def _group_by_prefix(prompts: Sequence[Prompt]) -> list[list[Prompt]]:
-    """Group a clip's prompts that agree up to their last visual token, and number the prompts of each group."""
-    groups: dict[tuple[int, ...], list[Prompt]] = {}
-    for prompt in prompts:
-        group = groups.setdefault(packing.visual_prefix(prompt.ids), [])
-        group.append(prompt)
-        prompt.owner = len(group)
-    return list(groups.values())
-
-
-def _take_tokens(
-    logits: Tensor, active: Sequence[tuple[int, int, Prompt]], sampler: Sampler, end_ids: frozenset[int]
-) -> None:
-    """Choose the next token of every unfinished prompt from the logits (r s v) at its row and column."""
-    at = torch.tensor([(r, c) for r, c, _ in active], device=logits.device)
-    prompts = [prompt for *_, prompt in active]
-    chosen = sampler(logits[at[:, 0], at[:, 1]], [p.generated for p in prompts], [p.key for p in prompts])
-    for prompt, token in zip(prompts, chosen, strict=True):
-        prompt.take(token, end_ids)
-
-
-def _tokens(row: packing.Row) -> list[_Token]:
-    return list(zip(row.ids, row.owners, row.positions, strict=True))
-
-
-def _own_but_last(row: packing.Row) -> list[_Token]:
-    """List the questions' own tokens but the last of each."""
-    last = set(row.last)
-    return [t for i, t in enumerate(_tokens(row)) if t[1] != packing.SHARED and i not in last]
-
-
-def _last(row: packing.Row) -> list[_Token]:
-    tokens = _tokens(row)
-    return [tokens[i] for i in row.last]
+    def _index(self, rows: Sequence[int]) -> Any:
+        return torch.tensor(rows, dtype=torch.int64, device=self.device)

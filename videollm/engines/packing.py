@@ -39,24 +39,20 @@ class Row:
 
 def pack(
     prompts: Sequence[Sequence[int]],
-    num_shared: int | None = None,
+    most: int | None = None,
     positions: Sequence[Sequence[Position]] | None = None,
 ) -> Row:
     """Lay prompts that begin alike end to end, their common beginning once.
 
     Args:
         prompts: token ids of each prompt, VISUAL for each visual token.
-        num_shared: tokens of the beginning to share, where that is fewer than the prompts have in common.
+        most: tokens of the beginning to share, where that is fewer than the prompts have in common.
         positions: of each prompt's tokens, where they are not simply numbered.
     Raises:
         ValueError: the prompts differ before their last visual token; group them by that part first.
     """
-    # Every prompt keeps at least its last token for itself: the logits there are where its answer begins.
-    shared = min(len(p) for p in prompts) - 1 if num_shared is None else num_shared
     first = prompts[0]
-    # Shorten the shared part to what all prompts agree in.
-    for p in prompts[1:]:
-        shared = next((i for i in range(shared) if p[i] != first[i]), shared)
+    shared = common(prompts) if most is None else min(most, common(prompts))
     for p in prompts:
         if VISUAL in p[shared:]:
             raise ValueError(
@@ -74,6 +70,18 @@ def pack(
         placed += at[shared : len(p)]
         last.append(len(ids) - 1)
     return Row(ids=ids, owners=owners, positions=placed, last=last)
+
+
+def common(prompts: Sequence[Sequence[int]]) -> int:
+    """Count the tokens that prompts have in common at their beginning, but the last of any.
+
+    Every prompt keeps at least its last token for itself: the logits there are where its answer begins.
+    """
+    first = prompts[0]
+    shared = min(len(p) for p in prompts) - 1
+    for p in prompts[1:]:
+        shared = next((i for i in range(shared) if p[i] != first[i]), shared)
+    return shared
 
 
 def visual_prefix(prompt: Sequence[int]) -> tuple[int, ...]:

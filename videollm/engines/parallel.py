@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine, Prefix, Prompt
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.link import Link
 from videollm.engines.sampler import Sampler
@@ -103,6 +103,14 @@ class ParallelEngine(BuiltinEngine):
 
     def _sampler(self, generation: Generation) -> Sampler:
         return _OneSampler(generation, self.link)
+
+    def _max_tokens(self) -> int:
+        """Return the number of tokens that the first process has memory for."""
+        return int(self.link.give(torch.tensor([super()._max_tokens()], device=self.embedding.weight.device)))
+
+    def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
+        """Start a batch whose clips are taken in turn, see `Engine.start`."""
+        return Engine.start(self, generation, max_prompts=max_prompts)
 
     def _empty(self, shape: _Shape) -> Tensor:
         """Make room for a tensor to come."""

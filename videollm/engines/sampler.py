@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import (
     LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -25,7 +24,7 @@ from videollm.types import Generation
 class Sampler:
     """Chooses the next token of many prompts at once, as `generation` says.
 
-    The penalty and the filters are transformers' own, in its order; the penalty sees generated tokens only.
+    The penalty is transformers' own, of generated tokens only; the filters are transformers', in its order.
 
     Raises:
         UserError: a setting is out of its range.
@@ -35,9 +34,8 @@ class Sampler:
         check_generation(generation)
         self.seed = generation.seed
         self.greedy = generation.temperature == 0
+        self.penalty = float(generation.repetition_penalty)
         self.processors = LogitsProcessorList()
-        if generation.repetition_penalty != 1:
-            self.processors.append(RepetitionPenaltyLogitsProcessor(float(generation.repetition_penalty)))
         if not self.greedy:
             self.processors.append(TemperatureLogitsWarper(float(generation.temperature)))
             if generation.top_k:
@@ -50,13 +48,14 @@ class Sampler:
 
         Args:
             logits: (m v).
-            generated: m lists of g token ids, all of one length.
+            generated: m lists of token ids, of any lengths g.
             keys: m names that, with the seed and g, fix the random numbers.
         """
         scores = logits.float()
+        if self.penalty != 1:
+            scores = self._penalised(scores, generated)
         if self.processors:
-            ids = torch.tensor([list(g) for g in generated], dtype=torch.int64, device=logits.device)
-            scores = self.processors(ids, scores)  # type: ignore[arg-type]  # LongTensor is an alias for documentation
+            scores = self.processors(None, scores)  # type: ignore[arg-type]  # these look at the scores alone
         if self.greedy:
             return [int(i) for i in scores.argmax(-1).tolist()]
         # Every token owns an interval of [0, 1) as long as its probability; the token drawn is the one whose interval
@@ -66,6 +65,15 @@ class Sampler:
         drawn = [[uniform(self.seed, key, len(g))] for key, g in zip(keys, generated, strict=True)]
         points = torch.tensor(drawn, dtype=torch.float64, device=logits.device) * cumulative[:, -1:]
         return [int(i) for i in torch.searchsorted(cumulative, points, right=True)[:, 0].tolist()]
+
+    def _penalised(self, scores: Tensor, generated: Sequence[Sequence[int]]) -> Tensor:
+        """Divide the scores of tokens already generated, or multiply those below 0 (arXiv:1909.05858)."""
+        pairs = [(i, token) for i, tokens in enumerate(generated) for token in set(tokens)]
+        if not pairs:
+            return scores
+        rows, tokens = torch.tensor(pairs, device=scores.device).T
+        found = scores[rows, tokens]
+        return scores.index_put((rows, tokens), torch.where(found < 0, found * self.penalty, found / self.penalty))
 
 
 def uniform(seed: int, key: str, step: int) -> float:

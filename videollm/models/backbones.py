@@ -41,6 +41,7 @@ class TextLM(PreTrainedModel):
 
     base_model_prefix = "model"
     _supports_sdpa = True
+    _supports_attention_backend = True
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
     _tp_plan = {"lm_head": "colwise_gather_output"}  # noqa: RUF012
 
@@ -59,10 +60,10 @@ class TextLM(PreTrainedModel):
         position_ids: Tensor,
         attention_mask: Tensor | dict[str, Tensor] | None = None,
         past_key_values: Cache | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | Tensor = 0,
         **further: Any,
     ) -> CausalLMOutputWithPast:
-        """Compute the logits of the last `logits_to_keep` tokens, of all if it is 0; arguments are transformers'."""
+        """Compute the logits of the last `logits_to_keep` tokens (0 is all), or of these columns; see transformers."""
         made = self.model(
             inputs_embeds=inputs_embeds,
             position_ids=position_ids,
@@ -70,5 +71,6 @@ class TextLM(PreTrainedModel):
             past_key_values=past_key_values,
             **further,
         )
-        logits = self.lm_head(made.last_hidden_state[:, -logits_to_keep:])
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(made.last_hidden_state[:, kept])
         return CausalLMOutputWithPast(logits=logits, past_key_values=made.past_key_values)

@@ -11,6 +11,7 @@ from tests.support.tiny_llms import clips as tiny_clips
 from videollm.engines import packing as fuse
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
+from videollm.errors import UserError
 from videollm.types import Generation
 
 GREEDY = Generation(max_new_tokens=10)
@@ -34,11 +35,9 @@ def shapes_fed(model):
     fed = []
 
     def note(_, __, given):
-        fed.append(
-            tuple((given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"]).shape[:2])
-        )
+        fed.append(tuple(given["inputs_embeds"].shape[:2]))
 
-    model.register_forward_pre_hook(note, with_kwargs=True)
+    model.base_model.register_forward_pre_hook(note, with_kwargs=True)
     return fed
 
 
@@ -59,7 +58,7 @@ def test_visual_prefix_is_computed_once():
     visual, prompts = clips()[3]
     BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], replace(GREEDY, max_new_tokens=3))
     own = sum(len(p) - 24 for p in prompts)
-    assert fed == [(1, 24), (1, own), (1, 4), (1, 4)]
+    assert fed == [(1, 24), (1, own), (1, 4), (1, 4)]  # what they share, what follows, and two steps
 
 
 def test_recurrent_layers_take_rows_of_their_own():
@@ -67,7 +66,8 @@ def test_recurrent_layers_take_rows_of_their_own():
     fed = shapes_fed(model)
     visual, prompts = clips()[3]
     BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], replace(GREEDY, max_new_tokens=3))
-    assert fed == [(1, 23), *((1, len(p) - 24) for p in prompts), (4, 1), (4, 1), (4, 1)]
+    longest_first = sorted((len(p) - 24 for p in prompts), reverse=True)
+    assert fed == [(1, 24), *((1, n) for n in longest_first), (4, 1), (4, 1)]
 
 
 def test_finished_questions_and_clips_are_not_fed():
@@ -76,7 +76,7 @@ def test_finished_questions_and_clips_are_not_fed():
     budgets = [[1, 4, 2], [2], [1, 1], [1, 1, 1, 5]]
     answers = BuiltinEngine(model, tokenizer()).generate(clips(), GREEDY, max_new_tokens=budgets)
     assert [[len(c.ids) for c in of_clip] for of_clip in answers] == budgets
-    assert fed[2:] == [(3, 2), (2, 1), (2, 1), (1, 1)]
+    assert fed[5:] == [(1, 4), (1, 2), (1, 2), (1, 1)]  # after four beginnings, and what follows them
     for (visual, prompts), completions in zip(clips(), answers, strict=True):
         for prompt, completion in zip(prompts, completions, strict=True):
             assert list(completion.ids) == alone(model, visual, prompt)[: len(completion.ids)]
@@ -115,7 +115,7 @@ def test_prompts_that_differ_before_the_video_use_rows_of_their_own():
     prompts = [[system, VISUAL, VISUAL, VISUAL, 9, q] for system in (1, 2) for q in (3, 4)]
     fed = shapes_fed(model)
     completions = BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], GREEDY)[0]
-    assert fed[0] == (2, 5)
+    assert fed[0] == (2, 5)  # both beginnings, of one length
     for prompt, completion in zip(prompts, completions, strict=True):
         assert list(completion.ids) == alone(model, visual, prompt)
 
@@ -233,7 +233,9 @@ def test_llms_that_cannot_share_a_row_are_refused():
     mamba = MambaForCausalLM(MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=300))
     with pytest.raises(ValueError, match="decoder-only"):
         BuiltinEngine(mamba, tokenizer())
-    with pytest.raises(ValueError, match="expected sdpa or eager"):
-        BuiltinEngine(llm(attention="flex_attention"), tokenizer())
+    own_way = llm()
+    own_way.model.layers[1].self_attn.forward = lambda hidden_states, **_: (torch.zeros_like(hidden_states), None)
+    with pytest.raises(UserError, match="2 of the 3 attention layers"):
+        BuiltinEngine(own_way, tokenizer()).generate(clips(), GREEDY)
     with pytest.raises(ValueError, match=r"\.eval\(\)"):
         BuiltinEngine(llm().train(), tokenizer()).generate(clips(), GREEDY)

@@ -1,0 +1,117 @@
+"""Keys and values of an LLM's layers, in rows that clips and questions take when they join and give back as they leave.
+
+SHAPES  r rows, w width of a row, m rows that are fed, s tokens fed to each, h key heads, d width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+SMALLEST: Final = 16
+"""Least width of a row."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A row of a pool. Its index changes when others leave, so that the rows in use stay the first ones."""
+
+    pool: Pool
+    index: int
+    length: int = 0
+    """Tokens in it."""
+
+
+class Pool:
+    """Rows of one width, in every layer.
+
+    Args:
+        width: most tokens of a row.
+        device: where keys and values lie.
+    """
+
+    def __init__(self, width: int, device: torch.device) -> None:
+        self.width, self.device = width, device
+        self.places: list[Place] = []
+        self.positions = torch.zeros(0, width, dtype=torch.int64, device=device)
+        """(r w), kept for LLMs with sliding windows alone."""
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+        self._capacity = 0
+
+    def take(self, number: int) -> list[Place]:
+        """Take rows, which lie one after the other."""
+        needed = len(self.places) + number
+        if needed > self._capacity:
+            self._grow(max(needed, self._capacity + self._capacity // 2))
+        taken = [Place(self, len(self.places) + i) for i in range(number)]
+        self.places += taken
+        return taken
+
+    def give_back(self, place: Place) -> None:
+        """Give a row back: the last row in use takes its place."""
+        last = self.places.pop()
+        if last is place:
+            return
+        for tensor in (self.positions, *(t for layer in self._layers.values() for t in layer)):
+            tensor[place.index] = tensor[last.index]
+        last.index = place.index
+        self.places[last.index] = last
+
+    def layer(self, number: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the keys and values (r h w d) of a layer, also of rows that are not in use.
+
+        Args:
+            number: of the layer.
+            key: (... h s d) or (... h d), whose heads and type are those of the layer.
+            value: likewise.
+        """
+        if number not in self._layers:
+            # Zeros, for what is not written yet is multiplied by weights of zero, which must not make it NaN.
+            self._layers[number] = tuple(
+                t.new_zeros(self._capacity, t.shape[1], self.width, t.shape[-1]) for t in (key, value)
+            )  # type: ignore[assignment]
+        return self._layers[number]
+
+    def _grow(self, capacity: int) -> None:
+        def grown(tensor: Tensor) -> Tensor:
+            made = tensor.new_zeros(capacity, *tensor.shape[1:])
+            made[: len(tensor)] = tensor
+            return made
+
+        self.positions = grown(self.positions)
+        self._layers = {number: (grown(key), grown(value)) for number, (key, value) in self._layers.items()}
+        self._capacity = capacity
+
+
+class Pools:
+    """Pools by width, so that rows of unlike lengths waste little."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._pools: dict[int, Pool] = {}
+
+    def places(self) -> Iterator[Place]:
+        """Iterate over the rows in use, pool by pool."""
+        for pool in self._pools.values():
+            yield from pool.places
+
+    def of(self, length: int) -> Pool:
+        """Return the pool of rows that hold `length` tokens."""
+        width = row_width(length)
+        return self._pools.setdefault(width, Pool(width, self.device))
+
+    def give_back(self, place: Place) -> None:
+        """Give a row back, and the memory of a pool that no row of is in use any more."""
+        place.pool.give_back(place)
+        if not place.pool.places:
+            del self._pools[place.pool.width]
+
+
+def row_width(length: int) -> int:
+    """Return the width of the rows that hold `length` tokens: at most an eighth more, in few sizes."""
+    step: int = max(SMALLEST, 2 ** (max(length - 1, 1).bit_length() - 3))
+    return max(SMALLEST, -(-length // step) * step)
