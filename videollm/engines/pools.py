@@ -112,6 +112,6 @@ class Pools:
 
 
 def row_width(length: int) -> int:
-    """Return the width of the rows that hold `length` tokens: at most an eighth more, in few sizes."""
-    step: int = max(SMALLEST, 2 ** (max(length - 1, 1).bit_length() - 3))
+    """Return the width of the rows that hold `length` tokens: an eighth more at most, or 15, in few sizes."""
+    step: int = max(SMALLEST, 2 ** (max(length - 1, 1).bit_length() - 4))
     return max(SMALLEST, -(-length // step) * step)

@@ -35,7 +35,8 @@ def shapes_fed(model):
     fed = []
 
     def note(_, __, given):
-        fed.append(tuple(given["inputs_embeds"].shape[:2]))
+        given = given["input_ids"] if given.get("input_ids") is not None else given["inputs_embeds"]
+        fed.append(tuple(given.shape[:2]))
 
     model.base_model.register_forward_pre_hook(note, with_kwargs=True)
     return fed

@@ -147,7 +147,7 @@ def test_engines_without_running_batches_take_clips_in_turn(max_prompts: int | N
 @pytest.mark.parametrize("length", [1, 16, 17, 100, 129, 1000, 30_000])
 def test_rows_waste_at_most_an_eighth(length: int) -> None:
     width = row_width(length)
-    assert length <= width <= max(16, length * 1.25)
+    assert length <= width <= length + max(15, length / 8)
     assert row_width(width) == width
 
 
