@@ -2,42 +2,22 @@
 
 What the prompts of a clip have in common (all visual tokens are in it) is fed once and kept in one row of keys and
 values. Each question has a row of its own for what follows. Every step feeds the newest token of each question under
-way in one column, whatever clips they belong to, so that finished ones cost nothing and new ones join at any step.
-
-SHAPES  m questions, s tokens fed to each, d LLM width, v vocabulary.
+way, whatever clips they belong to, so that finished ones cost nothing and new ones join at any step.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from inspect import signature
-from itertools import accumulate, chain
-from typing import Any, Final
 
-import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from videollm.engines import packing
+from videollm.engines.backbone import Backbone, check
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
-from videollm.engines.cascade import Fed, Prefill, Step, feeding
-from videollm.engines.layers import FULL, RECURRENT, SLIDING, States, kinds_by_layer, stack
 from videollm.engines.memory import bytes_per_token, free_bytes
-from videollm.engines.pools import Place, Pools, row_width
+from videollm.engines.running import RunningBatch
 from videollm.engines.sampler import Sampler
-from videollm.errors import UserError
 from videollm.types import Generation
-
-NEEDED: Final = {"inputs_embeds", "attention_mask", "position_ids", "past_key_values", "logits_to_keep"}
-MAX_PREFILL_TOKENS: Final = 8192
-"""Tokens of beginnings that go through the LLM at once, unless one alone has more."""
-MAX_SCORES: Final = 2**26
-"""Scores of queries and keys, of all heads of a layer, that are in memory at once."""
-MAX_PROMPTS: Final = 512
-"""Prompts under way, where there is memory for more."""
 
 
 class BuiltinEngine(Engine):
@@ -56,13 +36,7 @@ class BuiltinEngine(Engine):
         self, llm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: Engine.Config | None = None
     ) -> None:
         super().__init__(llm, tokenizer, config)
-        self.check_backbone(llm)
-        window = getattr(llm.config.get_text_config(decoder=True), "sliding_window", None)
-        kinds = kinds_by_layer(llm)
-        self.windows: list[int | None] = [window if kind == SLIDING else None for kind in kinds]
-        """Of each layer."""
-        self.recurrent = RECURRENT in kinds
-        self.num_attending = sum(kind != RECURRENT for kind in kinds)
+        self.backbone = Backbone(llm)
 
     @classmethod
     def check_backbone(cls, llm: PreTrainedModel) -> None:
@@ -71,18 +45,12 @@ class BuiltinEngine(Engine):
         Raises:
             UserError: they cannot; the message says why.
         """
-        if missing := NEEDED - set(signature(llm.forward).parameters):
-            raise UserError(
-                f"{type(llm).__name__}.forward takes no {sorted(missing)}. Use a decoder-only attention LM."
-            )
-        kinds = set(kinds_by_layer(llm))
-        if not (kinds <= {FULL, SLIDING} or kinds <= {FULL, RECURRENT}):
-            raise UserError(f"LLM has layers of {sorted(kinds)}; expected {FULL} with {SLIDING} or {RECURRENT} only.")
+        check(llm)
 
     def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
         """Start a batch that clips can join at any time, see `Engine.start`."""
         self._check_ready(generation)
-        return BuiltinBatch(self, generation, max_prompts)
+        return self._batch(generation, max_prompts)
 
     def _run(
         self,
@@ -90,13 +58,22 @@ class BuiltinEngine(Engine):
         generation: Generation,
         on_text: Callable[[str], None] | None,
     ) -> None:
-        batch = BuiltinBatch(self, generation)
+        batch = self._batch(generation)
         for visual, prompts in clips:
             batch.join(visual, prompts)
         while batch.num_prompts:
             batch.advance()
             if on_text is not None:
                 clips[0][1][0].stream(on_text)
+
+    def _batch(self, generation: Generation, max_prompts: int | None = None) -> RunningBatch:
+        return RunningBatch(
+            self.backbone,
+            self._sampler(generation),
+            self.end_ids,
+            max_tokens=self._max_tokens(),
+            max_prompts=max_prompts,
+        )
 
     def _sampler(self, generation: Generation) -> Sampler:
         """Make what chooses tokens; all else that `_run` does depends on its arguments, these and `_max_tokens`."""
@@ -106,256 +83,3 @@ class BuiltinEngine(Engine):
         """Return the number of tokens that there is memory for."""
         gb = self.config.cache_gb
         return int((free_bytes(self.embedding.weight.device) if gb is None else gb * 1e9) // bytes_per_token(self.llm))
-
-
-@dataclass(eq=False, kw_only=True)
-class _Group:
-    """Prompts that share what they begin with, and wait to be fed."""
-
-    visual: Prefix
-    prompts: Sequence[Prompt]
-    num_shared: int
-    """Tokens that they share."""
-
-    @property
-    def own_lengths(self) -> list[int]:
-        """Most tokens that follow the shared ones, of each prompt."""
-        return [len(p.ids) - self.num_shared + p.budget for p in self.prompts]
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that rows are kept for."""
-        return row_width(self.num_shared) + sum(row_width(n) for n in self.own_lengths)
-
-
-@dataclass(eq=False, kw_only=True)
-class _Question:
-    """A prompt under way."""
-
-    prompt: Prompt
-    num_shared: int
-    shared: Place | None
-    """Row of what it shares with other questions, if anything."""
-    own: Place
-    states: States | None = None
-    """Of recurrent layers, until they lie among the others'."""
-
-    @property
-    def rest(self) -> Sequence[int]:
-        """Own tokens of the prompt that are not fed yet."""
-        return self.prompt.ids[self.num_shared + self.own.length :]
-
-
-class BuiltinBatch(Batch):
-    """Prompts under way in the built-in engine."""
-
-    def __init__(self, engine: BuiltinEngine, generation: Generation, max_prompts: int | None = None) -> None:
-        self.engine, self.llm = engine, engine.llm
-        self.device = engine.embedding.weight.device
-        self.sampler, self.end_ids = engine._sampler(generation), engine.end_ids
-        self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
-        self.max_tokens = engine._max_tokens()
-        """Tokens that there may be rows for."""
-        self.num_tokens = 0
-        """Tokens that there are rows for."""
-        self.waiting: deque[_Group] = deque()
-        self.active: list[_Question] = []
-        """In the order of their own rows, pool by pool."""
-        self.shared_rows, self.own_rows = Pools(self.device), Pools(self.device)
-        self.questions: dict[Place, _Question] = {}
-        """By own row."""
-        self.users: Counter[Place] = Counter()
-        """Questions under way on each shared row."""
-        self.states: States | None = None
-        """Of recurrent layers, its rows those of `active`."""
-
-    @property
-    def num_waiting(self) -> int:
-        """Prompts that there is no room for yet."""
-        return sum(len(group.prompts) for group in self.waiting)
-
-    @property
-    def num_prompts(self) -> int:
-        """Prompts that wait, and those that are under way."""
-        return self.num_waiting + len(self.active)
-
-    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
-        """Add the prompts of a clip: those that agree up to their last visual token share what they begin with."""
-        groups: dict[tuple[int, ...], list[Prompt]] = {}
-        for prompt in prompts:
-            groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
-        for alike in groups.values():
-            for i in range(0, len(alike), self.max_prompts):
-                some = alike[i : i + self.max_prompts]
-                num_shared = packing.common([p.ids for p in some])
-                self.waiting.append(_Group(visual=visual, prompts=some, num_shared=num_shared))
-
-    @torch.inference_mode()
-    def advance(self) -> None:
-        """Take in the prompts that there is room for, and generate a token of each that is under way."""
-        if taken := list(self._take()):
-            self._begin(taken)
-        if not self.active:
-            return
-        # The newest token of every question goes in, and the next one comes out.
-        prompts = [q.prompt for q in self.active]
-        tokens, positions = [[p.generated[-1]] for p in prompts], [[p.newest_position] for p in prompts]
-        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, self.active))
-        self._settle()
-
-    def _take(self) -> Iterator[_Group]:
-        """Take the groups that there is room for; one at least where nothing is under way."""
-        number = len(self.active)
-        while self.waiting:
-            group = self.waiting[0]
-            full = (
-                number + len(group.prompts) > self.max_prompts or self.num_tokens + group.num_tokens > self.max_tokens
-            )
-            if number and full:
-                return
-            number += len(group.prompts)
-            self.num_tokens += group.num_tokens
-            yield self.waiting.popleft()
-
-    def _begin(self, groups: Sequence[_Group]) -> None:
-        """Feed the prompts of groups, and choose the first token of each."""
-        # 1. What the prompts of a group share, groups of one length together, so that nothing is padded.
-        by_length: dict[int, list[_Group]] = {}
-        for group in groups:
-            by_length.setdefault(group.num_shared, []).append(group)
-        begun: list[_Question] = []
-        for length, alike in by_length.items():
-            size = 1 if self.engine.recurrent else max(1, MAX_PREFILL_TOKENS // max(length, 1))
-            for i in range(0, len(alike), size):
-                begun += self._share(length, alike[i : i + size])
-        # 2. What follows, questions with as much left together, as many tokens of each as memory allows.
-        heads = self.llm.config.get_text_config(decoder=True).num_attention_heads
-        while left := sorted((q for q in begun if q.rest), key=lambda q: -len(q.rest)):
-            most = max(1, MAX_SCORES // (heads * max(q.num_shared + q.own.pool.width for q in left)))
-            s = min(most, len(left[0].rest))
-            some = left[: 1 if self.engine.recurrent else max(1, most // s)]
-            ended = [q for q in some if len(q.rest) <= s]
-            ids = [q.rest[:s] for q in some]
-            at = [q.prompt.positions[q.num_shared + q.own.length :][: len(i)] for q, i in zip(some, ids, strict=True)]
-            logits = self._feed(some, ids, at, some[0].states, ended)
-            if ended:
-                self._choose(ended, logits)
-        self.questions |= {q.own: q for q in begun}
-        self._settle()
-
-    def _share(self, length: int, groups: Sequence[_Group]) -> list[_Question]:
-        """Feed what the prompts of groups share, of one length, and make their questions."""
-        places: list[Place] | list[None] = [None] * len(groups)
-        states = States(config=self.llm.config) if self.engine.recurrent else None
-        if length:
-            places = rows = self.shared_rows.of(length).take(len(groups))
-            ids = torch.tensor([list(g.prompts[0].ids[:length]) for g in groups], device=self.device)
-            at = packing.pad_positions([g.prompts[0].positions[:length] for g in groups], self.device)
-            embeds = packing.embed(ids, [g.visual.tokens.to(self.device) for g in groups], self.engine.embedding)
-            fed = Prefill(rows, self.engine.windows, self._windowed(at))
-            further = packing.deepstack(ids, [g.visual.deep for g in groups], embeds)
-            self._forward(fed, embeds, at, states, [], **further)
-            for row in rows:
-                row.length = length
-        made = []
-        for group, place in zip(groups, places, strict=True):
-            for prompt, own in zip(group.prompts, group.own_lengths, strict=True):
-                (row,) = self.own_rows.of(own).take(1)
-                question = _Question(prompt=prompt, num_shared=length, shared=place, own=row, states=deepcopy(states))
-                made.append(question)
-            if place is not None:
-                self.users[place] = len(group.prompts)
-        return made
-
-    def _feed(
-        self,
-        questions: Sequence[_Question],
-        ids: Sequence[Sequence[int]],
-        positions: Sequence[Sequence[packing.Position]],
-        states: States | None,
-        ended: Sequence[_Question],
-    ) -> Tensor:
-        """Feed tokens to questions, and return the logits (m v) of the last token of those that have ended."""
-        lengths = [len(own) for own in ids]
-        # All tokens lie in one row, for only attention tells questions apart; recurrent layers take a row for each.
-        laid = ids if self.engine.recurrent else [[token for own in ids for token in own]]
-        tokens = torch.tensor(laid, device=self.device)
-        at = packing.pad_positions(positions if self.engine.recurrent else [list(chain(*positions))], self.device)
-        rows = [(q.shared, q.own) for q in questions]
-        fed = Step(rows, lengths, self.engine.windows, self._windowed(at))
-        last = [-1]
-        if not self.engine.recurrent:
-            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if q in ended]
-        made = self._forward(fed, self.engine.embedding(tokens), at, states, last)
-        for question, length in zip(questions, lengths, strict=True):
-            question.own.length += length
-        return made.flatten(0, 1)
-
-    def _forward(
-        self, fed: Fed, embeds: Tensor, positions: Tensor, states: States | None, last: Sequence[int], **further: Any
-    ) -> Tensor:
-        """Feed embeddings (r s d); return the logits (r k v) of the last tokens, whose columns are given."""
-        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": None, **further}
-        if states is not None:
-            inputs["past_key_values"] = states
-        with feeding(self.llm, fed):
-            made: Tensor = (
-                self.llm(**inputs, use_cache=states is not None, logits_to_keep=self._index(last)).logits
-                if last
-                else self.llm.base_model(**inputs, use_cache=states is not None).last_hidden_state
-            )
-        if fed.num_layers != self.engine.num_attending:
-            raise UserError(
-                f"{fed.num_layers} of the {self.engine.num_attending} attention layers of {type(self.llm).__name__} "
-                "attend through transformers' AttentionInterface; expected all. Use another engine."
-            )
-        return made
-
-    def _choose(self, questions: Sequence[_Question], logits: Tensor) -> None:
-        """Choose the next token of questions from logits (m v)."""
-        prompts = [q.prompt for q in questions]
-        chosen = self.sampler(logits, [p.generated for p in prompts], [p.key for p in prompts])
-        for prompt, token in zip(prompts, chosen, strict=True):
-            prompt.take(token, self.end_ids)
-
-    def _windowed(self, positions: Tensor) -> Tensor | None:
-        """Return positions where layers have windows: by position, not by index, do they reach back."""
-        if not any(self.engine.windows):
-            return None
-        if positions.dim() == 3:
-            raise UserError("LLM has sliding windows and positions of three components, which do not go together.")
-        return positions
-
-    def _settle(self) -> None:
-        """Give back the rows of finished questions, and those that no question shares any more."""
-        for question in [q for q in self.questions.values() if q.prompt.finish_reason]:
-            self.num_tokens -= question.own.pool.width
-            self.own_rows.give_back(question.own)
-            del self.questions[question.own]
-            if question.shared is not None:
-                self.users[question.shared] -= 1
-                if not self.users[question.shared]:
-                    self.num_tokens -= question.shared.pool.width
-                    self.shared_rows.give_back(question.shared)
-                    del self.users[question.shared]
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """List the questions in the order of their rows, and lay recurrent states in that order."""
-        before, self.active = self.active, [self.questions[place] for place in self.own_rows.places()]
-        if not self.engine.recurrent or not self.active:
-            return
-        row_of = {q: i for i, q in enumerate(before)}
-        kept, new = [q for q in self.active if q in row_of], [q for q in self.active if q not in row_of]
-        parts = [q.states for q in new if q.states is not None]
-        if kept and self.states is not None:
-            self.states.reorder_cache(self._index([row_of[q] for q in kept]))
-            parts.insert(0, self.states)
-        self.states = stack(parts)
-        place_of = {q: i for i, q in enumerate([*kept, *new])}
-        self.states.reorder_cache(self._index([place_of[q] for q in self.active]))
-        for question in new:
-            question.states = None
-
-    def _index(self, rows: Sequence[int]) -> Any:
-        return torch.tensor(rows, dtype=torch.int64, device=self.device)

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
+from videollm.engines.attention import LEAST, along, attend_to, far, joined
 from videollm.engines.pools import Place
 
 CASCADE: Final = "videollm_cascade"
-LEAST: Final = torch.finfo(torch.float32).min
 
 
 class Fed(ABC):
@@ -80,14 +80,14 @@ class Prefill(Fed):
         s, window = key.shape[2], self.windows[layer]
         keys[self.rows, :, :s], values[self.rows, :, :s] = key, value
         if softcap is None and (window is None or s <= window):
-            grouped = query.shape[1] != key.shape[1]
-            made = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=grouped)
+            alike = query.shape[1] == key.shape[1]
+            made = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=not alike)
             return rearrange(made, "m h s d -> m s h d")
         hidden = torch.ones(1, s, s, dtype=torch.bool, device=key.device).triu(1)
         if window is not None and self.positions is not None:
-            hidden = hidden | _far(self.positions, self.positions, window)
-        made, _ = _part(_grouped(query, key), key, value, _along(hidden, query, key), scaling, softcap)
-        return _ungrouped(made, s)
+            hidden = hidden | far(self.positions, self.positions, window)
+        made, _ = attend_to(grouped(query, key), key, value, along(hidden, query, key), scaling, softcap)
+        return rearrange(made, "m h (g s) d -> m s (h g) d", s=s)
 
 
 class Step(Fed):
@@ -138,13 +138,13 @@ class Step(Fed):
         key, value = (rearrange(t, "one h s d -> (one s) h d") for t in (key, value))
         query = rearrange(query, "one (h g) s d -> (one s) h g d", h=key.shape[1])
         laid = self.spread(query)
-        made, sums = _joined([p.attend(layer, laid, key, value, scaling, softcap, window) for p in self.own])
+        made, sums = joined([p.attend(layer, laid, key, value, scaling, softcap, window) for p in self.own])
         if self.shared:
             also = [p.attend(layer, laid, key, value, scaling, softcap, window) for p in self.shared]
             if self.alone:
                 nothing = also[0][0].new_zeros(1, *laid.shape[1:]), also[0][1].new_full((1, *laid.shape[1:3], 1), LEAST)
                 also.append(nothing)
-            made_too, sums_too = _joined(also)
+            made_too, sums_too = joined(also)
             if self.back is not None:
                 made_too, sums_too = made_too[self.back], sums_too[self.back]
             # The share of a part is that of its sum of exponentials.
@@ -233,12 +233,12 @@ class _Own:
         values[self.row_of, :, self.column_of] = value[self.tokens]
         hidden = self.hidden
         if window is not None and self.positions is not None:
-            far = _far(self.positions, self.pool.positions[self.rows, : self.width], window)
-            hidden = far if hidden is None else hidden | far
+            beyond = far(self.positions, self.pool.positions[self.rows, : self.width], window)
+            hidden = beyond if hidden is None else hidden | beyond
         if hidden is not None and hidden.shape[1] > 1:
             hidden = repeat(hidden, "m s k -> m (g s) k", g=query.shape[2] // hidden.shape[1])
         kept = keys[self.rows, :, : self.width], values[self.rows, :, : self.width]
-        return _part(query[self.questions], *kept, hidden, scaling, softcap)
+        return attend_to(query[self.questions], *kept, hidden, scaling, softcap)
 
 
 class _Shared:
@@ -280,67 +280,14 @@ class _Shared:
         hidden, q = self.hidden, self.most
         if window is not None and self.positions is not None:
             at = rearrange(self.positions, "(r q) s -> r (q s)", q=q)
-            far = _far(at, self.pool.positions[self.rows, : self.width], window)
-            far = repeat(far, "r (q s) k -> r (q g s) k", q=q, g=query.shape[2] // self.positions.shape[1])
-            hidden = far if hidden is None else hidden | far
+            beyond = far(at, self.pool.positions[self.rows, : self.width], window)
+            beyond = repeat(beyond, "r (q s) k -> r (q g s) k", q=q, g=query.shape[2] // self.positions.shape[1])
+            hidden = beyond if hidden is None else hidden | beyond
         asked = query if self.in_order and len(query) == len(self.index) else query[self.index]
         laid = rearrange(asked, "(r q) h c d -> r h (q c) d", q=q)
         kept = keys[self.rows, :, : self.width], values[self.rows, :, : self.width]
-        made, sums = _part(laid, *kept, hidden, scaling, softcap)
+        made, sums = attend_to(laid, *kept, hidden, scaling, softcap)
         return tuple(rearrange(t, "r h (q c) d -> (r q) h c d", q=q) for t in (made, sums))  # type: ignore[return-value]
-
-
-def _part(
-    query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None, scaling: float, softcap: float | None
-) -> tuple[Tensor, Tensor]:
-    """Attend to some of the keys.
-
-    Args:
-        query: (r h c d).
-        key: (r h k d).
-        value: (r h k d).
-        hidden: (r c k) or (r 1 k), what a query may not attend to; None is nothing.
-        scaling: factor of the scores.
-        softcap: bounds the scores, if given.
-    Returns:
-        (r h c d), and the logarithms of the sums of exponentials (r h c 1), in float32.
-    """
-    scores = ((query * scaling) @ key.transpose(-1, -2)).float()
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    if hidden is not None:
-        scores = scores.masked_fill_(hidden[:, None], -torch.inf)
-    # A query may have no key in this part: its sum is then the least number, and the other part counts alone.
-    largest = scores.amax(-1, keepdim=True).clamp_min_(LEAST)
-    weights = scores.sub_(largest).exp_()
-    total = weights.sum(-1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
-    made = (weights.to(value.dtype) @ value) / total.to(value.dtype)
-    return made, largest + total.log()
-
-
-def _grouped(query: Tensor, key: Tensor) -> Tensor:
-    """Lay the query heads that share a key head along the queries: (m h g*s d)."""
-    return rearrange(query, "m (h g) s d -> m h (g s) d", h=key.shape[1])
-
-
-def _ungrouped(made: Tensor, s: int) -> Tensor:
-    return rearrange(made, "m h (g s) d -> m s (h g) d", s=s)
-
-
-def _along(hidden: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """Repeat a mask (m s k) for the query heads that share a key head."""
-    return repeat(hidden, "m s k -> m (g s) k", g=query.shape[1] // key.shape[1])
-
-
-def _far(queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Mark keys beyond a window of positions: (r c), (r k) -> (r c k)."""
-    return queries[:, :, None] - keys[:, None, :] >= window
-
-
-def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    if len(parts) == 1:
-        return parts[0]
-    return torch.cat([made for made, _ in parts]), torch.cat([sums for _, sums in parts])
 
 
 def _rows(places: Sequence[Place], device: torch.device) -> slice | Tensor:

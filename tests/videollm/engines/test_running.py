@@ -11,9 +11,10 @@ import torch
 
 from tests.support.tiny_llms import LLMS, clips, llm, tokenizer
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
-from videollm.engines.builtin import BuiltinBatch, BuiltinEngine
+from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Pools, row_width
+from videollm.engines.running import RunningBatch
 from videollm.types import Generation
 
 SAMPLED = Generation(max_new_tokens=12, temperature=0.8, top_p=0.9, repetition_penalty=1.1, seed=3)
@@ -72,7 +73,7 @@ def test_answers_do_not_depend_on_who_comes_when(name: str, generation: Generati
         batch = engine.start(generation, max_prompts=rng.choice([None, 1, 3, 7]))
         run(batch, arriving, rng)
         assert answers(arriving) == answers(alone)
-        assert isinstance(batch, BuiltinBatch)
+        assert isinstance(batch, RunningBatch)
         assert batch.num_prompts == batch.num_tokens == 0
         assert not [*batch.own_rows.places(), *batch.shared_rows.places()]
 
@@ -81,7 +82,7 @@ def test_no_more_prompts_than_allowed_are_under_way() -> None:
     engine = BuiltinEngine(llm(), tokenizer())
     generation = Generation(max_new_tokens=12)
     batch = engine.start(generation, max_prompts=3)
-    assert isinstance(batch, BuiltinBatch)
+    assert isinstance(batch, RunningBatch)
     for clip in prompts_of(engine, generation):
         batch.join(*clip)
     most = 0
@@ -97,7 +98,7 @@ def test_memory_bounds_what_is_under_way() -> None:
     room = 150
     engine = BuiltinEngine(model, tokenizer(), BuiltinEngine.Config(cache_gb=room * bytes_per_token(model) / 1e9))
     batch = engine.start(generation)
-    assert isinstance(batch, BuiltinBatch)
+    assert isinstance(batch, RunningBatch)
     arriving = prompts_of(engine, generation)
     for clip in arriving:
         batch.join(*clip)
@@ -117,7 +118,7 @@ def test_bytes_of_a_token_are_those_that_rows_take() -> None:
     model = llm("qwen3")
     engine = BuiltinEngine(model, tokenizer())
     batch = engine.start(Generation(max_new_tokens=4))
-    assert isinstance(batch, BuiltinBatch)
+    assert isinstance(batch, RunningBatch)
     ((visual, ids),) = clips(32, (20, 1))
     batch.join(Prefix(tokens=visual), [engine.prompt(ids[0], range(len(ids[0]) + 1), "a", 4, Generation())])
     batch.advance()
@@ -129,8 +130,8 @@ def test_bytes_of_a_token_are_those_that_rows_take() -> None:
 def test_long_prompts_go_in_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = BuiltinEngine(llm("qwen2-sliding"), tokenizer())
     whole = engine.generate(clips(32, *SIZES), replace(SAMPLED, seed=1))
-    monkeypatch.setattr("videollm.engines.builtin.MAX_SCORES", 700)  # a token or two at a time
-    monkeypatch.setattr("videollm.engines.builtin.MAX_PREFILL_TOKENS", 30)
+    monkeypatch.setattr("videollm.engines.running.MAX_SCORES", 700)  # a token or two at a time
+    monkeypatch.setattr("videollm.engines.running.MAX_PREFILL_TOKENS", 30)
     assert engine.generate(clips(32, *SIZES), replace(SAMPLED, seed=1)) == whole
 
 

@@ -1,0 +1,300 @@
+"""The running batch of the built-in engine.
+
+SHAPES  r rows fed, m questions, s tokens of a row, k of its columns, d LLM width, v vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from videollm.engines import packing
+from videollm.engines.backbone import Backbone
+from videollm.engines.base import Batch, Prefix, Prompt
+from videollm.engines.cascade import Fed, Prefill, Step, feeding
+from videollm.engines.layers import States, stack
+from videollm.engines.pools import Place, Pools, row_width
+from videollm.engines.sampler import Sampler
+from videollm.errors import UserError
+
+MAX_PREFILL_TOKENS: Final = 8192
+"""Tokens of beginnings that go through the LLM at once, unless one alone has more."""
+MAX_SCORES: Final = 2**26
+"""Scores of queries and keys, of all heads of a layer, that are in memory at once."""
+MAX_PROMPTS: Final = 512
+"""Prompts under way, where there is memory for more."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Group:
+    """Prompts that share what they begin with, and wait to be fed."""
+
+    visual: Prefix
+    prompts: Sequence[Prompt]
+    num_shared: int
+    """Tokens that they share."""
+
+    @property
+    def own_lengths(self) -> list[int]:
+        """Most tokens that follow the shared ones, of each prompt."""
+        return [len(p.ids) - self.num_shared + p.budget for p in self.prompts]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that rows are kept for."""
+        return row_width(self.num_shared) + sum(row_width(n) for n in self.own_lengths)
+
+
+@dataclass(eq=False, kw_only=True)
+class _Question:
+    """A prompt under way."""
+
+    prompt: Prompt
+    num_shared: int
+    shared: Place | None
+    """Row of what it shares with other questions, if anything."""
+    own: Place
+    states: States | None = None
+    """Of recurrent layers, until they lie among the others'."""
+
+    @property
+    def rest(self) -> Sequence[int]:
+        """Own tokens of the prompt that are not fed yet."""
+        return self.prompt.ids[self.num_shared + self.own.length :]
+
+
+class RunningBatch(Batch):
+    """Prompts under way in one LLM.
+
+    Args:
+        backbone: the LLM.
+        sampler: chooses tokens.
+        end_ids: tokens that end an answer.
+        max_tokens: tokens that there is memory for.
+        max_prompts: most prompts under way.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        sampler: Sampler,
+        end_ids: frozenset[int],
+        *,
+        max_tokens: int,
+        max_prompts: int | None = None,
+    ) -> None:
+        self.backbone, self.llm = backbone, backbone.llm
+        self.device = backbone.embedding.weight.device
+        self.sampler, self.end_ids = sampler, end_ids
+        self.max_tokens = max_tokens
+        self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
+        self.num_tokens = 0
+        """Tokens that there are rows for."""
+        self.waiting: deque[_Group] = deque()
+        self.active: list[_Question] = []
+        """In the order of their own rows, pool by pool."""
+        self.shared_rows, self.own_rows = Pools(self.device), Pools(self.device)
+        self.questions: dict[Place, _Question] = {}
+        """By own row."""
+        self.users: Counter[Place] = Counter()
+        """Questions under way on each shared row."""
+        self.states: States | None = None
+        """Of recurrent layers, its rows those of `active`."""
+
+    @property
+    def num_waiting(self) -> int:
+        """Prompts that there is no room for yet."""
+        return sum(len(group.prompts) for group in self.waiting)
+
+    @property
+    def num_prompts(self) -> int:
+        """Prompts that wait, and those that are under way."""
+        return self.num_waiting + len(self.active)
+
+    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
+        """Add the prompts of a clip: those that agree up to their last visual token share what they begin with."""
+        groups: dict[tuple[int, ...], list[Prompt]] = {}
+        for prompt in prompts:
+            groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
+        for alike in groups.values():
+            for i in range(0, len(alike), self.max_prompts):
+                some = alike[i : i + self.max_prompts]
+                num_shared = packing.common([p.ids for p in some])
+                self.waiting.append(_Group(visual=visual, prompts=some, num_shared=num_shared))
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Take in the prompts that there is room for, and generate a token of each that is under way."""
+        if taken := list(self._take()):
+            self._begin(taken)
+        if not self.active:
+            return
+        # The newest token of every question goes in, and the next one comes out.
+        prompts = [q.prompt for q in self.active]
+        tokens, positions = [[p.generated[-1]] for p in prompts], [[p.newest_position] for p in prompts]
+        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, self.active))
+        self._settle()
+
+    def _take(self) -> Iterator[_Group]:
+        """Take the groups that there is room for; one at least where nothing is under way."""
+        number = len(self.active)
+        while self.waiting:
+            group = self.waiting[0]
+            full = (
+                number + len(group.prompts) > self.max_prompts or self.num_tokens + group.num_tokens > self.max_tokens
+            )
+            if number and full:
+                return
+            number += len(group.prompts)
+            self.num_tokens += group.num_tokens
+            yield self.waiting.popleft()
+
+    def _begin(self, groups: Sequence[_Group]) -> None:
+        """Feed the prompts of groups, and choose the first token of each."""
+        # 1. What the prompts of a group share, groups of one length together, so that nothing is padded.
+        by_length: dict[int, list[_Group]] = {}
+        for group in groups:
+            by_length.setdefault(group.num_shared, []).append(group)
+        begun: list[_Question] = []
+        for length, alike in by_length.items():
+            size = 1 if self.backbone.recurrent else max(1, MAX_PREFILL_TOKENS // max(length, 1))
+            for i in range(0, len(alike), size):
+                begun += self._share(length, alike[i : i + size])
+        # 2. What follows, questions with as much left together, as many tokens of each as memory allows.
+        heads = self.llm.config.get_text_config(decoder=True).num_attention_heads
+        while left := sorted((q for q in begun if q.rest), key=lambda q: -len(q.rest)):
+            most = max(1, MAX_SCORES // (heads * max(q.num_shared + q.own.pool.width for q in left)))
+            s = min(most, len(left[0].rest))
+            some = left[: 1 if self.backbone.recurrent else max(1, most // s)]
+            ended = [q for q in some if len(q.rest) <= s]
+            ids = [q.rest[:s] for q in some]
+            at = [q.prompt.positions[q.num_shared + q.own.length :][: len(i)] for q, i in zip(some, ids, strict=True)]
+            logits = self._feed(some, ids, at, some[0].states, ended)
+            if ended:
+                self._choose(ended, logits)
+        self.questions |= {q.own: q for q in begun}
+        self._settle()
+
+    def _share(self, length: int, groups: Sequence[_Group]) -> list[_Question]:
+        """Feed what the prompts of groups share, of one length, and make their questions."""
+        places: list[Place] | list[None] = [None] * len(groups)
+        states = States(config=self.llm.config) if self.backbone.recurrent else None
+        if length:
+            places = rows = self.shared_rows.of(length).take(len(groups))
+            ids = torch.tensor([list(g.prompts[0].ids[:length]) for g in groups], device=self.device)
+            at = packing.pad_positions([g.prompts[0].positions[:length] for g in groups], self.device)
+            embeds = packing.embed(ids, [g.visual.tokens.to(self.device) for g in groups], self.backbone.embedding)
+            fed = Prefill(rows, self.backbone.windows, self._windowed(at))
+            further = packing.deepstack(ids, [g.visual.deep for g in groups], embeds)
+            self._forward(fed, embeds, at, states, [], **further)
+            for row in rows:
+                row.length = length
+        made = []
+        for group, place in zip(groups, places, strict=True):
+            for prompt, own in zip(group.prompts, group.own_lengths, strict=True):
+                (row,) = self.own_rows.of(own).take(1)
+                question = _Question(prompt=prompt, num_shared=length, shared=place, own=row, states=deepcopy(states))
+                made.append(question)
+            if place is not None:
+                self.users[place] = len(group.prompts)
+        return made
+
+    def _feed(
+        self,
+        questions: Sequence[_Question],
+        ids: Sequence[Sequence[int]],
+        positions: Sequence[Sequence[packing.Position]],
+        states: States | None,
+        ended: Sequence[_Question],
+    ) -> Tensor:
+        """Feed tokens to questions, and return the logits (m v) of the last token of those that have ended."""
+        lengths = [len(own) for own in ids]
+        # All tokens lie in one row, for only attention tells questions apart; recurrent layers take a row for each.
+        laid = ids if self.backbone.recurrent else [[token for own in ids for token in own]]
+        tokens = torch.tensor(laid, device=self.device)
+        at = packing.pad_positions(positions if self.backbone.recurrent else [list(chain(*positions))], self.device)
+        rows = [(q.shared, q.own) for q in questions]
+        fed = Step(rows, lengths, self.backbone.windows, self._windowed(at))
+        last = [-1]
+        if not self.backbone.recurrent:
+            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if q in ended]
+        made = self._forward(fed, self.backbone.embedding(tokens), at, states, last)
+        for question, length in zip(questions, lengths, strict=True):
+            question.own.length += length
+        return made.flatten(0, 1)
+
+    def _forward(
+        self, fed: Fed, embeds: Tensor, positions: Tensor, states: States | None, last: Sequence[int], **further: Any
+    ) -> Tensor:
+        """Feed embeddings (r s d); return the logits (r k v) of the last tokens, whose columns are given."""
+        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": None, **further}
+        if states is not None:
+            inputs["past_key_values"] = states
+        with feeding(self.llm, fed):
+            made: Tensor = (
+                self.llm(**inputs, use_cache=states is not None, logits_to_keep=self._index(last)).logits
+                if last
+                else self.llm.base_model(**inputs, use_cache=states is not None).last_hidden_state
+            )
+        if fed.num_layers != self.backbone.num_attending:
+            raise UserError(
+                f"{fed.num_layers} of the {self.backbone.num_attending} attention layers of {type(self.llm).__name__} "
+                "attend through transformers' AttentionInterface; expected all. Use another engine."
+            )
+        return made
+
+    def _choose(self, questions: Sequence[_Question], logits: Tensor) -> None:
+        """Choose the next token of questions from logits (m v)."""
+        prompts = [q.prompt for q in questions]
+        chosen = self.sampler(logits, [p.generated for p in prompts], [p.key for p in prompts])
+        for prompt, token in zip(prompts, chosen, strict=True):
+            prompt.take(token, self.end_ids)
+
+    def _windowed(self, positions: Tensor) -> Tensor | None:
+        """Return positions where layers have windows: by position, not by index, do they reach back."""
+        if not any(self.backbone.windows):
+            return None
+        if positions.dim() == 3:
+            raise UserError("LLM has sliding windows and positions of three components, which do not go together.")
+        return positions
+
+    def _settle(self) -> None:
+        """Give back the rows of finished questions, and those that no question shares any more."""
+        for question in [q for q in self.questions.values() if q.prompt.finish_reason]:
+            self.num_tokens -= question.own.pool.width
+            self.own_rows.give_back(question.own)
+            del self.questions[question.own]
+            if question.shared is not None:
+                self.users[question.shared] -= 1
+                if not self.users[question.shared]:
+                    self.num_tokens -= question.shared.pool.width
+                    self.shared_rows.give_back(question.shared)
+                    del self.users[question.shared]
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """List the questions in the order of their rows, and lay recurrent states in that order."""
+        before, self.active = self.active, [self.questions[place] for place in self.own_rows.places()]
+        if not self.backbone.recurrent or not self.active:
+            return
+        row_of = {q: i for i, q in enumerate(before)}
+        kept, new = [q for q in self.active if q in row_of], [q for q in self.active if q not in row_of]
+        parts = [q.states for q in new if q.states is not None]
+        if kept and self.states is not None:
+            self.states.reorder_cache(self._index([row_of[q] for q in kept]))
+            parts.insert(0, self.states)
+        self.states = stack(parts)
+        place_of = {q: i for i, q in enumerate([*kept, *new])}
+        self.states.reorder_cache(self._index([place_of[q] for q in self.active]))
+        for question in new:
+            question.states = None
+
+    def _index(self, rows: Sequence[int]) -> Any:
+        return torch.tensor(rows, dtype=torch.int64, device=self.device)
