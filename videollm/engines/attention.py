@@ -1,7 +1,7 @@
 """Attention to a part of the keys, in plain torch.
 
-SHAPES  m or r rows, s tokens of a row, h key heads, g query heads per key head, c queries laid together, k keys, d width
-of a head.
+SHAPES  m or r rows, s tokens of a row, h key heads, g query heads per key head, c queries laid together, k keys, d the
+width of a head.
 """
 
 from __future__ import annotations

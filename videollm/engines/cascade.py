@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from videollm.engines.attention import LEAST, along, attend_to, far, joined
+from videollm.engines.attention import LEAST, along, attend_to, far, grouped, joined
 from videollm.engines.pools import Place
 
 CASCADE: Final = "videollm_cascade"
