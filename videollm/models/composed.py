@@ -23,17 +23,19 @@ from connectors import ClipFeatures, Connector, Tokens, build_connector
 from videollm.engines.base import Engine, Prefix
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import Position
+from videollm.models.answering import Answering
 from videollm.models.backbones import build_llm
 from videollm.models.config import ModelConfig, build_part
 from videollm.models.connecting import check_needs, connector_errors, gather, runs, show
 from videollm.models.fingerprint import tower_key
 from videollm.models.layout import lay_out
 from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
+from videollm.models.running import Running, budget_of, make_answer
 from videollm.models.saving import save
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.positions import Positions
 from videollm.prompts.subtitles import with_subtitles
-from videollm.types import Answer, Clip, Completion, FrameBatch, Generation, Places, Request
+from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import Group
 from videollm.vision import TOWERS
@@ -266,6 +268,10 @@ class VideoLLM(nn.Module, TrainableModel):
         question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
         return self.write_prompt(visual, question, options=request.options, system=request.system, ocr=request.ocr)
 
+    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+        """Start to answer clips that join at any time, see `VideoModel.start`."""
+        return Running(self.engine, self._write, generation or self.generation, max_requests)
+
     def answer_batch(
         self,
         items: Sequence[tuple[Visual, Sequence[Request]]],
@@ -290,27 +296,12 @@ class VideoLLM(nn.Module, TrainableModel):
             generation,
             positions=[[prompts[n][1] for n in of_row] for of_row in rows.values()],
             keys=[[asked[n][2].id for n in of_row] for of_row in rows.values()],
-            max_new_tokens=[[_budget(asked[n][2], generation) for n in of_row] for of_row in rows.values()],
+            max_new_tokens=[[budget_of(asked[n][2], generation) for n in of_row] for of_row in rows.values()],
             on_text=on_text,
         )
         order = [n for of_row in rows.values() for n in of_row]
         done = dict(zip(order, (completion for of_row in completions for completion in of_row), strict=True))
-        answers = (_answer(visual, *prompts[n], done[n]) for n, (_, visual, _) in enumerate(asked))
+        answers = (
+            make_answer(visual, len(prompts[n][0]), prompts[n][2], done[n]) for n, (_, visual, _) in enumerate(asked)
+        )
         return [[next(answers) for _ in requests] for _, requests in items]
-
-
-def _budget(request: Request, generation: Generation) -> int:
-    return generation.max_new_tokens if request.max_new_tokens is None else request.max_new_tokens
-
-
-def _answer(visual: Visual, ids: list[int], positions: list[Position], prompt: str, done: Completion) -> Answer:
-    return Answer(
-        text=done.text.strip(),
-        prompt=prompt,
-        finish_reason=done.finish_reason,
-        num_visual_tokens=len(visual.tokens),
-        num_prompt_tokens=len(ids),
-        num_generated_tokens=len(done.ids),
-        frame_indices=visual.frame_indices,
-        frame_seconds=visual.frame_seconds,
-    )

@@ -15,10 +15,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from videollm.errors import UserError
+from videollm.models.answering import Answering, InTurn
 from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 
 if TYPE_CHECKING:
@@ -201,6 +203,19 @@ class VideoModel(ABC):
         Raises:
             UserError: a prompt does not fit the LLM, or a setting is out of its range.
         """
+
+    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+        """Start to answer clips that join at any time, and leave as they are answered.
+
+        A model that only knows whole batches takes one after the other.
+
+        Args:
+            generation: settings; by default the model's own.
+            max_requests: most requests under way; as many as there is memory for, if not given.
+        Raises:
+            UserError: a setting is out of its range.
+        """
+        return InTurn(partial(self.answer_batch, generation=generation), max_requests)
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:

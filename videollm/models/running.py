@@ -1,0 +1,139 @@
+"""Clips under way in a composed model: their prompts share the running batch of its engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+
+from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.packing import Position
+from videollm.errors import VideollmError
+from videollm.models.answering import Answered, Answering
+from videollm.models.protocol import Visual
+from videollm.types import Answer, Completion, Generation, Request
+
+Written = tuple[list[int], list[Position], str]
+"""Ids of a prompt, the position of each and of the token to come, and its text."""
+
+
+class Running(Answering[Visual]):
+    """Clips under way in an engine.
+
+    Args:
+        engine: generates the answers.
+        write: writes the prompt of a request.
+        generation: how tokens are chosen.
+        max_requests: most requests under way; as many as there is memory for, if not given.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        write: Callable[[Visual, Request], Written],
+        generation: Generation,
+        max_requests: int | None = None,
+    ) -> None:
+        self._engine, self._write, self._generation, self._max_requests = engine, write, generation, max_requests
+        self._batch = engine.start(generation, max_prompts=max_requests)
+        self._clips: list[_Clip] = []
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that there is no room for yet."""
+        return self._batch.num_waiting
+
+    @property
+    def num_clips(self) -> int:
+        """Clips that have not ended."""
+        return len(self._clips)
+
+    def clear(self) -> None:
+        """Give all clips up."""
+        self._clips = []
+        self._batch = self._engine.start(self._generation, max_prompts=self._max_requests)
+
+    def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
+        """Let a clip join, see `Answering.add`."""
+        clip = _Clip(key=key, asked=[self._ask(visual, request) for request in requests])
+        self._clips.append(clip)
+        # The requests of a clip share one row, unless the connector asks: then those of a question do.
+        rows: dict[int, tuple[Visual, list[Prompt]]] = {}
+        for asked in clip.asked:
+            if asked.prompt is not None:
+                rows.setdefault(id(asked.visual), (asked.visual, []))[1].append(asked.prompt)
+        for seen, prompts in rows.values():
+            self._batch.join(Prefix(tokens=seen.tokens, deep=seen.deep), prompts)
+
+    def advance(self) -> list[Answered]:
+        """Generate a token for every request under way, see `Answering.advance`."""
+        unfinished = [a for clip in self._clips for a in clip.asked if a.is_under_way]
+        began = time.perf_counter()
+        self._batch.advance()
+        spent = time.perf_counter() - began
+        fed = [a for a in unfinished if a.prompt is not None and (a.prompt.generated or a.prompt.finish_reason)]
+        for asked in fed:
+            asked.seconds += spent / len(fed)
+        ended = [clip for clip in self._clips if not any(a.is_under_way for a in clip.asked)]
+        self._clips = [clip for clip in self._clips if any(a.is_under_way for a in clip.asked)]
+        return [
+            Answered(key=c.key, outcomes=[self._outcome(a) for a in c.asked], seconds=[a.seconds for a in c.asked])
+            for c in ended
+        ]
+
+    def _ask(self, visual: Visual, request: Request) -> _Asked:
+        try:
+            seen = visual.of(request.question)
+            ids, positions, text = self._write(seen, request)
+            budget = budget_of(request, self._generation)
+            prompt = self._engine.prompt(ids, positions, request.id, budget, self._generation)
+        except VideollmError as error:
+            return _Asked(visual=visual, error=error)
+        return _Asked(visual=seen, prompt=prompt, text=text)
+
+    def _outcome(self, asked: _Asked) -> Answer | Exception:
+        if asked.prompt is None:
+            assert asked.error is not None
+            return asked.error
+        completion = self._engine.completion(asked.prompt)
+        return make_answer(asked.visual, len(asked.prompt.ids), asked.text, completion)
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A request under way."""
+
+    visual: Visual
+    prompt: Prompt | None = None
+    text: str = ""
+    error: Exception | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.prompt is not None and not self.prompt.finish_reason
+
+
+@dataclass(kw_only=True)
+class _Clip:
+    key: Hashable
+    asked: list[_Asked] = field(default_factory=list)
+
+
+def budget_of(request: Request, generation: Generation) -> int:
+    """Return the most tokens that the answer to a request may have."""
+    return generation.max_new_tokens if request.max_new_tokens is None else request.max_new_tokens
+
+
+def make_answer(visual: Visual, num_prompt_tokens: int, prompt: str, completion: Completion) -> Answer:
+    """Make the answer of what was generated."""
+    return Answer(
+        text=completion.text.strip(),
+        prompt=prompt,
+        finish_reason=completion.finish_reason,
+        num_visual_tokens=len(visual.tokens),
+        num_prompt_tokens=num_prompt_tokens,
+        num_generated_tokens=len(completion.ids),
+        frame_indices=visual.frame_indices,
+        frame_seconds=visual.frame_seconds,
+    )
