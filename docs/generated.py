@@ -32,6 +32,7 @@ TABLES: Final = (
     "videollm.vision:TOWERS",
     "videollm.prompts.positions:POSITIONS",
     "videollm.checkpoints:FAMILIES",
+    "videollm.adapters:ADAPTERS",
     "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",
     "pipelines.evals.benchmarks:BENCHMARKS",

@@ -18,6 +18,7 @@ from connectors.registry import Table
 from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.executors.base import EXECUTORS
 from tests.support.paths import ROOT
+from videollm.adapters import ADAPTERS
 from videollm.checkpoints import FAMILIES
 from videollm.engines import ENGINES
 from videollm.prompts.positions import POSITIONS
@@ -29,6 +30,7 @@ from videollm.vision import TOWERS
 DOTTED = re.compile(r"(?<![\w./@-])(?:videollm|connectors|pipelines)(?:[.:][A-Za-z_]\w*)+\b(?![/\w-])")
 HEAVY = {"torch", "transformers", "av", "decord", "ray", "tyro", "tqdm", "PIL", "pyarrow"}
 TABLES: tuple[Table, ...] = (
+    ADAPTERS,
     BENCHMARKS,
     CONNECTORS,
     DECODERS,

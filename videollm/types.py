@@ -144,5 +144,9 @@ class Answer:
     num_prompt_tokens: int = 0
     """Tokens of the prompt, visual tokens included."""
     num_generated_tokens: int = 0
+    engine: str | None = None
+    """What ran the model, with versions, where it ran as a whole: by another library, or behind a server."""
+    frames_sent: str | None = None
+    """In which form it was given the frames, where that is not ours to choose freely (JPEG, the file)."""
     frame_indices: tuple[int, ...] = field(default=())
     frame_seconds: tuple[float, ...] = field(default=())

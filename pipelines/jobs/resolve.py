@@ -80,10 +80,30 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
             raise UserError(f"--{name} is {value}, expected a number above 0{', or 0' * may_be_none}.")
         if may_be_none and value > 1 and value % 1:
             raise UserError(f"--{name} is {value:g}, expected a whole number, or a share of one GPU.")
+    adapter = checkpoints.adapter_of(job.model)
+    if adapter is not None:
+        _check_whole(job, spreads=adapter.spreads)
     wanted, here = job.workers.sizes.gpus_per_llm or 0, num_gpus_here()
     if wanted > max(1, here) and not on_cluster and job.model.device != "cpu":
         raise UserError(f"--gpus-per-llm is {wanted:g}, and torch sees {here:g} GPUs on this machine. Give so many.")
     return ResolvedJob(job=job, model=resolve(job.model, job.frames, on_cluster=on_cluster), cache=_open_cache(job))
+
+
+def _check_whole(job: BatchJob, *, spreads: bool) -> None:
+    """Check that nothing is asked of the parts of a model that runs as a whole."""
+    sizes = job.workers.sizes
+    given = {
+        "--feature-cache": job.feature_cache is not None,
+        "--split-llm": sizes.split_llm,
+        "--num-encoders": sizes.num_encoders is not None,
+        "--gpus-per-encoder": sizes.gpus_per_encoder is not None,
+        "--gpus-per-llm": sizes.gpus_per_llm is not None and not spreads,
+    }
+    if flags := [flag for flag, is_given in given.items() if is_given]:
+        raise UserError(
+            f"{job.model.name} runs as a whole: {', '.join(flags)} cannot be applied. Leave out what cannot, or take a "
+            "model of parts (`videollm models`)."
+        )
 
 
 def _sizes(job: BatchJob) -> dict[str, float]:
@@ -111,6 +131,9 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
         raise UserError(f"--device is {options.device!r}, expected auto, cpu, cuda or cuda:N.")
     if options.device.startswith("cuda") and not on_cluster and not num_gpus_here():
         raise UserError(f"--device is {options.device!r}, and torch sees no GPU on this machine. Use cpu or auto.")
+    adapter = checkpoints.adapter_of(options)
+    if adapter is not None and not adapter.uses_device:
+        options = replace(options, device="cpu")
     if (folder := Path(options.name).expanduser()).is_dir():
         options = replace(options, name=str(folder.absolute()))
     if frames.decoder not in DECODERS:

@@ -68,7 +68,11 @@ class ResultRow:
     model: str | None = None
     """Name of the model."""
     connector: str | None = None
-    """Name of its connector."""
+    """Name of its connector; `none` where the model runs as a whole."""
+    engine: str | None = None
+    """What ran the model, with versions, where it ran as a whole (by another library, behind a server)."""
+    frames_sent: str | None = None
+    """In which form such a model was given the frames (JPEG of some quality and size, the file itself)."""
     decode_seconds: float = 0.0
     """This row's share of the time to decode its clip: a column's sum is the time spent."""
     encode_seconds: float = 0.0

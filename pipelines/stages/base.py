@@ -110,6 +110,8 @@ class Item:
             num_prompt_tokens=answer.num_prompt_tokens,
             num_visual_tokens=answer.num_visual_tokens,
             num_generated_tokens=answer.num_generated_tokens,
+            engine=answer.engine,
+            frames_sent=answer.frames_sent,
             generate_seconds=seconds,
         )
 

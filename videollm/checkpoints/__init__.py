@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from connectors import CONNECTORS, ConnectorError, Table
 from connectors.catalog import check_field_names
+from videollm.checkpoints.adapter import ADAPTERS, Adapter, adapter_of
 from videollm.checkpoints.family import ComposedFamily, Family
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.hub import CONFIGURATION, EMBEDDED, find_model, is_local
@@ -61,11 +62,14 @@ FAMILIES: Final[Table[Family]] = Table(
 """`model_type` of config.json, or a name in its `architectures` where it has none that is known -> class."""
 
 __all__ = [
+    "ADAPTERS",
     "EMBEDDED",
     "FAMILIES",
+    "Adapter",
     "Family",
     "Options",
     "ResolvedModel",
+    "adapter_of",
     "elsewhere",
     "load",
     "load_with",
@@ -81,8 +85,8 @@ OTHER_WAYS: Final = "`videollm models` lists all; --family pkg.mod:Class reads a
 class ResolvedModel:
     """A model that was found and looks as if it loads."""
 
-    folder: Path
-    """The model's folder; of a hub id, the folder of the fetched files."""
+    folder: Path | None
+    """The model's folder; of a hub id, the folder of the fetched files; None of a model that an adapter runs."""
     info: ModelInfo
     """Facts from the model's configuration."""
 
@@ -104,7 +108,8 @@ def load(
     """Load a model.
 
     Args:
-        name: an embedded model (tiny-stc, tiny-resampler3d), a model folder, or a hub id (org/name, org/name@revision).
+        name: an embedded model (tiny-stc, tiny-resampler3d), a model folder, a hub id (org/name, org/name@revision),
+            or `openai:NAME`, a model behind a server (docs/endpoints.md).
         family: the layout of the folder: a model_type, an entry point, pkg.mod:Class or path/to/file.py:Class; what
             config.json says, if not given.
         connector: put in the place of the model's own: a name, an entry point, pkg.mod:Class or path/to/file.py:Class.
@@ -115,7 +120,7 @@ def load(
         thinking: let the LLM think before it answers, where it can.
         engine: what runs the LLM: builtin, vllm (see docs/generation.md; such a model can answer, not be trained), or
             one from outside.
-        engine_config: settings of that engine.
+        engine_config: settings of that engine, or of what runs the model as a whole.
         device: auto is cuda where there is one, else cpu.
         dtype: auto is bfloat16 on cuda and float32 on cpu; config is what config.json says; or a torch dtype's name.
     Raises:
@@ -146,6 +151,8 @@ def load_with(options: Options, *, folder: Path | None = None) -> VideoModel:
     Raises:
         UserError: as `load`.
     """
+    if (adapter := adapter_of(options)) is not None:
+        return adapter.load(options, folder)
     ENGINES.load(options.engine).prepare()
     folder = find_model(options.name) if folder is None else folder
     model = _family(folder, options).load(folder, options)
@@ -162,6 +169,8 @@ def resolve(options: Options) -> ResolvedModel:
     Raises:
         UserError: no such model, or one that cannot be loaded; the message says why.
     """
+    if (adapter := adapter_of(options)) is not None:
+        return ResolvedModel(folder=None, info=adapter.describe(options))
     if options.engine != DEFAULT_ENGINE:
         ENGINES.load(options.engine).check_installed()
     folder = find_model(options.name, patterns=CONFIGURATION)
