@@ -140,9 +140,9 @@ class WorkerOptions:
     gpus_per_llm: float | None = None
     """GPUs of one LLM: a share of one, or several over which it is spread. By default 1 where the cluster has GPUs."""
     clips_per_batch: int = 8
-    """Clips whose frames go through the vision tower in one forward."""
-    questions_per_batch: int = 32
-    """Questions answered at once by one LLM."""
+    """Clips that are taken up together, their frames in as few forwards of the vision tower as memory allows."""
+    questions_per_batch: int | None = None
+    """Most questions under way in one LLM; by default as many as there is memory for."""
     decode_timeout: Annotated[float, arg(name="decode-timeout")] = 120.0
     """Seconds after which the decoding of a clip is given up."""
 

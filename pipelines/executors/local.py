@@ -1,4 +1,4 @@
-"""Stages in this process: the call of a stage, shared by the workers of every executor, and the local executor.
+"""Stages in this process: the local executor.
 
 It has threads for the first stages, and runs the last one in the caller's thread. It is for one clip, small jobs, dry
 runs, tests and debuggers: nothing is started or imported but what the stages need.
@@ -8,19 +8,17 @@ ends the job, which then goes on with another executor.
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any, Final
 
 from pipelines.executors.base import Executor, Resources, num_cpus_here, num_gpus_here
-from pipelines.stages.base import Advance, Finished, Item, Stage, StageCall, StageResult, StageSpec
-from pipelines.stages.batching import Attempts, describe_error, trace_of
-from videollm.errors import Status, UserError, VideollmError
+from pipelines.executors.run_stage import RunningWork, run_stage
+from pipelines.stages.base import Advance, Finished, Item, RunningStage, Stage, StageResult, StageSpec
+from videollm.errors import UserError
 
 MAX_ITEMS: Final = 256
 """Items that wait for one stage, at most: what is decoded while a large model loads."""
@@ -29,37 +27,6 @@ MAX_BYTES: Final = 2**30
 TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 2.0
 """How long threads are waited for after an interruption; one that decodes would end with its clip."""
-
-
-def run_stage(stage: Stage, items: Sequence[Item]) -> tuple[list[StageResult], StageCall]:
-    """Run a stage as every executor does: a bug or a VideollmError becomes rows of the items hit."""
-    began, start = time.time(), time.perf_counter()
-    attempts: Attempts[Item, StageResult] = Attempts(items)
-    for some in attempts:
-        with attempts:
-            made = stage.run(some)
-            if len(made) != len(some):
-                raise RuntimeError(f"{type(stage).__name__} gave {len(made)} results for {len(some)} items.")
-            attempts.add(made)
-    results: list[StageResult] = []
-    for item, outcome in zip(items, attempts.outcomes, strict=True):
-        if isinstance(outcome, VideollmError):
-            results.append(item.fail(outcome.status, str(outcome)))
-        elif isinstance(outcome, Exception):
-            results.append(item.fail(Status.INTERNAL_ERROR, describe_error(outcome), trace=trace_of(outcome)))
-        else:
-            results.append(outcome)
-    finished = [r for r in results if isinstance(r, Finished)]
-    call = StageCall(
-        stage=type(stage).__name__,
-        worker=f"{socket.gethostname()}:{os.getpid()}",
-        began=began,
-        seconds=time.perf_counter() - start,
-        num_items=len(items),
-        num_finished=len(finished),
-        num_failed=sum(row.status != Status.OK for f in finished for row in f.rows),
-    )
-    return results, call
 
 
 class Local(Executor):
@@ -126,6 +93,9 @@ class Local(Executor):
 
     def _run_last(self, spec: StageSpec, inputs: _Source | _Channel) -> Iterator[Finished | None]:
         stage, _ = self._stage(spec)
+        if isinstance(stage, RunningStage):
+            yield from self._run_on(RunningWork(stage), spec.batch_size, inputs)
+            return
         # `take` returns an empty list after a tick without results: the caller redraws then, and sees Ctrl-C.
         while (taken := inputs.take(spec.batch_size, timeout=TICK_SECONDS)) is not None:
             for result in self._through(stage, taken):
@@ -134,6 +104,24 @@ class Local(Executor):
                 yield result
             if not taken:
                 yield None
+
+    def _run_on(self, work: RunningWork, batch_size: int, inputs: _Source | _Channel) -> Iterator[Finished | None]:
+        names = count()
+        while True:
+            # An idle stage waits for items; one at work takes those that are there, if they are of use to it.
+            idle = not work.inside
+            taken: list[StageResult] | None = []
+            if idle or work.stage.has_room:
+                taken = inputs.take(batch_size, timeout=TICK_SECONDS if idle else 0)
+            if taken is None and idle:
+                return
+            yield from (r for r in taken or [] if isinstance(r, Finished))
+            items = {next(names): r.item for r in taken or [] if isinstance(r, Advance)}
+            if items or work.inside:
+                ends, call = work.work(items)
+                self.log_call(call)
+                yield from ends.values()
+            yield None
 
     def _through(self, stage: Stage, taken: Sequence[StageResult]) -> Iterator[StageResult]:
         """Run a stage on the items that go on; results that are finished bypass the stage."""

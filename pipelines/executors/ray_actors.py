@@ -133,11 +133,12 @@ class RayActors(Executor):
 
     def _feed(self, items: Iterator[Item]) -> None:
         """Queue new items at the first pool, up to its free calls."""
-        # Under way are at most two batches per worker of the later stages, and two items per worker of the first:
-        # enough that no worker runs dry, and few enough that payloads do not pile up.
+        # On the way are at most two batches per worker of the later stages, and two items per worker of the first:
+        # enough that no worker runs dry, and few enough that payloads do not pile up. Those that have joined a stage
+        # that runs on do not count.
         first, *later = self._pools
         most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
-        underway = sum(len(p.underway()) for p in self._pools)
+        underway = sum(not held.joined for p in self._pools for held in p.underway())
         while len(first.queue) < max(1, first.free_calls()) and underway < max(1, most):
             item = next(items, None)
             if item is None:
@@ -151,25 +152,40 @@ class RayActors(Executor):
             return
         pool = self._pools[at]
         held, payloads = worker.calls.pop(ref)
-        alone, worker.isolated = worker.isolated, False
+        if pool.runs_on:
+            joining, held = held, worker.held
+        alone = worker.isolated
         try:
-            results, call = ray.get(ref)
+            if pool.runs_on:
+                ends, call, worker.has_room = ray.get(ref)
+                held = [worker.inside.pop(name) for name in ends]
+                for one in worker.inside.values():  # what was decoded for them is needed no more
+                    one.payload, one.joined = None, True
+                results, payloads = [*ends.values()], [None] * len(ends)
+            else:
+                results, call = ray.get(ref)
         except RayActorError as error:
             # The worker died. The items of its running call are suspects, and so are those of the call that waited in
             # it, since the death does not tell which of the two calls was running.
             node_lost = self._cluster.lost(worker.node)
             incident = pool.on_death(worker, error, node_lost=node_lost)
-            waiting = [one for others, _ in worker.calls.values() for one in others]
+            waiting = [] if pool.runs_on else worker.held
             worker.calls.clear()
+            worker.inside.clear()
             for one in [*held, *waiting]:
                 yield from self._retry(one, error, incident, worker.node, alone=alone, node_lost=node_lost)
             return
         except RayError as error:  # a payload was lost with its node, or our own code failed
+            worker.isolated = False
+            if pool.runs_on:  # what joined before goes on in the worker; what was to join has not
+                held = joining
+                worker.inside = {name: one for name, one in worker.inside.items() if one not in joining}
             for one in held:
                 yield from self._retry_call(one, error)
             return
+        worker.isolated = alone and not worker.is_idle
         self.log_call(call)
-        pool.incidents_in_a_row = 0
+        pool.incidents_in_a_row = 0 if held else pool.incidents_in_a_row
         for before, payload, result in zip(held, payloads, results, strict=True):
             if isinstance(result, Advance):
                 # The payload stays where it was made, and the driver keeps its reference. A suspect stays in
@@ -281,9 +297,9 @@ class _Room:
         self.used: Counter[str | None] = Counter()
         for pool in pools:
             for held in pool.underway():
-                self.used[held.node] += held.item.num_bytes
+                self.used[held.node] += 0 if held.joined else held.item.num_bytes
             for worker in pool.workers:
-                brought = [self._bytes(worker, one) for held, _ in worker.calls.values() for one in held]
+                brought = [self._bytes(worker, one) for one in worker.held]
                 self.used[worker.node] += sum(brought)
 
     def reserve(self, worker: Worker, held: Held) -> bool:
@@ -293,13 +309,15 @@ class _Room:
         """
         added = self._bytes(worker, held)
         full = self.used[worker.node] + added > self.limits.get(worker.node or "", 0.0)
-        idle = not self.used[worker.node] if held.payload is None else not worker.calls
+        idle = not self.used[worker.node] if held.payload is None else worker.is_idle
         if full and added and not idle:
             return False
         self.used[worker.node] += added
         return True
 
     def _bytes(self, worker: Worker, held: Held) -> int:
+        if held.joined:
+            return 0
         if held.payload is None:
             return self.largest
         return 0 if held.node == worker.node else held.item.num_bytes

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import count, islice, takewhile
 from typing import Any, Final
 
 import ray
@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from pipelines.executors.ray_cluster import first_line
 from pipelines.executors.ray_worker import StageWorker, put_folder
-from pipelines.stages.base import Item, StageSpec
+from pipelines.stages.base import Item, RunningStage, StageSpec
 from videollm.errors import UserError
 
 CALLS_PER_ACTOR: Final = 2
@@ -60,6 +60,8 @@ class Held:
     num_errors: int = 0
     """Times that our own code failed on it."""
     passed_over: int = 0
+    joined: bool = False
+    """Whether it is in a stage that runs on, which has taken its payload up."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -75,10 +77,24 @@ class Worker:
     spawned: float = field(default_factory=time.monotonic)
     calls: dict[Any, tuple[list[Held], list[Any]]] = field(default_factory=dict)
     """Reference to the results -> items of the call, and references to their new payloads."""
+    inside: dict[int, Held] = field(default_factory=dict)
+    """Items that joined a stage that runs on, by name; those of its calls among them."""
+    has_room: bool = True
+    """Whether that stage would work on more items at once."""
     isolated: bool = False
     """Runs an item that was there when a worker died; nothing else shares that risk."""
     retiring: bool = False
     """Takes no more calls: its CPU goes to another pool."""
+
+    @property
+    def held(self) -> list[Held]:
+        """Items that it was given, and that have not come back."""
+        return [*self.inside.values()] or [one for held, _ in self.calls.values() for one in held]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing to do."""
+        return not self.calls and not self.inside
 
     @property
     def is_up(self) -> bool:
@@ -95,6 +111,8 @@ class WorkerPool:
 
     def __init__(self, spec: StageSpec) -> None:
         self.spec = spec
+        self.runs_on = issubclass(spec.stage, RunningStage)
+        self._names = count()
         self.num_wanted = spec.num_workers
         self.num_lent = 0
         """Workers given up for a pool that had none."""
@@ -122,7 +140,7 @@ class WorkerPool:
         for _ in range(missing):
             actor = self._actor_class.remote(self.spec)
             self.workers.append(Worker(actor=actor, placing=actor.place.remote()))
-        idle = [w for w in self.workers if w.placing is not None] + [w for w in self.workers if w.is_up and not w.calls]
+        idle = [w for w in self.workers if w.placing is not None] + [w for w in self.workers if w.is_up and w.is_idle]
         for worker in [w for w in idle if not w.retiring][: max(0, -missing)]:
             self.drop(worker)
 
@@ -145,7 +163,7 @@ class WorkerPool:
 
     def sweep(self) -> None:
         """Drop retired workers that have finished, and note the time if any worker is placed."""
-        for worker in [w for w in self.workers if w.retiring and not w.calls]:
+        for worker in [w for w in self.workers if w.retiring and w.is_idle]:
             self.drop(worker)
         if any(w.placing is None for w in self.workers):
             self.without_worker_since = time.monotonic()
@@ -154,11 +172,27 @@ class WorkerPool:
         """Give waiting items to workers that are up and free."""
         # Workers with the fewest calls choose first. Results and payloads are separate objects: the driver fetches the
         # small results, and payloads stay in the object store.
-        for worker in sorted(self.workers, key=lambda w: len(w.calls)):
+        for worker in sorted(self.workers, key=lambda w: len(w.held)):
+            if self.runs_on:
+                self._work_on(worker, reserve)
+                continue
             while (held := self._take(worker, reserve)) is not None:
                 run = worker.actor.run.options(num_returns=1 + len(held))
                 results, *payloads = run.remote([h.item for h in held], *[h.payload for h in held])
                 worker.calls[results] = (held, payloads)
+
+    def _work_on(self, worker: Worker, reserve: Reserve) -> None:
+        """Call a worker whose stage runs on, with new items if it has room, or so that it goes on with those it has."""
+        if not worker.is_up or worker.calls:
+            return
+        held = (self._take(worker, reserve) if worker.has_room else None) or []
+        if not held and not worker.inside:
+            return
+        joining = {next(self._names): one for one in held}
+        worker.inside |= joining
+        payloads = [one.payload for one in held]
+        ref = worker.actor.work.remote([*joining], [one.item for one in held], *payloads)
+        worker.calls[ref] = (held, [])
 
     def free_calls(self) -> int:
         """Count the calls that could be made before all workers are busy."""
@@ -167,7 +201,7 @@ class WorkerPool:
 
     def underway(self) -> list[Held]:
         """Return the items that wait or run."""
-        running = (h for w in self.workers for held, _ in w.calls.values() for h in held)
+        running = (one for w in self.workers for one in w.held)
         return [*self.queue, *self.quarantine, *running]
 
     def on_placed(self, worker: Worker) -> None:
@@ -227,11 +261,11 @@ class WorkerPool:
         if not worker.is_up or worker.retiring or worker.isolated or len(worker.calls) >= CALLS_PER_ACTOR:
             return None
         if self.quarantine:  # wait for a worker that is idle, and do not keep it busy
-            if worker.calls or not self._may_isolate():
+            if not worker.is_idle or not self._may_isolate():
                 return None
             worker.isolated = True
             return [self.quarantine.popleft()]
-        enough = 1 if not worker.calls else self.spec.batch_size
+        enough = 1 if self.runs_on or not worker.calls else self.spec.batch_size
         if len(self.queue) < enough:
             return None
         return self._pick(worker, reserve)

@@ -12,8 +12,8 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from pipelines.executors.local import run_stage
-from pipelines.stages.base import Advance, Item, StageCall, StageResult, StageSpec
+from pipelines.executors.run_stage import RunningWork, run_stage
+from pipelines.stages.base import Advance, Finished, Item, RunningStage, StageCall, StageResult, StageSpec
 from pipelines.stages.scratch import Scratch, shared_folder
 from videollm.errors import EngineLost, UserError
 from videollm.io import quick_hash
@@ -24,6 +24,7 @@ class StageWorker:
 
     def __init__(self, spec: StageSpec) -> None:
         self.spec, self.stage = spec, spec.build()
+        self._work = RunningWork(self.stage) if isinstance(self.stage, RunningStage) else None
         self._copy: Scratch | None = None
 
     def place(self) -> tuple[str, bool]:
@@ -60,6 +61,26 @@ class StageWorker:
             raise SystemExit(str(error)) from error  # the end of this worker: another one is started
         heads: tuple[list[StageResult], StageCall] = ([_without_payload(r) for r in results], call)
         return [heads, *[r.item.payload if isinstance(r, Advance) else None for r in results]]
+
+    def work(
+        self, names: Sequence[int], items: Sequence[Item], *payloads: Any
+    ) -> tuple[dict[int, Finished], StageCall, bool]:
+        """Let items join the stage, which runs on, and work for a while.
+
+        Args:
+            names: of the items.
+            items: without payloads.
+            payloads: of each.
+        Returns:
+            The ends of those that left, what is to be logged, and whether the stage has room for others.
+        """
+        assert self._work is not None
+        whole = [replace(item, payload=payload) for item, payload in zip(items, payloads, strict=True)]
+        try:
+            ends, call = self._work.work(dict(zip(names, whole, strict=True)))
+        except EngineLost as error:
+            raise SystemExit(str(error)) from error  # the end of this worker: another one is started
+        return ends, call, self._work.stage.has_room
 
 
 def put_folder(folder: Path | None) -> tuple[str, dict[str, Any]]:

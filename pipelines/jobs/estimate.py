@@ -16,7 +16,7 @@ from pipelines.jobs.plan import Plan, make_items
 from pipelines.requests.types import ClipTask
 from pipelines.stages.base import Advance, Item, Stage
 from pipelines.stages.decoding.client import Decoder, Failure
-from pipelines.stages.model import EncodeAnswer, encode
+from pipelines.stages.model import Answer, EncodeAnswer, encode
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -113,7 +113,9 @@ def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None
     (encoded,) = encode(stage.model, [decoded.item])
     if not isinstance(encoded, Advance):
         return None
-    stage.answer([encoded.item])
+    Answer.add(stage, {0: encoded.item})
+    while stage.num_items:
+        stage.advance()
     return Timing(
         decode=encoded.item.info.decode_seconds,
         model=time.perf_counter() - began,

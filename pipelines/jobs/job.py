@@ -51,7 +51,7 @@ class Workers:
     """A Ray cluster to join; None is this machine."""
     sizes: Wanted = field(default_factory=Wanted)
     clips_per_batch: int = 8
-    questions_per_batch: int = 32
+    questions_per_batch: int | None = None
     decode_timeout_seconds: float = 120.0
 
 

@@ -113,7 +113,7 @@ def _sizes(job: BatchJob) -> dict[str, float]:
     return {
         **{name: value for name, value in given.items() if not isinstance(value, bool)},
         "clips-per-batch": workers.clips_per_batch,
-        "questions-per-batch": workers.questions_per_batch,
+        **({} if workers.questions_per_batch is None else {"questions-per-batch": workers.questions_per_batch}),
         "decode-timeout": workers.decode_timeout_seconds,
         "rows-per-shard": job.rows_per_shard,
     }

@@ -8,7 +8,7 @@ exception. Stages know nothing of how they are run, and executors know nothing o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -178,6 +178,40 @@ class Stage(ABC):
 
     def teardown(self) -> None:  # noqa: B027 (most stages hold nothing)
         """Release the stage's child processes and memory."""
+
+
+class RunningStage(Stage):
+    """A stage that items join and leave at any time; it is the last one, so that all its results are rows."""
+
+    @property
+    @abstractmethod
+    def num_items(self) -> int:
+        """Items that joined and have not left."""
+
+    @property
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether more items would be worked on at once."""
+
+    @abstractmethod
+    def add(self, items: Mapping[int, Item]) -> None:
+        """Let items join, by names that `advance` returns."""
+
+    @abstractmethod
+    def advance(self) -> dict[int, Finished]:
+        """Do the next piece of work, and return the ends of items that leave."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Give all items up."""
+
+    def run(self, items: Sequence[Item]) -> list[StageResult]:
+        """Take items to their ends, with nothing beside them."""
+        self.add(dict(enumerate(items)))
+        ends: dict[int, Finished] = {}
+        while self.num_items:
+            ends |= self.advance()
+        return [ends[i] for i in range(len(items))]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,27 +62,6 @@ class Attempts(Generic[T, R]):
             yield from self._attempt([item])
 
 
-def batch_slices(group_sizes: Sequence[int], limit: int) -> Iterator[slice]:
-    """Cut a sequence of groups of items into slices of at most `limit` items.
-
-    A group is divided only if it does not fit into a slice alone.
-
-    Args:
-        group_sizes: items of each group.
-    """
-    start = end = 0
-    for size in group_sizes:
-        if end > start and end - start + size > limit:
-            yield slice(start, end)
-            start = end
-        end += size
-        while end - start > limit:
-            yield slice(start, start + limit)
-            start += limit
-    if end > start:
-        yield slice(start, end)
-
-
 def describe_error(error: Exception) -> str:
     """Describe an exception as a row's error: kind and message."""
     return f"{type(error).__name__}: {error}"

@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.requests.types import JobRequest
 from pipelines.results.schema import ResultRow
-from pipelines.stages.base import Advance, Finished, Item, Stage, StageResult
-from pipelines.stages.batching import Attempts, batch_slices, describe_error, trace_of
+from pipelines.stages.base import Advance, Finished, Item, RunningStage, Stage, StageResult
+from pipelines.stages.batching import Attempts, describe_error, trace_of
 from videollm.checkpoints import Options as LoadOptions
-from videollm.errors import Status
+from videollm.errors import EngineLost, Status
 from videollm.features.codec import unpack
 from videollm.features.store import FeatureCache
 from videollm.models.protocol import ModelInfo
@@ -24,6 +24,7 @@ from videollm.types import Answer as ModelAnswer
 from videollm.types import FrameBatch
 
 if TYPE_CHECKING:
+    from videollm.models.answering import Answering
     from videollm.models.protocol import EncodedClip, VideoModel, Visual
 
 
@@ -77,8 +78,8 @@ class Encode(ModelStage):
         ]
 
 
-class Answer(ModelStage):
-    """Answers to all requests of clips."""
+class Answer(ModelStage, RunningStage):
+    """Answers to all requests of clips, which join and leave at any time."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(ModelStage.Config):
@@ -86,28 +87,90 @@ class Answer(ModelStage):
 
         generation: Mapping[str, Any] = field(default_factory=dict)
         """Fields of videollm.types.Generation, in the place of the model's own."""
-        questions_per_batch: int = 32
-        """Questions answered at once."""
+        questions_per_batch: int | None = None
+        """Most questions under way; as many as there is memory for, if not given."""
 
     config: Config
 
-    def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Finish items with visual tokens."""
-        return [*self.answer(items)]
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._answering: Answering[Visual] | None = None
+        self._joined: dict[int, Item] = {}
+        """Items with visual tokens, by name."""
+        self._ended: dict[int, Finished] = {}
+        """Items that failed as they joined."""
 
-    def answer(self, items: Sequence[Item]) -> list[Finished]:
-        """Finish items with visual tokens."""
-        return answer(self.model, items, self.config.generation, self.config.questions_per_batch)
+    @property
+    def num_items(self) -> int:
+        """Items that joined and have not left."""
+        return len(self._joined) + len(self._ended)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more items would be worked on at once."""
+        return self._answering is None or not self._answering.num_waiting
+
+    def add(self, items: Mapping[int, Item]) -> None:
+        """Let items with visual tokens join."""
+        if self._answering is None:
+            settings = replace(self.model.generation, **self.config.generation)
+            self._answering = self.model.start(settings, max_requests=self.config.questions_per_batch)
+        for name, item in items.items():
+            visual: Visual = item.payload  # type: ignore[assignment]
+            self._joined[name] = item = replace(item, payload=visual.to(self.model.device))
+            self._answering.add(name, item.payload, item.task.requests)  # type: ignore[arg-type]
+
+    def advance(self) -> dict[int, Finished]:
+        """Generate for a while; what fails all items under way is tried again, each alone, so that a bad one fails."""
+        ends, self._ended = self._ended, {}
+        if self._answering is None or not self._joined:
+            return ends
+        try:
+            answered = self._answering.advance()
+        except EngineLost:
+            raise
+        except Exception:
+            self._answering.clear()
+            joined, self._joined = self._joined, {}
+            return ends | {name: self._answer_alone(item) for name, item in joined.items()}
+        for clip in answered:
+            item = self._joined.pop(cast("int", clip.key))
+            ends[cast("int", clip.key)] = _finish(item, clip.outcomes, clip.seconds)
+        return ends
+
+    def clear(self) -> None:
+        """Give all items up."""
+        self._joined, self._ended = {}, {}
+        if self._answering is not None:
+            self._answering.clear()
+
+    def teardown(self) -> None:
+        """Let go of the model."""
+        self._answering = None
+        super().teardown()
+
+    def _answer_alone(self, item: Item) -> Finished:
+        """Answer the requests of an item, those that fail together one by one."""
+        visual: Visual = item.payload  # type: ignore[assignment]
+        settings = replace(self.model.generation, **self.config.generation)
+        began = time.perf_counter()
+        attempts: Attempts[JobRequest, ModelAnswer] = Attempts(item.task.requests)
+        for some in attempts:
+            with attempts:
+                attempts.add(self.model.answer_batch([(visual, some)], settings)[0])
+        share = (time.perf_counter() - began) / max(1, len(attempts.outcomes))
+        return _finish(item, attempts.outcomes, [share] * len(attempts.outcomes))
 
 
 class EncodeAnswer(Answer):
     """Encoding and answering with one copy of the model, without a hop between them."""
 
-    def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Finish items with frames, or with entries of the cache."""
-        encoded = encode(self.model, items, self.config.cache)
-        answered = iter(self.answer([r.item for r in encoded if isinstance(r, Advance)]))
-        return [next(answered) if isinstance(r, Advance) else r for r in encoded]
+    def add(self, items: Mapping[int, Item]) -> None:
+        """Encode items with frames, or with entries of the cache, and let them join."""
+        results = encode(self.model, [*items.values()], self.config.cache)
+        by_name = dict(zip(items, results, strict=True))
+        self._ended |= {name: r for name, r in by_name.items() if isinstance(r, Finished)}
+        super().add({name: r.item for name, r in by_name.items() if isinstance(r, Advance)})
 
 
 def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None = None) -> list[StageResult]:
@@ -144,41 +207,17 @@ def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None 
     return results
 
 
-def answer(
-    model: VideoModel, items: Sequence[Item], generation: Mapping[str, Any], questions_per_batch: int
-) -> list[Finished]:
-    """Answer the requests of items whose payload is visual tokens; questions on one clip share its prefix.
-
-    Args:
-        generation: fields of videollm.types.Generation, in the place of the model's own.
-    """
-    settings = replace(model.generation, **generation)
-    visuals = [_on_device(item, model) for item in items]
-
-    def ask(some: Sequence[tuple[int, JobRequest]]) -> list[ModelAnswer]:
-        by_clip: dict[int, list[JobRequest]] = {}
-        for i, request in some:
-            by_clip.setdefault(i, []).append(request)
-        made = model.answer_batch([(visuals[i], requests) for i, requests in by_clip.items()], settings)
-        return [a for of_clip in made for a in of_clip]
-
-    rows: list[list[ResultRow]] = [[] for _ in items]
-    traces: list[str | None] = [None for _ in items]
-    asked = [(i, request) for i, item in enumerate(items) for request in item.task.requests]
-    for part in batch_slices([len(item.task.requests) for item in items], questions_per_batch):
-        began = time.perf_counter()
-        answers: Attempts[tuple[int, JobRequest], ModelAnswer] = Attempts(asked[part])
-        for some in answers:
-            with answers:
-                answers.add(ask(some))
-        seconds = (time.perf_counter() - began) / len(answers.outcomes)
-        for (i, request), made in zip(asked[part], answers.outcomes, strict=True):
-            if isinstance(made, Exception):
-                rows[i].append(items[i].failed(request, Status.GENERATE_ERROR, describe_error(made)))
-                traces[i] = trace_of(made)
-            else:
-                rows[i].append(items[i].answered(request, made, seconds))
-    return [item.finish(r, trace=trace) for item, r, trace in zip(items, rows, traces, strict=True)]
+def _finish(item: Item, outcomes: Sequence[ModelAnswer | Exception], seconds: Sequence[float]) -> Finished:
+    """Make the rows of an item's requests."""
+    rows: list[ResultRow] = []
+    trace = None
+    for request, outcome, share in zip(item.task.requests, outcomes, seconds, strict=True):
+        if isinstance(outcome, Exception):
+            rows.append(item.failed(request, Status.GENERATE_ERROR, describe_error(outcome)))
+            trace = trace_of(outcome)
+        else:
+            rows.append(item.answered(request, outcome, share))
+    return item.finish(rows, trace=trace)
 
 
 def _encode_uncached(model: VideoModel, items: Sequence[Item]) -> list[EncodedClip | Exception]:
@@ -208,8 +247,3 @@ def _keep(cache: FeatureCache | None, item: Item, clip: EncodedClip | Exception)
 def _with_tokens_on_cpu(item: Item) -> Item:
     visual: Visual = item.payload  # type: ignore[assignment]
     return replace(item, payload=visual.to("cpu"))
-
-
-def _on_device(item: Item, model: VideoModel) -> Visual:
-    visual: Visual = item.payload  # type: ignore[assignment]
-    return visual.to(model.device)

@@ -14,7 +14,7 @@ from pipelines.executors.ray_worker import StageWorker
 from pipelines.executors.sizing import size_pools
 from pipelines.jobs.resolve import resolve
 from pipelines.stages.base import StageSpec
-from pipelines.stages.batching import Attempts, batch_slices, trace_of
+from pipelines.stages.batching import Attempts, trace_of
 from pipelines.stages.model import Encode
 from videollm.checkpoints import FAMILIES, load_with
 
@@ -208,22 +208,6 @@ def test_a_bad_item_fails_alone() -> None:
     assert attempt([]) == []
     assert attempt([2, 4]) == [1, 2]
     assert calls == [[2, 3, 4], [2], [3], [4], [2, 4]]
-
-
-@pytest.mark.parametrize(
-    ("counts", "limit", "runs"),
-    [
-        ([2, 2, 2], 4, [(0, 4), (4, 6)]),
-        ([3, 3], 4, [(0, 3), (3, 6)]),
-        ([10, 1], 4, [(0, 4), (4, 8), (8, 11)]),
-        ([1, 10], 4, [(0, 1), (1, 5), (5, 9), (9, 11)]),
-        ([], 4, []),
-    ],
-)
-def test_questions_are_split_between_clips_where_they_can(
-    counts: list[int], limit: int, runs: list[tuple[int, int]]
-) -> None:
-    assert [(s.start, s.stop) for s in batch_slices(counts, limit)] == runs
 
 
 def test_help_lists_the_commands(environment: dict[str, str]) -> None:
