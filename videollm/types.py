@@ -123,6 +123,18 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Room:
+    """Memory for keys and values."""
+
+    needed: int
+    """Bytes that a clip takes, with all its prompts, from beginning to end."""
+    available: int
+    """Bytes that there are for all clips under way."""
+    max_prompts: int
+    """Most prompts under way, however much memory there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Completion:
     """What the LLM wrote for one prompt."""
 

@@ -17,6 +17,7 @@ from pipelines.requests.types import ClipTask
 from pipelines.stages.base import Advance, Item, Stage
 from pipelines.stages.decoding.client import Decoder, Failure
 from pipelines.stages.model import Answer, EncodeAnswer, encode
+from videollm.types import Room
 
 MAX_PROBED: Final = 500
 """Videos looked into; more are counted from these."""
@@ -32,6 +33,8 @@ class Timing:
     model: float
     num_frames: float
     num_visual_tokens: float
+    room: Room | None
+    """Memory of the LLM that the clip takes."""
 
 
 def dry_run(plan: Plan) -> None:
@@ -100,6 +103,10 @@ def _print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> No
     slowest = max(decode / size.num_decoders, model / size.num_llms)
     print(f"{frames * num_clips:,.0f} frames, {tokens * num_clips:,.0f} visual tokens ({tokens:,.0f} a clip)")
     print(f"a clip: {decode:.3f} s to decode, {model:.3f} s to encode and answer ({len(found)} timed, one at a time)")
+    if rooms := [t.room for t in found if t.room is not None]:
+        needed, available = max(1, *(room.needed for room in rooms)), rooms[0].available
+        print(f"keys and values: {needed / 1e6:,.1f} MB a clip at most, {available / 1e9:,.1f} GB in all: at once"
+              f" {max(1, available // needed):,} clips, and {rooms[0].max_prompts:,} questions at most")  # fmt: skip
     print(f"about {_duration(start + slowest * num_clips)} with {size.num_decoders} decoders and {size.num_llms} models"
           f" on {stage.model.device}")  # fmt: skip
 
@@ -113,6 +120,7 @@ def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None
     (encoded,) = encode(stage.model, [decoded.item])
     if not isinstance(encoded, Advance):
         return None
+    room = stage.room(encoded.item)
     Answer.add(stage, {0: encoded.item})
     while stage.num_items:
         stage.advance()
@@ -121,6 +129,7 @@ def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None
         model=time.perf_counter() - began,
         num_frames=len(encoded.item.info.frame_indices),
         num_visual_tokens=len(encoded.item.payload.tokens),  # type: ignore[union-attr]
+        room=room,
     )
 
 

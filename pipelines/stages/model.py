@@ -21,7 +21,7 @@ from videollm.features.codec import unpack
 from videollm.features.store import FeatureCache
 from videollm.models.protocol import ModelInfo
 from videollm.types import Answer as ModelAnswer
-from videollm.types import FrameBatch
+from videollm.types import FrameBatch, Room
 
 if TYPE_CHECKING:
     from videollm.models.answering import Answering
@@ -110,15 +110,24 @@ class Answer(ModelStage, RunningStage):
         """Whether more items would be worked on at once."""
         return self._answering is None or not self._answering.num_waiting
 
-    def add(self, items: Mapping[int, Item]) -> None:
-        """Let items with visual tokens join."""
+    @property
+    def answering(self) -> Answering[Visual]:
+        """What is under way in the model."""
         if self._answering is None:
             settings = replace(self.model.generation, **self.config.generation)
             self._answering = self.model.start(settings, max_requests=self.config.questions_per_batch)
+        return self._answering
+
+    def room(self, item: Item) -> Room | None:
+        """Tell what memory an item with visual tokens would take, and what there is."""
+        return self.answering.room(item.payload, item.task.requests)  # type: ignore[arg-type]
+
+    def add(self, items: Mapping[int, Item]) -> None:
+        """Let items with visual tokens join."""
         for name, item in items.items():
             visual: Visual = item.payload  # type: ignore[assignment]
             self._joined[name] = item = replace(item, payload=visual.to(self.model.device))
-            self._answering.add(name, item.payload, item.task.requests)  # type: ignore[arg-type]
+            self.answering.add(name, item.payload, item.task.requests)  # type: ignore[arg-type]
 
     def advance(self) -> dict[int, Finished]:
         """Generate for a while; what fails all items under way is tried again, each alone, so that a bad one fails."""

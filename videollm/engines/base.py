@@ -16,7 +16,7 @@ from videollm.engines import packing
 from videollm.engines.settings import check_generation
 from videollm.engines.streaming import Text, decode
 from videollm.errors import UserError
-from videollm.types import Completion, Generation
+from videollm.types import Completion, Generation, Room
 
 
 @dataclass(kw_only=True)
@@ -92,6 +92,10 @@ class Batch(ABC):
     @abstractmethod
     def num_waiting(self) -> int:
         """Prompts that there is no room for yet."""
+
+    def room(self, prompts: Sequence[Prompt]) -> Room | None:
+        """Tell what the prompts of a clip would take, and what there is; None where that is not planned."""
+        return None
 
 
 class Engine(ABC):

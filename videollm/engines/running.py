@@ -20,9 +20,11 @@ from videollm.engines.backbone import Backbone
 from videollm.engines.base import Batch, Prefix, Prompt
 from videollm.engines.cascade import Fed, Prefill, Step, feeding
 from videollm.engines.layers import States, stack
+from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Place, Pools, row_width
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
+from videollm.types import Room
 
 MAX_PREFILL_TOKENS: Final = 8192
 """Tokens of beginnings that go through the LLM at once, unless one alone has more."""
@@ -118,8 +120,17 @@ class RunningBatch(Batch):
         """Prompts that wait, and those that are under way."""
         return self.num_waiting + len(self.active)
 
+    def room(self, prompts: Sequence[Prompt]) -> Room:
+        """Tell what the prompts of a clip would take, see `Batch.room`."""
+        size = bytes_per_token(self.llm)
+        needed = sum(group.num_tokens for group in self._groups(Prefix(tokens=torch.empty(0)), prompts))
+        return Room(needed=needed * size, available=self.max_tokens * size, max_prompts=self.max_prompts)
+
     def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
         """Add the prompts of a clip: those that agree up to their last visual token share what they begin with."""
+        self.waiting += self._groups(visual, prompts)
+
+    def _groups(self, visual: Prefix, prompts: Sequence[Prompt]) -> Iterator[_Group]:
         groups: dict[tuple[int, ...], list[Prompt]] = {}
         for prompt in prompts:
             groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
@@ -127,7 +138,7 @@ class RunningBatch(Batch):
             for i in range(0, len(alike), self.max_prompts):
                 some = alike[i : i + self.max_prompts]
                 num_shared = packing.common([p.ids for p in some])
-                self.waiting.append(_Group(visual=visual, prompts=some, num_shared=num_shared))
+                yield _Group(visual=visual, prompts=some, num_shared=num_shared)
 
     @torch.inference_mode()
     def advance(self) -> None:

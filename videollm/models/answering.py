@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from videollm.types import Answer, Request
+from videollm.types import Answer, Request, Room
 
 V = TypeVar("V")
 """A clip as the model sees it."""
@@ -61,6 +61,10 @@ class Answering(ABC, Generic[V]):
     @abstractmethod
     def clear(self) -> None:
         """Give all clips up."""
+
+    def room(self, visual: V, requests: Sequence[Request]) -> Room | None:
+        """Tell what memory a clip would take, and what there is; None where that is not planned."""
+        return None
 
 
 class InTurn(Answering[V]):

@@ -11,7 +11,7 @@ from videollm.engines.packing import Position
 from videollm.errors import VideollmError
 from videollm.models.answering import Answered, Answering
 from videollm.models.protocol import Visual
-from videollm.types import Answer, Completion, Generation, Request
+from videollm.types import Answer, Completion, Generation, Request, Room
 
 Written = tuple[list[int], list[Position], str]
 """Ids of a prompt, the position of each and of the token to come, and its text."""
@@ -64,6 +64,11 @@ class Running(Answering[Visual]):
                 rows.setdefault(id(asked.visual), (asked.visual, []))[1].append(asked.prompt)
         for seen, prompts in rows.values():
             self._batch.join(Prefix(tokens=seen.tokens, deep=seen.deep), prompts)
+
+    def room(self, visual: Visual, requests: Sequence[Request]) -> Room | None:
+        """Tell what a clip would take, and what there is, see `Batch.room`."""
+        prompts = [self._ask(visual, request).prompt for request in requests]
+        return self._batch.room([prompt for prompt in prompts if prompt is not None])
 
     def advance(self) -> list[Answered]:
         """Generate a token for every request under way, see `Answering.advance`."""
