@@ -14,8 +14,8 @@ from typing import Any, Final
 import pyarrow as pa
 import ray
 
+from pipelines.executors.local import run_stage
 from pipelines.executors.ray_worker import copy_folder
-from pipelines.executors.run_stage import run_stage
 from pipelines.executors.stage_process import ProcessLost, StageProcess
 from pipelines.stages.base import Advance, Item, Stage, StageCall, StageResult, StageSpec
 from pipelines.stages.scratch import Scratch

@@ -12,7 +12,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from pipelines.executors.run_stage import RunningWork, run_stage
+from pipelines.executors.local import RunningWork, run_stage
 from pipelines.stages.base import Advance, Finished, Item, RunningStage, StageCall, StageResult, StageSpec
 from pipelines.stages.scratch import Scratch, shared_folder
 from videollm.errors import EngineLost, UserError

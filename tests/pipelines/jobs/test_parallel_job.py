@@ -13,8 +13,8 @@ import torch
 from pipelines.cli import caption
 from pipelines.cli.options import GenerationOptions, ModelOptions, WorkerOptions
 from pipelines.executors.base import Resources
+from pipelines.executors.local import run_stage
 from pipelines.executors.ray_worker import StageWorker
-from pipelines.executors.run_stage import run_stage
 from pipelines.jobs import plan as planning
 from pipelines.jobs import resolve as resolving
 from pipelines.jobs.plan import Plan
