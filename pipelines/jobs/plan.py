@@ -101,13 +101,13 @@ class Plan:
         )
         return [encode, answer]
 
-    def answer_config(self, sizes: PoolSizes) -> Answer.Config:
+    def answer_config(self, sizes: PoolSizes) -> EncodeAnswer.Config:
         """Build the settings of loading and asking the model; the GPUs of a worker are the devices of its LLM."""
         options = self.resolved.model.options
         if sizes.gpus_per_llm >= 2:
             spread = {**options.engine_config, "num_devices": int(sizes.gpus_per_llm)}
             options = replace(options, engine_config=spread)
-        return Answer.Config(
+        return EncodeAnswer.Config(
             model=options,
             num_threads=sizes.num_threads,
             cache=self.resolved.cache,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,9 @@ from videollm.types import FrameBatch, Room
 if TYPE_CHECKING:
     from videollm.models.answering import Answering
     from videollm.models.protocol import EncodedClip, VideoModel, Visual
+
+MAX_ENCODING: Final = 2
+"""Calls whose items are being encoded or wait for it, beside those that are answered."""
 
 
 class ModelStage(Stage):
@@ -174,10 +179,69 @@ class Answer(ModelStage, RunningStage):
 class EncodeAnswer(Answer):
     """Encoding and answering with one copy of the model, without a hop between them."""
 
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Answer.Config):
+        """How clips are encoded beside those that are answered."""
+
+        overlaps: bool | None = None
+        """Encode in a thread while others are answered; by default on a GPU, which steps of the LLM leave time."""
+
+    config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._thread: ThreadPoolExecutor | None = None
+        self._encoding: deque[tuple[list[int], Future[list[StageResult]]]] = deque()
+        """Names of items that are being encoded, and what will come of them."""
+
+    def setup(self, folder: Path | None = None) -> ModelInfo:
+        """Load the model and describe it."""
+        info = super().setup(folder)
+        overlaps = self.config.overlaps
+        if overlaps or (overlaps is None and self.model.device.type == "cuda"):
+            self._thread = ThreadPoolExecutor(1, "encode")
+        return info
+
+    def teardown(self) -> None:
+        """Let go of the model."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+        super().teardown()
+
+    @property
+    def num_items(self) -> int:
+        """Items that joined and have not left."""
+        return super().num_items + sum(len(names) for names, _ in self._encoding)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more items would be worked on at once."""
+        return super().has_room and len(self._encoding) < MAX_ENCODING
+
     def add(self, items: Mapping[int, Item]) -> None:
         """Encode items with frames, or with entries of the cache, and let them join."""
-        results = encode(self.model, [*items.values()], self.config.cache)
-        by_name = dict(zip(items, results, strict=True))
+        names, given = [*items], [*items.values()]
+        if self._thread is None:
+            self._join(names, encode(self.model, given, self.config.cache))
+        else:
+            self._encoding.append((names, self._thread.submit(encode, self.model, given, self.config.cache)))
+
+    def advance(self) -> dict[int, Finished]:
+        """Let those join that are encoded by now, and generate for a while."""
+        while self._encoding and (self._encoding[0][1].done() or not super().num_items):
+            names, results = self._encoding.popleft()
+            self._join(names, results.result())
+        return super().advance()
+
+    def clear(self) -> None:
+        """Give all items up."""
+        for _, results in self._encoding:
+            results.cancel()
+        self._encoding.clear()
+        super().clear()
+
+    def _join(self, names: Sequence[int], results: Sequence[StageResult]) -> None:
+        by_name = dict(zip(names, results, strict=True))
         self._ended |= {name: r for name, r in by_name.items() if isinstance(r, Finished)}
         super().add({name: r.item for name, r in by_name.items() if isinstance(r, Advance)})
 

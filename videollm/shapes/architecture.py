@@ -16,7 +16,7 @@ from videollm.shapes.stories import CAPTION_PROMPTS, tell
 
 NOTICE: Final = (
     "This embedded model knows coloured shapes only. For real footage name a checkpoint with --model, "
-    "such as DAMO-NLP-SG/VideoLLaMA2.1-7B-16F or openbmb/MiniCPM-V-4_5."
+    "such as HuggingFaceTB/SmolVLM2-256M-Video-Instruct on a laptop or Qwen/Qwen2.5-VL-7B-Instruct on a GPU."
 )
 VISION: Final[dict[str, Any]] = {
     "kind": "siglip",

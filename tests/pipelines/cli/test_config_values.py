@@ -91,4 +91,11 @@ def test_settings_of_a_sampling_policy(tmp_path):
     policy = f"{tmp_path}/theirs.py:Odd"
     options = FrameOptions(sampling=policy, sampling_config=("kinds=a,b",), num_frames=5)
     chosen = options.choice().override({"policy": "every", "num_frames": 9, "every_seconds": 2.0})
-    assert chosen == {"policy": policy, "num_frames": 5, "last": True, "repeat": True, "kinds": ("a", "b")}
+    assert chosen == {
+        "policy": policy,
+        "num_frames": 5,
+        "last": True,
+        "repeat": True,
+        "cut": False,
+        "kinds": ("a", "b"),
+    }

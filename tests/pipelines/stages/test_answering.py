@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,8 @@ def stage(model: VideoModel, **options: int) -> EncodeAnswer:
         EncodeAnswer.Config(model=Options(name="tiny-stc"), generation={"max_new_tokens": 12}, **options)  # type: ignore[arg-type]
     )
     made._model = model
+    if made.config.overlaps:
+        made._thread = ThreadPoolExecutor(1)
     return made
 
 
@@ -63,10 +66,8 @@ def rows_of(running: EncodeAnswer, items: Sequence[Item], rng: random.Random) ->
     return rows
 
 
-@pytest.mark.parametrize("questions_per_batch", [None, 3])
-def test_rows_are_those_of_clips_alone(
-    model: VideoModel, frames: list[FrameBatch], questions_per_batch: int | None
-) -> None:
+@pytest.mark.parametrize("options", [{}, {"questions_per_batch": 3}, {"overlaps": True}], ids=str)
+def test_rows_are_those_of_clips_alone(model: VideoModel, frames: list[FrameBatch], options: dict[str, int]) -> None:
     items = [make_item(i, batch, QUESTIONS[: 1 + i % 4]) for i, batch in enumerate(frames)]
     greedy = Generation(max_new_tokens=12)
     alone = {
@@ -75,7 +76,6 @@ def test_rows_are_those_of_clips_alone(
         for q in QUESTIONS[: 1 + i % 4]
     }
     for seed in range(3):
-        options = {} if questions_per_batch is None else {"questions_per_batch": questions_per_batch}
         rows = rows_of(stage(model, **options), items, random.Random(seed))
         assert {id: row.answer for id, row in rows.items()} == alone
         assert all(row.generate_seconds > 0 for row in rows.values())
