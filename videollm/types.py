@@ -152,10 +152,11 @@ class Answer:
     prompt: str
     """The exact prompt, with `<video>` where the visual tokens stand."""
     finish_reason: str
-    num_visual_tokens: int
-    num_prompt_tokens: int = 0
+    num_visual_tokens: int | None
+    """None where what ran the model does not tell; so below."""
+    num_prompt_tokens: int | None = 0
     """Tokens of the prompt, visual tokens included."""
-    num_generated_tokens: int = 0
+    num_generated_tokens: int | None = 0
     engine: str | None = None
     """What ran the model, with versions, where it ran as a whole: by another library, or behind a server."""
     frames_sent: str | None = None

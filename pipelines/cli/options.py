@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from pipelines.cli.endpoint_options import EndpointOptions
 from pipelines.executors.sizing import Wanted
 from pipelines.jobs.job import BatchJob, FrameChoice, Workers
 from pipelines.requests.discover import absolute, find
 from pipelines.requests.manifest import read
 from pipelines.requests.types import BadRequest, JobRequest
 from videollm.checkpoints import Options as LoadOptions
+from videollm.checkpoints import adapter_of
 from videollm.engines import DEFAULT_ENGINE
+from videollm.errors import UserError
 from videollm.io import is_remote
 
 
@@ -24,7 +27,8 @@ class ModelOptions:
     """Which model answers."""
 
     model: str = "tiny-stc"
-    """An embedded model (tiny-stc, tiny-resampler3d), a folder, or a hub id."""
+    """An embedded model (tiny-stc, tiny-resampler3d), a folder, a hub id, or `openai:NAME`: behind the server of
+    --base-url."""
     family: str | None = None
     """Layout of the model folder, `pkg.mod:Class` or `path/to/file.py:Class`; by default as config.json says."""
     connector: str | None = None
@@ -44,21 +48,28 @@ class ModelOptions:
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"
     """`auto`, `config` (as the model's config.json says), `float32`, `bfloat16` or `float16`."""
+    endpoint: EndpointOptions = field(default_factory=EndpointOptions)
 
     def load_options(self) -> LoadOptions:
         """Translate to the library's options of loading a model.
 
         Raises:
-            UserError: a field of the connector's Config does not exist, or does not suit.
+            UserError: a field of the connector's Config does not exist, or does not suit; options of a server for a
+                model that has none.
         """
         values = dict(vars(self))
+        values["engine_config"] = values.pop("endpoint").given()
         values["name"], pairs = values.pop("model"), values.pop("connector_config")
         if pairs:
             from pipelines.cli.config_values import read_connector_config
 
             values["connector_config"] = read_connector_config(self.connector, pairs)
         weights = values.pop("connector_weights")
-        return LoadOptions(**values, connector_weights=None if weights is None else Path(weights))
+        options = LoadOptions(**values, connector_weights=None if weights is None else Path(weights))
+        if (given := self.endpoint.given()) and adapter_of(options) is None:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise UserError(f"{flags}: for models behind a server; --model is {self.model!r}, expected openai:NAME.")
+        return options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +211,9 @@ class BatchOptions:
         Raises:
             UserError: the connector's settings are not those of its Config.
         """
-        parts = (asdict(self.model), asdict(self.frames), asdict(self.generation), {"format": self.format})
+        model = {**asdict(self.model), **self.model.endpoint.in_config()}
+        del model["endpoint"]
+        parts = (model, asdict(self.frames), asdict(self.generation), {"format": self.format})
         config = {name: value for part in parts for name, value in part.items() if name != "device"}
         return BatchJob(
             output=self.output,

@@ -21,7 +21,8 @@ class ScoreOptions:
     output: Positional[Path]
     """Output folder of `videollm eval`."""
     judge: str | None = None
-    """For open-ended answers: a causal LM as judge (a folder, or org/name@revision)."""
+    """For open-ended answers: a causal LM as judge (a folder, or org/name@revision), or `openai:NAME@URL`, one
+    behind a server."""
 
 
 def main(options: ScoreOptions) -> None:

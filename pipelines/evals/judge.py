@@ -10,22 +10,32 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipelines.evals.benchmark import Sample
+from videollm.checkpoints import Options as LoadOptions
+from videollm.checkpoints import adapter_of, load_with
 from videollm.checkpoints.hub import CONFIGURATION, SAFE, find_folder
 from videollm.errors import UserError
+from videollm.types import Clip
 
 if TYPE_CHECKING:
     from videollm.engines.builtin import BuiltinEngine
+    from videollm.models.protocol import VideoModel
     from videollm.prompts.chat import ChatPrompt
 
 JUDGEMENTS: Final = "judgements.jsonl"
 MAX_NEW_TOKENS: Final = 64
+ENDPOINT: Final = "openai:"
+"""Begins the name of a judge behind a server."""
+ENDPOINT_MAX_NEW_TOKENS: Final = 1024
+"""Such a judge may think before it judges."""
+NOT_TAKEN: Final = frozenset({400, 413, 422})
+"""HTTP statuses that mean one prompt alone (too long, filtered)."""
 PROMPTS_PER_BATCH: Final = 16
 SYSTEM: Final = (
     "You are an intelligent chatbot designed for evaluating the correctness of generative outputs for question-answer "
@@ -110,7 +120,7 @@ class Judge:
         for i in range(0, len(cases), PROMPTS_PER_BATCH):
             yield from self._batch(cases[i : i + PROMPTS_PER_BATCH])
 
-    def _batch(self, cases: Sequence[Case]) -> list[Verdict]:
+    def _batch(self, cases: Sequence[Case]) -> Iterable[Verdict]:
         import torch
 
         from videollm.types import Generation
@@ -153,6 +163,76 @@ class Judge:
             raise UserError(f"Judge {self.model} cannot be loaded: {error}") from error
 
 
+class EndpointJudge(Judge):
+    """A model behind an OpenAI-compatible server; the key is that of OPENAI_API_KEY, where it is set.
+
+    Args:
+        model: openai:NAME@URL, as `openai:qwen3@http://localhost:8000/v1`.
+    Raises:
+        UserError: the name or the address is missing, or no address.
+    """
+
+    def __init__(self, model: str) -> None:
+        name, _, url = model.partition("@")
+        if not url:
+            raise UserError(f"Judge {model!r} has no address: expected {name}@http://HOST:PORT/v1.")
+        self.model, self._options = model, LoadOptions(name=name, engine_config={"base_url": url})
+        adapter = adapter_of(self._options)
+        assert adapter is not None
+        adapter.describe(self._options)
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of name, address and prompt; what lies behind the name is the server's to say."""
+        known = [SYSTEM, ASK, ENDPOINT_MAX_NEW_TOKENS, self.model]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+    def _batch(self, cases: Sequence[Case]) -> Iterator[Verdict]:
+        """Ask for all verdicts at once.
+
+        Raises:
+            UserError: the server cannot be asked; what was judged before is kept.
+        """
+        import numpy as np
+
+        from videollm.adapters.transport import EndpointError
+        from videollm.types import FrameBatch, Generation, Request
+
+        nothing = FrameBatch(frames=np.empty((0, 1, 1, 3), np.uint8), indices=(), seconds=())
+        (no_video,) = self._endpoint.encode([nothing])
+        under_way = self._endpoint.start(Generation(max_new_tokens=ENDPOINT_MAX_NEW_TOKENS))
+        asked = [
+            Request(id=self.key(case), clip=Clip(video=""), question=ASK.format(**asdict(case)), system=SYSTEM)
+            for case in cases
+        ]
+        under_way.add("cases", no_video, asked)
+        while not (ended := under_way.advance()):
+            pass
+        for outcome in ended[0].outcomes:
+            if not isinstance(outcome, Exception):
+                yield read_verdict(outcome.text)
+            elif isinstance(outcome, EndpointError) and outcome.code in NOT_TAKEN:
+                yield Verdict(right=None, score=None, raw=str(outcome))
+            else:
+                again = "What was judged is kept; score again."
+                raise UserError(f"Judge {self.model} cannot be asked: {outcome} {again}") from outcome
+
+    @cached_property
+    def _endpoint(self) -> VideoModel:
+        return load_with(self._options)
+
+
+def find_judge(model: str) -> Judge:
+    """Find a judge by its name.
+
+    Args:
+        model: as `Judge` and `EndpointJudge` take it.
+    Raises:
+        UserError: there is no such judge, or it is not named in full.
+    """
+    return EndpointJudge(model) if model.startswith(ENDPOINT) else Judge(model)
+
+
 def judge_answers(
     folder: Path,
     model: str,
@@ -164,14 +244,14 @@ def judge_answers(
 
     Args:
         folder: the run's output; new judgements are added there as they come.
-        model: see `Judge`.
+        model: see `find_judge`.
         asked: questions with the raw output, None where there is none.
         on_judged: called after every new judgement with their number so far, and how many there will be.
     Returns:
         For each question `judge` (1 for yes), `judge score` (its 0 to 5 as 0 to 1) and `unparsed judge` (1: no verdict,
         which counts as no and 0); {} where no right answer is published.
     """
-    judge = Judge(model)
+    judge = find_judge(model)
     cases = [None if t is None else _case(s, t) for s, t in asked]
     known = _known(folder / JUDGEMENTS)
     new = {judge.key(case): case for case in cases if case is not None}

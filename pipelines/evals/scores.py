@@ -134,9 +134,9 @@ def check_judge(benchmark: Benchmark, judge: str | None) -> None:
         return
     if benchmark.kind != "open":
         raise UserError(f"--judge is {judge}, but this benchmark has no open-ended answers to judge. Leave it out.")
-    from pipelines.evals.judge import Judge
+    from pipelines.evals.judge import find_judge
 
-    Judge(judge)
+    find_judge(judge)
 
 
 def _judge(folder: Path, model: str, on_judged: Progress | None) -> AskJudge:

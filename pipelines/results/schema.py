@@ -42,7 +42,7 @@ class ResultRow:
     answer: str | None = None
     """What the LLM wrote."""
     finish_reason: str | None = None
-    """`stop` (end token), `stop_string` or `length`."""
+    """`stop` (end token), `stop_string` or `length`; of a server, what it says (`content_filter`)."""
     status: Status
     """What became of the request; see the table of statuses."""
     error: str | None = None

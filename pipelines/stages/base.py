@@ -101,8 +101,11 @@ class Item:
         Args:
             seconds: the request's share of the time to generate.
         """
+        columns = self._columns(request)
+        if answer.frames_sent is not None and not answer.frame_indices:  # the video itself: frames were not ours
+            columns |= {"frame_indices": (), "frame_seconds": (), "frame_height": None, "frame_width": None}
         return ResultRow(
-            **self._columns(request),
+            **columns,
             status=Status.OK,
             prompt=answer.prompt,
             answer=answer.text,

@@ -75,7 +75,9 @@ ADAPTERS: Final[Table[Adapter]] = Table(
     group="videollm.adapters",
     base="videollm.checkpoints.adapter:Adapter",
     error=UserError,
-    builtin={},
+    builtin={
+        "openai": "videollm.adapters.endpoint:Endpoint",
+    },
 )
 """What stands before the colon of a model's name (`openai:NAME`), or is its `--engine` -> class."""
 

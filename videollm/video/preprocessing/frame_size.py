@@ -25,10 +25,11 @@ class FrameSize:
 
     height: int
     width: int
-    mode: Literal["squash", "shortest_edge", "area", "budget"] = "squash"
-    """`squash` gives height x width. `shortest_edge` keeps the ratio, the short side becomes `height`. `area` keeps the
-    ratio but for rounding both sides to a `multiple`, the area becomes height * width. `budget` keeps the frame's own
-    size but for that rounding, within the numbers of pixels below; height and width mean nothing."""
+    mode: Literal["squash", "shortest_edge", "fit", "area", "budget"] = "squash"
+    """`squash` gives height x width. `shortest_edge` keeps the ratio, the short side becomes `height`. `fit` keeps the
+    ratio, the long side becomes `height` where it is larger. `area` keeps the ratio but for rounding both sides to a
+    `multiple`, the area becomes height * width. `budget` keeps the frame's own size but for that rounding, within the
+    numbers of pixels below; height and width mean nothing."""
     multiple: int = 1
     """Sides of `area` and `budget` are multiples of it."""
     exact: bool = False
@@ -55,8 +56,8 @@ class FrameSize:
         if min(self.height, self.width, self.multiple) < 1:
             got = f"{self.height} x {self.width}, multiple {self.multiple}"
             raise UserError(f"FrameSize is {got}; expected at least 1 each.")
-        if self.mode not in ("squash", "shortest_edge", "area", "budget"):
-            raise UserError(f"FrameSize.mode is {self.mode!r}; expected 'squash', 'shortest_edge', 'area' or 'budget'.")
+        if self.mode not in (modes := ("squash", "shortest_edge", "fit", "area", "budget")):
+            raise UserError(f"FrameSize.mode is {self.mode!r}; expected one of {', '.join(modes)}.")
         if self.filter not in ("pil", "torch", "lanczos_fitted"):
             raise UserError(f"FrameSize.filter is {self.filter!r}; expected 'pil', 'torch' or 'lanczos_fitted'.")
 
@@ -71,6 +72,8 @@ def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, i
         return height, width
     if size.mode == "squash":
         return size.height, size.width
+    if size.mode == "fit":
+        return fit(size.height, height, width)
     if size.mode == "area":
         side = math.sqrt(size.height * size.width)
         if _has_area(side, height, width, size.multiple):  # scaled by the decoder: rounded, another ratio than its own
@@ -81,6 +84,12 @@ def target_size(size: FrameSize | None, height: int, width: int) -> tuple[int, i
     if height <= width:
         return size.height, max(1, int(size.height * width / height))
     return max(1, int(size.height * height / width)), size.height
+
+
+def fit(longest: int, height: int, width: int) -> tuple[int, int]:
+    """Return the (h, w) of frames of height x width whose longer side may have so many pixels; the ratio is kept."""
+    scale = longest / max(height, width)
+    return (height, width) if scale >= 1 else (max(1, round(height * scale)), max(1, round(width * scale)))
 
 
 def area_size(side: float, height: float, width: float) -> tuple[int, int]:
