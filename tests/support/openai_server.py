@@ -43,6 +43,11 @@ def question_of(body: Body) -> str:
     return content if isinstance(content, str) else str(content[-1]["text"])
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    """Connections that wait to be taken; of more, the system drops some."""
+
+
 class OpenAIServer:
     """The server: `answer` says what becomes of a request, by its body and how often its question came before."""
 
@@ -56,7 +61,7 @@ class OpenAIServer:
         """Questions that were answered in full with 200."""
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 

@@ -84,7 +84,7 @@ def test_one_row_a_request(videos: list[Path], tmp_path: Path) -> None:
             for question in QUESTIONS:
                 row = by_id[f"{video.stem} {question}"]
                 good = question not in ("no json", "refused")
-                assert row["status"] == ("ok" if good else "generate_error"), row
+                assert row["status"] == ("ok" if good else "generate_error"), row["error"]
                 assert server.answered[row["question"]] == (question != "refused")  # none is paid for twice
         assert {row["status"] for row in by_id.values() if row["id"].startswith("damaged")} == {"no_video"}
         fine, refused = by_id["clip0 fine"], by_id["clip0 refused"]
