@@ -161,5 +161,7 @@ class Answer:
     """What ran the model, with versions, where it ran as a whole: by another library, or behind a server."""
     frames_sent: str | None = None
     """In which form it was given the frames, where that is not ours to choose freely (JPEG, the file)."""
+    note: str | None = None
+    """What was changed in the question so that the model could be asked (names of control tokens)."""
     frame_indices: tuple[int, ...] = field(default=())
     frame_seconds: tuple[float, ...] = field(default=())

@@ -73,6 +73,8 @@ class ResultRow:
     """What ran the model, with versions, where it ran as a whole (by another library, behind a server)."""
     frames_sent: str | None = None
     """In which form such a model was given the frames (JPEG of some quality and size, the file itself)."""
+    note: str | None = None
+    """What was changed in the question so that such a model could be asked (names of control tokens)."""
     decode_seconds: float = 0.0
     """This row's share of the time to decode its clip: a column's sum is the time spent."""
     encode_seconds: float = 0.0

@@ -115,6 +115,7 @@ class Item:
             num_generated_tokens=answer.num_generated_tokens,
             engine=answer.engine,
             frames_sent=answer.frames_sent,
+            note=answer.note,
             generate_seconds=seconds,
         )
 

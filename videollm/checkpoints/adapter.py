@@ -77,6 +77,8 @@ ADAPTERS: Final[Table[Adapter]] = Table(
     error=UserError,
     builtin={
         "openai": "videollm.adapters.endpoint:Endpoint",
+        "transformers": "videollm.adapters.transformers:Transformers",
+        "vllm-native": "videollm.adapters.vllm_native:VLLMNative",
     },
 )
 """What stands before the colon of a model's name (`openai:NAME`), or is its `--engine` -> class."""

@@ -13,16 +13,15 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import count
 from logging import getLogger
 from pathlib import Path
 from typing import Any, Final
-from weakref import WeakSet, finalize
+from weakref import finalize
 
 import torch
 from safetensors import SafetensorError
@@ -31,7 +30,8 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging
 
 from videollm.engines import packing
-from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.vllm_requests import Requests, living, parameters
 from videollm.errors import UserError
 from videollm.types import Generation
 
@@ -49,8 +49,6 @@ ENVIRONMENT: Final = {
 }
 """Settings of vLLM where the user has none."""
 MODULES: Final = ("vllm.v1.engine.llm_engine", "vllm.model_executor.layers.attention", "videollm.engines.vllm_penalty")
-_LIVING: Final[WeakSet[VLLMEngine]] = WeakSet()
-"""vLLM keeps some of its state once a process, and the end of one engine clears it."""
 
 
 class VLLMEngine(Engine):
@@ -79,20 +77,15 @@ class VLLMEngine(Engine):
         self.check_backbone(llm)
         super().__init__(llm, tokenizer, config)
         _check_device(llm)
-        gc.collect()  # an engine that nobody holds any more may lie in a cycle
-        if _LIVING:
-            raise UserError(
-                "A process holds one vLLM engine at a time. Drop the model that has it, or use another process."
-            )
         if any(p.is_meta for p in llm.parameters()):
             raise UserError("The LLM's weights were given up to an engine that is gone. Load the model again.")
-        with tempfile.TemporaryDirectory(prefix="videollm-llm-") as folder:
+        with living() as claim, tempfile.TemporaryDirectory(prefix="videollm-llm-") as folder:
             _write(llm, Path(folder))
             _give_up_weights(llm)
             self._engine = _start(folder, llm, self.config)
+            claim(self)
         self.limit = min(filter(None, (self.limit, self._engine.model_config.max_model_len)))
-        self._names = map(str, count())
-        _LIVING.add(self)
+        self._requests = Requests(self._engine)
         finalize(self, self._engine.engine_core.shutdown)
 
     @classmethod
@@ -157,34 +150,23 @@ class VLLMEngine(Engine):
         on_text: Callable[[str], None] | None,
     ) -> None:
         """Hand all prompts to vLLM at once: vLLM schedules them, and finds the prefixes that prompts share."""
-        end_ids = self.end_ids
-        waiting: dict[str, Prompt] = {}
-        embedded = [(p, self._embed(visual, p)) for visual, prompts in clips for p in prompts]
+        batch = _Batch(self, generation, None)
         try:
-            for prompt, embeds in embedded:
-                name = next(self._names)
-                self._engine.add_request(name, {"prompt_embeds": embeds}, _parameters(generation, prompt, end_ids))
-                waiting[name] = prompt
-            while waiting:
-                for output in self._engine.step():
-                    prompt = waiting[output.request_id]
-                    for token in output.outputs[0].token_ids:
-                        prompt.take(token, end_ids)
-                        if on_text is not None:
-                            prompt.stream(on_text)
-                        if prompt.finish_reason:
-                            break
-                    if prompt.finish_reason:
-                        del waiting[output.request_id]
-                        if not output.finished:
-                            self._engine.abort_request([output.request_id])
-                    elif output.finished:
-                        raise RuntimeError(f"vLLM gave an answer up: {output.outputs[0].finish_reason}.")
+            for visual, prompts in clips:
+                batch.join(visual, prompts)
+            while batch.num_prompts:
+                batch.advance(on_text)
         finally:
-            self._engine.abort_request(list(waiting))
+            self._requests.drop([prompt for _, prompts in clips for prompt in prompts])
 
-    def _embed(self, prefix: Prefix, prompt: Prompt) -> Tensor:
-        """Embed a prompt as (s d) on the CPU for vLLM; refuse a wrong shape, which would end the process there."""
+    def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
+        """Start a batch that clips can join at any time, see `Engine.start`; it ends the one before."""
+        self._check_ready(generation)
+        self._requests.clear()
+        return _Batch(self, generation, max_prompts)
+
+    def _check_prompt(self, prefix: Prefix, prompt: Prompt) -> None:
+        """Refuse what would end the process inside vLLM."""
         weight, visual = self.embedding.weight, prefix.tokens
         if prefix.deep is not None or list(prompt.positions) != list(range(len(prompt.ids) + 1)):
             raise UserError(
@@ -195,6 +177,10 @@ class VLLMEngine(Engine):
             raise UserError(
                 f"Visual tokens are {tuple(visual.shape)}; expected (n, {weight.shape[1]}), the LLM's width."
             )
+
+    def _embed(self, prefix: Prefix, prompt: Prompt) -> Tensor:
+        """Embed a prompt as (s d) on the CPU, where vLLM 0.32 wants it."""
+        weight, visual = self.embedding.weight, prefix.tokens
         ids = torch.tensor([prompt.ids], device=weight.device)
         embeds = packing.embed(ids, [visual.to(weight.device)], self.embedding)[0].cpu()
         assert embeds.shape == (len(prompt.ids), weight.shape[1])
@@ -202,30 +188,39 @@ class VLLMEngine(Engine):
         return embeds
 
 
-def seed_of(generation: Generation, key: str) -> int:
-    """Make the seed of one request, which depends on the job's seed and the request's key alone."""
-    digest = blake2b(f"{generation.seed}/{key}".encode(errors="backslashreplace"), digest_size=7).digest()
-    return int.from_bytes(digest, "little")
+class _Batch(Batch):
+    """Prompts under way in vLLM, which takes them in as it has room."""
 
+    def __init__(self, engine: VLLMEngine, generation: Generation, max_prompts: int | None) -> None:
+        self._engine, self._generation, self._max_prompts = engine, generation, max_prompts
+        self._waiting: deque[tuple[Prefix, Prompt]] = deque()
 
-def _parameters(generation: Generation, prompt: Prompt, end_ids: frozenset[int]) -> Any:
-    """Make vLLM's sampling parameters. It has no tokenizer here: stop strings are found as the tokens come."""
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
+    @property
+    def num_prompts(self) -> int:
+        """Prompts under way in vLLM, or waiting for it."""
+        return len(self._waiting) + len(self._engine._requests)
 
-    from videollm.engines.vllm_penalty import PENALTY
+    @property
+    def num_waiting(self) -> int:
+        """Prompts of which there is no token yet."""
+        return len(self._waiting) + self._engine._requests.num_unbegun()
 
-    return SamplingParams(
-        max_tokens=prompt.budget,
-        temperature=generation.temperature,
-        top_p=generation.top_p,
-        top_k=generation.top_k,
-        seed=seed_of(generation, prompt.key),
-        stop_token_ids=sorted(end_ids),
-        detokenize=False,
-        output_kind=RequestOutputKind.DELTA,
-        extra_args={PENALTY: float(generation.repetition_penalty)},
-    )
+    def join(self, visual: Prefix, prompts: Sequence[Prompt]) -> None:
+        """Add the prompts of a clip; what vLLM cannot take is refused here, before any of them runs."""
+        for prompt in prompts:
+            self._engine._check_prompt(visual, prompt)
+        self._waiting += [(visual, prompt) for prompt in prompts]
+
+    @torch.inference_mode()
+    def advance(self, on_text: Callable[[str], None] | None = None) -> None:
+        """Hand over as many prompts as may be under way, and let vLLM do a step."""
+        requests, ends = self._engine._requests, self._engine.end_ids
+        while self._waiting and (self._max_prompts is None or len(requests) < self._max_prompts):
+            visual, prompt = self._waiting.popleft()
+            embeds = {"prompt_embeds": self._engine._embed(visual, prompt)}
+            requests.add(prompt, embeds, parameters(self._generation, prompt, ends), ends)
+        if len(requests):
+            requests.step(on_text)
 
 
 def _check_device(llm: PreTrainedModel) -> None:

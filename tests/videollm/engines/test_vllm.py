@@ -19,7 +19,8 @@ from tests.support.tiny_llms import clips as tiny_clips
 from tests.support.tiny_llms import llm as tiny
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
-from videollm.engines.vllm import VLLMEngine, _start, seed_of
+from videollm.engines.vllm import VLLMEngine, _start
+from videollm.engines.vllm_requests import seed_of
 from videollm.types import Generation
 
 GREEDY = Generation(max_new_tokens=30)

