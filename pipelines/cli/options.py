@@ -43,7 +43,8 @@ class ModelOptions:
     thinking: bool = False
     """Let the LLM think before answering, where the model can (MiniCPM-V 4.5)."""
     engine: str = DEFAULT_ENGINE
-    """What runs the LLM: `builtin`, `vllm` (the extra of that name, for plain decoders), or `pkg.mod:Class`."""
+    """What runs the LLM: `builtin`, `vllm` (the extra of that name, for plain decoders), or `pkg.mod:Class`; or, for
+    the model as a whole, `transformers` (the extra `peers`) or `vllm-native`."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, ..."""
     dtype: str = "auto"

@@ -164,11 +164,12 @@ class TransformersVLM(WholeModel):
     def _generate(
         self, inputs: dict[str, Any], prompt: Prompt, choose: Sampler, on_text: Callable[[str], None] | None
     ) -> None:
-        inner = self.model.base_model
+        inner: Any = self.model.base_model
         if hasattr(inner, "rope_deltas"):
             inner.rope_deltas = None  # of the clip before
         pad = self.processor.tokenizer.pad_token_id
-        self.model.generate(
+        generate: Any = self.model.generate
+        generate(
             **inputs,
             generation_config=GenerationConfig(
                 max_new_tokens=prompt.budget,
@@ -240,7 +241,7 @@ class _Once:
         return getattr(self._part, name)
 
 
-class _Choice(LogitsProcessor):  # type: ignore[misc]
+class _Choice(LogitsProcessor):
     """Leaves one token to choose from: the one that our sampler takes."""
 
     def __init__(self, choose: Sampler, prompt: Prompt) -> None:
@@ -253,7 +254,7 @@ class _Choice(LogitsProcessor):  # type: ignore[misc]
         return only
 
 
-class _End(StoppingCriteria):  # type: ignore[misc]
+class _End(StoppingCriteria):
     """Gives every token to the prompt, and stops where that is finished."""
 
     def __init__(self, prompt: Prompt, end_ids: frozenset[int], on_text: Callable[[str], None] | None) -> None:

@@ -77,7 +77,10 @@ __all__ = [
     "resolve",
 ]
 
-OTHER_WAYS: Final = "`videollm models` lists all; --family pkg.mod:Class reads another layout."
+OTHER_WAYS: Final = (
+    "`videollm models` lists all; --family pkg.mod:Class reads another layout; --engine transformers or vllm-native runs "
+    "it as a whole, where they know it (docs/adapters.md)."
+)
 """What the message about an unknown model_type ends with."""
 
 

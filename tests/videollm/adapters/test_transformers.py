@@ -1,0 +1,95 @@
+"""`--engine transformers`: our frames in, the tokens of transformers' own code out. Most needs the extra `peers`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import videollm
+from tests.support.official import clip
+from tests.support.paths import GOLDEN
+from tests.support.tensors import read
+from videollm.errors import UserError
+from videollm.types import Generation
+from videollm.video.sampling import Sampling
+from videollm.video.sampling.base import Sampled
+
+needs_torchvision = pytest.mark.skipif(
+    find_spec("torchvision") is None, reason="torchvision (`peers`) is not installed"
+)
+NAMES = ("qwen25vl", "qwen3vl", "internvl3", "llava_onevision", "videollama3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class These(Sampling):
+    """The frames of the golden data."""
+
+    wanted: tuple[int, ...] = ()
+
+    def choose(self, timeline: Any, frames: range, start: float) -> Sampled:
+        return Sampled(self.wanted)
+
+
+def load(name: str) -> Any:
+    return videollm.load(GOLDEN / f"{name}_tiny", engine="transformers", device="cpu")
+
+
+@needs_torchvision
+@pytest.mark.parametrize("name", NAMES)
+def test_tokens_are_those_of_generate(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors, facts = read(GOLDEN / f"{name}_tiny" / "golden.safetensors.gz")
+    model = load(name)
+    made: list[Any] = []
+    generate = model._generate
+    monkeypatch.setattr(
+        model, "_generate", lambda inputs, prompt, *a: (made.append(prompt), generate(inputs, prompt, *a))
+    )
+    batch = model.decode(clip(facts["video"]), sampling=These(wanted=tuple(tensors["frame_indices"].tolist())))
+    answers = model.answer(batch, [facts["question"]] * 2, generation=Generation(max_new_tokens=24))
+    for prompt in made:
+        assert prompt.ids == tensors["input_ids"][0].tolist()
+        assert prompt.generated == tensors["generated_ids"][0].tolist()
+    assert answers[0] == answers[1]
+    assert answers[0].num_visual_tokens > 0
+    assert answers[0].engine.startswith("transformers ")
+
+
+@needs_torchvision
+@pytest.mark.parametrize("name", ["qwen3vl", "videollama3"])
+def test_frames_are_those_the_processor_chooses(name: str) -> None:
+    tensors, facts = read(GOLDEN / f"{name}_tiny" / "golden.safetensors.gz")
+    assert load(name).decode(clip(facts["video"])).indices == tuple(tensors["frame_indices"].tolist())
+
+
+@needs_torchvision
+def test_names_of_control_tokens_are_text() -> None:
+    model = load("qwen25vl")
+    _, facts = read(GOLDEN / "qwen25vl_tiny" / "golden.safetensors.gz")
+    batch = model.decode(clip(facts["video"]), sampling=Sampling(policy="linspace", num_frames=4))
+    short = Generation(max_new_tokens=2)
+    plain, named = model.answer(batch, ["What?", "What is <|video_pad|>?"], generation=short)
+    assert (plain.note, named.num_visual_tokens) == (None, plain.num_visual_tokens)
+    assert "U+200B" in named.note
+    assert "<\u200b|video_pad|>" in named.prompt
+
+
+@needs_torchvision
+def test_what_transformers_lacks_is_told() -> None:
+    with pytest.raises(UserError, match=r"model_type 'videollm', for which transformers .* has no AutoModelFor"):
+        videollm.load("tiny-stc", engine="transformers")
+
+
+def test_missing_torchvision_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(UserError, match=r"torchvision.*videollm\[peers\].*--engine builtin.*qwen2_5_vl"):
+        load("qwen25vl")
+
+
+def test_parts_cannot_be_asked_for() -> None:
+    with pytest.raises(UserError, match="runs as a whole: --connector"):
+        videollm.load(Path("some/model"), engine="transformers", connector="stc")
