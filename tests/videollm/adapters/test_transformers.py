@@ -46,9 +46,12 @@ def test_tokens_are_those_of_generate(name: str, monkeypatch: pytest.MonkeyPatch
     model = load(name)
     made: list[Any] = []
     generate = model._generate
-    monkeypatch.setattr(
-        model, "_generate", lambda inputs, prompt, *a: (made.append(prompt), generate(inputs, prompt, *a))
-    )
+
+    def watched(inputs: Any, prompt: Any, *rest: Any) -> None:
+        made.append(prompt)
+        generate(inputs, prompt, *rest)
+
+    monkeypatch.setattr(model, "_generate", watched)
     batch = model.decode(clip(facts["video"]), sampling=These(wanted=tuple(tensors["frame_indices"].tolist())))
     answers = model.answer(batch, [facts["question"]] * 2, generation=Generation(max_new_tokens=24))
     for prompt in made:
