@@ -78,8 +78,8 @@ __all__ = [
 ]
 
 OTHER_WAYS: Final = (
-    "`videollm models` lists all; --family pkg.mod:Class reads another layout; --engine transformers or vllm-native, or "
-    "--model openai:NAME, runs it as a whole."
+    "`videollm models` lists all; --family pkg.mod:Class reads another layout; --engine transformers or vllm-native, "
+    "or --model openai:NAME, runs it as a whole."
 )
 """What the message about an unknown model_type ends with."""
 
