@@ -5,8 +5,9 @@ python benchmarks/random_models.py VideoLLaMA2.1-7B-16F FOLDER      # writes a m
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,25 +18,27 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer
 
 from videollm import VideoLLM
-from videollm.checkpoints import minicpmv, towers, videollama2
+from videollm.checkpoints import FAMILIES
+from videollm.checkpoints.family import ComposedFamily
 from videollm.checkpoints.folder import read_json
+from videollm.checkpoints.options import Options
 from videollm.checkpoints.weights import without_weights
 from videollm.engines.builtin import BuiltinEngine
 from videollm.models.config import ModelConfig
 from videollm.types import Completion, FrameBatch
 
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "tests" / "golden"
-Name = Literal["VideoLLaMA2.1-7B-16F", "MiniCPM-V-4_5"]
+Name = Literal["VideoLLaMA2.1-7B-16F", "MiniCPM-V-4_5", "Qwen2.5-VL-7B-Instruct", "InternVL3-8B-hf"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Which family a model is of, and the clips that it is given."""
+    """The clips that a model is given, and the tiny checkpoint whose tokenizer stands in for its own."""
 
-    configure: Callable[[Path, dict[str, Any]], ModelConfig]
     num_frames: int
     side: int
     packing: int = 1
+    tokenizer: str = "minicpmv45_tiny"
 
     def clips(self, number: int) -> list[FrameBatch]:
         """Noise, of the size that the decoder makes for the model."""
@@ -52,17 +55,11 @@ class Case:
         ]
 
 
-def videollama(file: Path, values: dict[str, Any]) -> ModelConfig:
-    return videollama2.configure(file, values, towers.TOWERS[values["mm_vision_tower"]])
-
-
-def minicpm(file: Path, values: dict[str, Any]) -> ModelConfig:
-    return minicpmv.configure(file, values, {}, {})
-
-
 CASES: Final[dict[Name, Case]] = {
-    "VideoLLaMA2.1-7B-16F": Case(configure=videollama, num_frames=16, side=384),
-    "MiniCPM-V-4_5": Case(configure=minicpm, num_frames=30, side=448, packing=6),
+    "VideoLLaMA2.1-7B-16F": Case(num_frames=16, side=384),
+    "MiniCPM-V-4_5": Case(num_frames=30, side=448, packing=6),
+    "Qwen2.5-VL-7B-Instruct": Case(num_frames=16, side=448, tokenizer="qwen25vl_tiny"),
+    "InternVL3-8B-hf": Case(num_frames=8, side=448, tokenizer="internvl3_tiny"),
 }
 
 
@@ -91,10 +88,9 @@ def build(
         layers: how many run, in tower and LLM each; None is all.
         width: of tower and LLM; None is their own.
     """
-    file = GOLDEN / "configs" / f"{name}.json"
-    config = _cut(CASES[name].configure(file, read_json(file)), layers, width)
+    config = _cut(_published(name), layers, width)
     llm = AutoConfig.for_model(**config.llm)
-    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "minicpmv45_tiny", config=llm, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(GOLDEN / CASES[name].tokenizer, config=llm, local_files_only=True)
     with without_weights():
         model = VideoLLM(config, tokenizer, name).requires_grad_(False)
 
@@ -111,14 +107,31 @@ def build(
     return model.to(device).eval()
 
 
+def _published(name: Name) -> ModelConfig:
+    file = GOLDEN / "configs" / f"{name}.json"
+    family = FAMILIES.load(read_json(file)["model_type"])
+    assert issubclass(family, ComposedFamily)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(file, Path(folder, "config.json"))
+        return family.read_config(Path(folder), Options(name=name))
+
+
 def _cut(config: ModelConfig, layers: int | None, width: int | None) -> ModelConfig:
     vision, llm = dict(config.vision["config"]), dict(config.llm)
     if layers is not None:
-        vision["num_hidden_layers"] = layers - 1 - config.vision["select_layer"]
+        depth = "depth" if "depth" in vision else "num_hidden_layers"
+        vision[depth] = layers if depth == "depth" else layers - 1 - config.vision.get("select_layer", -1)
+        if "fullatt_block_indexes" in vision:
+            vision["fullatt_block_indexes"] = [layers - 1]
         llm["num_hidden_layers"] = layers
     if width is not None:
-        narrow = {"hidden_size": width, "intermediate_size": 2 * width, "num_attention_heads": 2}
-        vision, llm = vision | narrow, llm | narrow | {"head_dim": width // 2, "num_key_value_heads": 1}
+        narrow = {"hidden_size": width, "intermediate_size": 2 * width}
+        heads = "num_heads" if "num_heads" in vision else "num_attention_heads"
+        vision = {**vision, **narrow, heads: 2} | ({"out_hidden_size": width} if "out_hidden_size" in vision else {})
+        d = width // 2
+        llm = llm | narrow | {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": d}
+        if (scaling := llm.get("rope_scaling")) and "mrope_section" in scaling:
+            llm["rope_scaling"] = {**scaling, "mrope_section": [d // 8, d // 2 - d // 8 - 3 * d // 16, 3 * d // 16]}
     return replace(config, vision={**config.vision, "config": vision}, llm=llm)
 
 

@@ -3,57 +3,87 @@ import re
 import subprocess
 import sys
 
-import full_size
+import gpu
+import official_order
 import pytest
 import torch
-from full_size import tower_flops
 from random_models import CASES, Name, build
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from tests.support.paths import ROOT
 
-SCRIPT = str(ROOT / "benchmarks" / "full_size.py")
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-CUT = "--device cpu --dtype float32 --layers 2 --width 32 --batches 1 2 --new-tokens 8 --repeats 1"
-FIGURE = re.compile(r"-?[\d,]+(\.\d+)?(e[-+]\d+)?%?")
+CUT = (
+    "--device cpu --dtype float32 --layers 2 --width 32 --sequences 1 2 --asked 2x2 --visual 8 --clips 1 --new-tokens 4"
+)
+ABSENT = ("av", "ray", "tyro", "decord", "pyarrow", "fsspec")
+"""Packages that a bare machine with a GPU need not have."""
+WITHOUT = f"""
+import sys
+for name in {ABSENT}:
+    sys.modules[name] = None
+import gpu
+gpu.main(sys.argv[1:])
+"""
 
 
-@pytest.mark.slow
-def test_full_size_runs_cut_down() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, *CUT.split()], env=ENVIRONMENT, capture_output=True, text=True)
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+    environment = {**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WITHOUT, *CUT.split(), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def rows(printed: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:1] == "|"]
+
+
+def test_gpu_runs_cut_down_without_decoders() -> None:
+    done = run("--budget-s", "600")
     assert done.returncode == 0, done.stderr
-    header, *sections = done.stdout.split("\n\n")
-    assert f"torch {torch.__version__}" in header
-    assert "cut-down models on this CPU" in header
-    assert [s.partition(":")[0] for s in sections] == list(CASES)
-    for section in sections:
-        rows = [re.split(r"\s{2,}", line.strip()) for line in section.splitlines()[1:-1]]
-        labels = [row[0] for row in rows]
-        encode, answer = labels.index("encode clips"), labels.index("answer clips")
-        assert labels[0] == "matrix product"
-        assert encode == 5
-        assert labels[encode + 1 : answer] == ["plain 1", "1", "2"]
-        assert [row[:2] for row in rows[answer + 1 :]] == [[c, q] for c in ("plain 1", "1", "2") for q in "13"]
-        for head, members in ((0, rows[1:encode]), (encode, rows[encode + 1 : answer]), (answer, rows[answer + 1 :])):
-            assert all(len(row) == len(rows[head]) and all(map(FIGURE.fullmatch, row[1:])) for row in members)
-        tokens = re.search(r"plain loop: 6/6 answers the same \((\d) different ones\)$", section.strip())
-        assert tokens, section
-        assert int(tokens[1]) > 2
+    assert f"torch {torch.__version__}" in done.stdout
+    assert "cut-down models" in done.stdout
+    made = rows(done.stdout)
+    assert [name for i, (name, *_) in enumerate(made[2:]) if made[i + 1][0] != name] == [
+        "machine", "decoder", *CASES, "all"
+    ]  # fmt: skip
+    for _, what, figure, _ in made[2:]:
+        assert re.match(r"[\d.e+]+ (TFLOP/s|GB/s|GB|tokens/s|frames/s|ms a clip|s$)", figure), (what, figure)
+    assert sum(what.endswith(": decode") for _, what, *_ in made) == 3
+    assert sum(what == "connector" for _, what, *_ in made) == 2
+
+
+def test_gpu_leaves_out_what_there_is_no_time_for() -> None:
+    done = run("--budget-s", "0", "--parts", "machine", "decoder")
+    assert done.returncode == 0, done.stderr
+    assert [row[2] for row in rows(done.stdout)].count("left out") == 2
+
+
+def test_gpu_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(bench: gpu.Bench) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(gpu, "machine", fails)
+    with pytest.raises(SystemExit, match=r"^1$"):
+        gpu.main([*CUT.split(), "--parts", "machine", "decoder"])
+    printed = capsys.readouterr()
+    assert ["machine", "failed", "OutOfMemoryError", "see the trace"] in rows(printed.out)
+    assert "2 questions x 2 clips: whole" in printed.out
+    assert "no room" in printed.err
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
-def test_full_size_wants_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpu_wants_a_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
-        full_size.main([])
+        gpu.main([])
     printed = capsys.readouterr()
     assert printed.out == ""
     assert re.fullmatch(r"No CUDA device here.*--device cpu.*\n", printed.err)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_flops_of_the_tower(name: Name) -> None:
-    model, side = build(name, torch.device("meta"), torch.bfloat16), CASES[name].side
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.tower(torch.empty(2, 3, side, side, dtype=torch.bfloat16, device="meta"))
-    assert counter.get_total_flops() == 2 * tower_flops(model, side)
+@pytest.mark.parametrize("name", list(CASES)[:2])
+def test_official_order_is_exact(name: Name) -> None:
+    model = build(name, torch.device("cpu"), torch.float32, layers=1, width=32)
+    with torch.inference_mode():
+        encoded = model.encode_frames(CASES[name].clips(1))
+        ours = torch.cat([part.tokens for part in model.connect(encoded)])
+        made = torch.cat(official_order.connect(model.connector, [f for clip in encoded for f in clip.features]))
+    torch.testing.assert_close(made, ours, atol=1e-4, rtol=1e-4)

@@ -14,15 +14,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from videollm.engines.attention import LEAST, along, attend_to, far, grouped, joined
+from videollm.engines.attention import LEAST, added_to, along, attend_to, far, grouped, joined
+from videollm.engines.parts import Own, Shared, rows_of
 from videollm.engines.pools import Place
 
 CASCADE: Final = "videollm_cascade"
@@ -60,34 +63,72 @@ class Fed(ABC):
 
 
 class Prefill(Fed):
-    """What clips share, all of one length: plain causal attention.
+    """What clips share: plain causal attention. All their tokens lie in one row (1 x), so that nothing is padded.
 
     Args:
-        places: a row for each clip, one after the other in one pool.
+        places: for each clip its row, whose `length` is not set yet. Rows of one pool lie together.
+        lengths: tokens of each clip; those of one length lie together, one after the other in their pool.
+        windows: see `Fed`.
+        positions: (1 x), likewise.
     """
 
-    def __init__(self, places: Sequence[Place], windows: Sequence[int | None], positions: Tensor | None) -> None:
+    def __init__(
+        self,
+        places: Sequence[Place],
+        lengths: Sequence[int],
+        windows: Sequence[int | None],
+        positions: Tensor | None,
+    ) -> None:
         super().__init__(windows, positions)
-        self.pool, self.rows = places[0].pool, slice(places[0].index, places[0].index + len(places))
+        self.runs: list[tuple[int, list[Place], slice]] = []
+        first = 0
+        for length, pairs in groupby(zip(lengths, places, strict=True), key=itemgetter(0)):
+            alike = [place for _, place in pairs]
+            self.runs.append((length, alike, slice(first, first + length * len(alike))))
+            first = self.runs[-1][2].stop
         if positions is not None:
-            self.pool.positions[self.rows, : positions.shape[1]] = positions
+            for length, alike, tokens in self.runs:
+                rows = rows_of(alike, positions.device)
+                alike[0].pool.positions[rows, :length] = positions[0, tokens].view(-1, length)
 
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, softcap: float | None
     ) -> Tensor:
         """Keep keys and values of a layer, and attend, see `Fed.attend`."""
-        keys, values = self.pool.layer(layer, key, value)
-        s, window = key.shape[2], self.windows[layer]
-        keys[self.rows, :, :s], values[self.rows, :, :s] = key, value
+        made = []
+        for length, places, tokens in self.runs:
+            q, k, v = (
+                rearrange(t[:, :, tokens], "one h (m s) d -> (one m) h s d", s=length) for t in (query, key, value)
+            )
+            at = None if self.positions is None else self.positions[0, tokens].view(-1, length)
+            made.append(self._attend_alike(layer, places, q, k, v, at, scaling, softcap))
+        return made[0] if len(made) == 1 else torch.cat(made, 1)
+
+    def _attend_alike(
+        self,
+        layer: int,
+        places: Sequence[Place],
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        positions: Tensor | None,
+        scaling: float,
+        softcap: float | None,
+    ) -> Tensor:
+        """Attend within clips of one length: (m h s d) -> (1 m*s h d)."""
+        keys, values = places[0].pool.layer(layer, key, value)
+        rows, s, window = rows_of(places, key.device), key.shape[2], self.windows[layer]
+        keys[rows, :, :s], values[rows, :, :s] = key, value
         if softcap is None and (window is None or s <= window):
             alike = query.shape[1] == key.shape[1]
             made = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=not alike)
-            return rearrange(made, "m h s d -> m s h d")
+            return rearrange(made, "m h s d -> 1 (m s) h d")
         hidden = torch.ones(1, s, s, dtype=torch.bool, device=key.device).triu(1)
-        if window is not None and self.positions is not None:
-            hidden = hidden | far(self.positions, self.positions, window)
-        made, _ = attend_to(grouped(query, key), key, value, along(hidden, query, key), scaling, softcap)
-        return rearrange(made, "m h (g s) d -> m s (h g) d", s=s)
+        if window is not None and positions is not None:
+            hidden = hidden | far(positions, positions, window)
+        laid = grouped(query, key)
+        made, _ = attend_to(laid, key, value, added_to(along(hidden, laid.shape[2])), scaling, softcap)
+        return rearrange(made, "m h (g s) d -> 1 (m s) (h g) d", s=s)
 
 
 class Step(Fed):
@@ -96,6 +137,8 @@ class Step(Fed):
     Args:
         questions: for each the row of what it shares, if anything, and its own. Own rows of one pool lie together.
         lengths: tokens fed to each question.
+        windows: see `Fed`.
+        positions: (1 x), likewise; or (x 1).
     """
 
     def __init__(
@@ -110,11 +153,11 @@ class Step(Fed):
         device = own[0].pool.device
         # 1. Questions with fewer tokens than others are filled up with their last one, for attention alone.
         self.spread = _Spread(lengths, device)
-        at = None if self.positions is None else self.positions[self.spread.index]
+        at = None if self.positions is None else self.positions[self.spread.index(device)]
         # 2. Own rows, pool by pool.
         bounds = [i for i, place in enumerate(own) if i == 0 or place.pool is not own[i - 1].pool]
         self.own = [
-            _Own(slice(first, end), own[first:end], lengths[first:end], sum(lengths[:first]), self.spread.most, at)
+            Own(slice(first, end), own[first:end], lengths[first:end], sum(lengths[:first]), self.spread.most, at)
             for first, end in zip(bounds, [*bounds[1:], len(own)], strict=True)
         ]
         # 3. Rows of clips, pool by pool. They give a result for every clip and each of as many questions as any clip
@@ -123,179 +166,79 @@ class Step(Fed):
         for i, place in enumerate(shared):
             if place is not None:
                 by_pool.setdefault(id(place.pool), {}).setdefault(place, []).append(i)
-        self.shared = [_Shared([*of_pool], [*of_pool.values()], at) for of_pool in by_pool.values()]
+        self.shared = [Shared([*of_pool], [*of_pool.values()], len(own), at) for of_pool in by_pool.values()]
         slots = [i for part in self.shared for i in part.questions]
         where = {i: slot for slot, i in reversed([*enumerate(slots)])}
         back = [where.get(i, len(slots)) for i in range(len(questions))]
         self.alone = len(slots) in back
         self.back = None if back == list(range(len(slots))) else torch.tensor(back, device=device)
 
+    def again(self) -> Step:
+        """Feed a token more to each of the same questions, after a step that fed one, of an LLM without windows."""
+        # Own rows are one token longer, all else is as it was.
+        self.num_layers = 0
+        for part in self.own:
+            part.place()
+        return self
+
     def attend(
         self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float, softcap: float | None
     ) -> Tensor:
         """Keep keys and values of a layer, and attend, see `Fed.attend`."""
         window, rows = self.windows[layer], len(query)
-        key, value = (rearrange(t, "one h s d -> (one s) h d") for t in (key, value))
-        query = rearrange(query, "one (h g) s d -> (one s) h g d", h=key.shape[1])
-        laid = self.spread(query)
+        # (1 h x d) -> (x h d), or (x h 1 d) of recurrent LLMs: views, where patterns of einops would take longer than
+        # attention to a few keys does.
+        key, value = key.transpose(1, 2).flatten(0, 1), value.transpose(1, 2).flatten(0, 1)
+        laid = self.spread(query.transpose(1, 2).flatten(0, 1).unflatten(1, (key.shape[1], -1)))
         made, sums = joined([p.attend(layer, laid, key, value, scaling, softcap, window) for p in self.own])
         if self.shared:
             also = [p.attend(layer, laid, key, value, scaling, softcap, window) for p in self.shared]
             if self.alone:
-                nothing = also[0][0].new_zeros(1, *laid.shape[1:]), also[0][1].new_full((1, *laid.shape[1:3], 1), LEAST)
-                also.append(nothing)
+                also.append(
+                    (also[0][0].new_zeros(1, *laid.shape[1:]), also[0][1].new_full((1, *laid.shape[1:3]), LEAST))
+                )
             made_too, sums_too = joined(also)
             if self.back is not None:
                 made_too, sums_too = made_too[self.back], sums_too[self.back]
             # The share of a part is that of its sum of exponentials.
-            made = torch.lerp(made_too.float(), made.float(), torch.sigmoid(sums - sums_too)).to(value.dtype)
-        return rearrange(self.spread.undo(made), "(one s) h g d -> one s (h g) d", one=rows)
+            share = torch.sigmoid(sums - sums_too).unsqueeze(-1)
+            made = torch.lerp(made_too.float(), made.float(), share).to(value.dtype)
+        tokens: Tensor = self.spread.undo(made).flatten(1, 2).unflatten(0, (rows, -1))
+        return tokens
 
 
 class _Spread:
     """Tokens of questions, end to end or as many for each."""
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
-        self.most = max(lengths)
+        self.lengths, self.most = lengths, max(lengths)
         self.even = min(lengths) == self.most
-        first = [sum(lengths[:i]) for i in range(len(lengths))] if not self.even else []
-        if self.even:
-            self.index = torch.arange(len(lengths) * self.most, device=device).view(len(lengths), self.most)
-        else:
-            of_each = [[f + min(i, n - 1) for i in range(self.most)] for f, n in zip(first, lengths, strict=True)]
-            self.index = torch.tensor(of_each, device=device)
+        if not self.even:
+            self.filled = self.index(device)
             real = [j * self.most + i for j, n in enumerate(lengths) for i in range(n)]
             self.real = torch.tensor(real, device=device)
 
+    def index(self, device: torch.device) -> Tensor:
+        """Number the tokens of each question, the last one again where it has fewer: (m s)."""
+        if self.even:
+            return torch.arange(len(self.lengths) * self.most, device=device).view(-1, self.most)
+        first = accumulate(self.lengths, initial=0)
+        of_each = [[f + min(i, n - 1) for i in range(self.most)] for f, n in zip(first, self.lengths, strict=False)]
+        return torch.tensor(of_each, device=device)
+
     def __call__(self, tokens: Tensor) -> Tensor:
         """Spread tokens, and lay the query heads of a key head along them: (x h g d) -> (m h g*s d)."""
-        spread = rearrange(tokens, "(m s) h g d -> m s h g d", s=self.most) if self.even else tokens[self.index]
+        if self.most == 1:
+            return tokens
+        spread = rearrange(tokens, "(m s) h g d -> m s h g d", s=self.most) if self.even else tokens[self.filled]
         return rearrange(spread, "m s h g d -> m h (g s) d")
 
     def undo(self, laid: Tensor) -> Tensor:
         """Lay tokens end to end again: (m h g*s d) -> (x h g d)."""
+        if self.most == 1:
+            return laid
         tokens = rearrange(laid, "m h (g s) d -> (m s) h g d", s=self.most)
         return tokens if self.even else tokens[self.real]
-
-
-class _Own:
-    """Own rows of questions, in one pool.
-
-    Args:
-        questions: their numbers among those fed.
-        places: their rows.
-        lengths: tokens fed to each.
-        first: number of their first token among those fed.
-        most: tokens fed to each, filled up.
-        positions: (m s) of all tokens fed.
-    """
-
-    def __init__(
-        self,
-        questions: slice,
-        places: Sequence[Place],
-        lengths: Sequence[int],
-        first: int,
-        most: int,
-        positions: Tensor | None,
-    ) -> None:
-        self.questions, self.pool = questions, places[0].pool
-        device = self.pool.device
-        self.rows = _rows(places, device)
-        self.tokens = slice(first, first + sum(lengths))
-        pairs = [(p.index, p.length + i) for p, n in zip(places, lengths, strict=True) for i in range(n)]
-        self.row_of, self.column_of = torch.tensor(pairs, device=device).T
-        before = [place.length for place in places]
-        self.width = max(place.length + n for place, n in zip(places, lengths, strict=True))
-        self.hidden: Tensor | None = None
-        if self.width > min(before) + 1:
-            column = torch.tensor(before, device=device)[:, None] + torch.arange(most, device=device)
-            self.hidden = torch.arange(self.width, device=device) > column[:, :, None]
-        self.positions = positions
-        if positions is not None:
-            self.positions = positions[questions]
-            of_tokens = [self.positions[i, :n] for i, n in enumerate(lengths)]
-            self.pool.positions[self.row_of, self.column_of] = torch.cat(of_tokens)
-
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scaling: float,
-        softcap: float | None,
-        window: int | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Keep keys and values (x h d), and attend: queries (m h g*s d) of all questions to results of these."""
-        keys, values = self.pool.layer(layer, key, value)
-        keys[self.row_of, :, self.column_of] = key[self.tokens]
-        values[self.row_of, :, self.column_of] = value[self.tokens]
-        hidden = self.hidden
-        if window is not None and self.positions is not None:
-            beyond = far(self.positions, self.pool.positions[self.rows, : self.width], window)
-            hidden = beyond if hidden is None else hidden | beyond
-        if hidden is not None and hidden.shape[1] > 1:
-            hidden = repeat(hidden, "m s k -> m (g s) k", g=query.shape[2] // hidden.shape[1])
-        kept = keys[self.rows, :, : self.width], values[self.rows, :, : self.width]
-        return attend_to(query[self.questions], *kept, hidden, scaling, softcap)
-
-
-class _Shared:
-    """Rows that questions share, in one pool.
-
-    Args:
-        places: the rows.
-        asked: for each the numbers of its questions among those fed.
-        positions: (m s) of all tokens fed.
-    """
-
-    def __init__(self, places: Sequence[Place], asked: Sequence[Sequence[int]], positions: Tensor | None) -> None:
-        self.pool = places[0].pool
-        device = self.pool.device
-        self.rows = _rows(places, device)
-        self.most = max(len(of_clip) for of_clip in asked)
-        self.questions = [i for of_clip in asked for i in (*of_clip, *[of_clip[0]] * (self.most - len(of_clip)))]
-        self.index = torch.tensor(self.questions, device=device)
-        self.in_order = self.questions == list(range(len(self.questions)))
-        self.width = max(place.length for place in places)
-        self.hidden: Tensor | None = None
-        if min(place.length for place in places) < self.width:
-            lengths = torch.tensor([place.length for place in places], device=device)
-            self.hidden = (torch.arange(self.width, device=device) >= lengths[:, None])[:, None]
-        self.positions = None if positions is None else positions[self.index]
-
-    def attend(
-        self,
-        layer: int,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scaling: float,
-        softcap: float | None,
-        window: int | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Attend: queries (m h g*s d) of all questions to results of each row's, as many for each (r*q h g*s d)."""
-        keys, values = self.pool.layer(layer, key, value)
-        hidden, q = self.hidden, self.most
-        if window is not None and self.positions is not None:
-            at = rearrange(self.positions, "(r q) s -> r (q s)", q=q)
-            beyond = far(at, self.pool.positions[self.rows, : self.width], window)
-            beyond = repeat(beyond, "r (q s) k -> r (q g s) k", q=q, g=query.shape[2] // self.positions.shape[1])
-            hidden = beyond if hidden is None else hidden | beyond
-        asked = query if self.in_order and len(query) == len(self.index) else query[self.index]
-        laid = rearrange(asked, "(r q) h c d -> r h (q c) d", q=q)
-        kept = keys[self.rows, :, : self.width], values[self.rows, :, : self.width]
-        made, sums = attend_to(laid, *kept, hidden, scaling, softcap)
-        return tuple(rearrange(t, "r h (q c) d -> (r q) h c d", q=q) for t in (made, sums))  # type: ignore[return-value]
-
-
-def _rows(places: Sequence[Place], device: torch.device) -> slice | Tensor:
-    """Index rows: a slice, which copies nothing, where they lie one after the other."""
-    index = [place.index for place in places]
-    if index == list(range(index[0], index[0] + len(index))):
-        return slice(index[0], index[0] + len(index))
-    return torch.tensor(index, device=device)
 
 
 _fed: ContextVar[Fed] = ContextVar("fed")

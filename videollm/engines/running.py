@@ -109,6 +109,8 @@ class RunningBatch(Batch):
         """Questions under way on each shared row."""
         self.states: States | None = None
         """Of recurrent layers, its rows those of `active`."""
+        self.latest: tuple[Sequence[_Question], Step] | None = None
+        """The last step in which each question of `active` was fed a token, and what `active` was."""
 
     @property
     def num_waiting(self) -> int:
@@ -169,15 +171,16 @@ class RunningBatch(Batch):
 
     def _begin(self, groups: Sequence[_Group]) -> None:
         """Feed the prompts of groups, and choose the first token of each."""
-        # 1. What the prompts of a group share, groups of one length together, so that nothing is padded.
-        by_length: dict[int, list[_Group]] = {}
-        for group in groups:
-            by_length.setdefault(group.num_shared, []).append(group)
+        # 1. What the prompts of groups share, groups of one length together, as many tokens as are fed at once.
         begun: list[_Question] = []
-        for length, alike in by_length.items():
-            size = 1 if self.backbone.recurrent else max(1, MAX_PREFILL_TOKENS // max(length, 1))
-            for i in range(0, len(alike), size):
-                begun += self._share(length, alike[i : i + size])
+        together: list[_Group] = []
+        for group in sorted(groups, key=lambda g: g.num_shared):
+            full = sum(g.num_shared for g in together) + group.num_shared > MAX_PREFILL_TOKENS
+            if together and (full or self.backbone.recurrent or not together[0].num_shared):
+                begun += self._share(together)
+                together = []
+            together.append(group)
+        begun += self._share(together)
         # 2. What follows, questions with as much left together, as many tokens of each as memory allows.
         heads = self.llm.config.get_text_config(decoder=True).num_attention_heads
         while left := sorted((q for q in begun if q.rest), key=lambda q: -len(q.rest)):
@@ -193,25 +196,34 @@ class RunningBatch(Batch):
         self.questions |= {q.own: q for q in begun}
         self._settle()
 
-    def _share(self, length: int, groups: Sequence[_Group]) -> list[_Question]:
-        """Feed what the prompts of groups share, of one length, and make their questions."""
+    def _share(self, groups: Sequence[_Group]) -> list[_Question]:
+        """Feed what the prompts of groups share (all of them, or none, share something), and make their questions."""
+        lengths = [g.num_shared for g in groups]
         places: list[Place] | list[None] = [None] * len(groups)
         states = States(config=self.llm.config) if self.backbone.recurrent else None
-        if length:
-            places = rows = self.shared_rows.of(length).take(len(groups))
-            ids = torch.tensor([list(g.prompts[0].ids[:length]) for g in groups], device=self.device)
-            at = packing.pad_positions([g.prompts[0].positions[:length] for g in groups], self.device)
-            embeds = packing.embed(ids, [g.visual.tokens.to(self.device) for g in groups], self.backbone.embedding)
-            fed = Prefill(rows, self.backbone.windows, self._windowed(at))
-            further = packing.deepstack(ids, [g.visual.deep for g in groups], embeds)
+        if lengths[0]:
+            taken = [self.shared_rows.of(n).take(number) for n, number in Counter(lengths).items()]
+            places = rows = list(chain(*taken))
+            ids = [torch.tensor([g.prompts[0].ids[: g.num_shared]], device=self.device) for g in groups]
+            at = packing.pad_positions(
+                [[p for g in groups for p in g.prompts[0].positions[: g.num_shared]]], self.device
+            )
+            visual = [g.visual.tokens.to(self.device) for g in groups]
+            embeds = torch.cat(
+                [packing.embed(i, [v], self.backbone.embedding) for i, v in zip(ids, visual, strict=True)], 1
+            )
+            fed = Prefill(rows, lengths, self.backbone.windows, self._windowed(at))
+            further = packing.deepstack(torch.cat(ids, 1), [g.visual.deep for g in groups], embeds)
             self._forward(fed, embeds, at, states, [], **further)
-            for row in rows:
+            for row, length in zip(rows, lengths, strict=True):
                 row.length = length
         made = []
         for group, place in zip(groups, places, strict=True):
             for prompt, own in zip(group.prompts, group.own_lengths, strict=True):
                 (row,) = self.own_rows.of(own).take(1)
-                question = _Question(prompt=prompt, num_shared=length, shared=place, own=row, states=deepcopy(states))
+                question = _Question(
+                    prompt=prompt, num_shared=group.num_shared, shared=place, own=row, states=deepcopy(states)
+                )
                 made.append(question)
             if place is not None:
                 self.users[place] = len(group.prompts)
@@ -231,8 +243,12 @@ class RunningBatch(Batch):
         laid = ids if self.backbone.recurrent else [[token for own in ids for token in own]]
         tokens = torch.tensor(laid, device=self.device)
         at = packing.pad_positions(positions if self.backbone.recurrent else [list(chain(*positions))], self.device)
-        rows = [(q.shared, q.own) for q in questions]
-        fed = Step(rows, lengths, self.backbone.windows, self._windowed(at))
+        if self.latest is not None and questions is self.latest[0]:
+            fed = self.latest[1].again()
+        else:
+            fed = Step([(q.shared, q.own) for q in questions], lengths, self.backbone.windows, self._windowed(at))
+        if questions is self.active and not any(self.backbone.windows):
+            self.latest = questions, fed
         last = [-1]
         if not self.backbone.recurrent:
             last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if q in ended]
@@ -292,8 +308,11 @@ class RunningBatch(Batch):
 
     def _arrange(self) -> None:
         """List the questions in the order of their rows, and lay recurrent states in that order."""
-        before, self.active = self.active, [self.questions[place] for place in self.own_rows.places()]
-        if not self.backbone.recurrent or not self.active:
+        before, active = self.active, [self.questions[place] for place in self.own_rows.places()]
+        if active == before:
+            return
+        self.active, self.latest = active, None
+        if not self.backbone.recurrent or not active:
             return
         row_of = {q: i for i, q in enumerate(before)}
         kept, new = [q for q in self.active if q in row_of], [q for q in self.active if q not in row_of]

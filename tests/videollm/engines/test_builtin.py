@@ -77,7 +77,7 @@ def test_finished_questions_and_clips_are_not_fed():
     budgets = [[1, 4, 2], [2], [1, 1], [1, 1, 1, 5]]
     answers = BuiltinEngine(model, tokenizer()).generate(clips(), GREEDY, max_new_tokens=budgets)
     assert [[len(c.ids) for c in of_clip] for of_clip in answers] == budgets
-    assert fed[5:] == [(1, 4), (1, 2), (1, 2), (1, 1)]  # after four beginnings, and what follows them
+    assert fed[2:] == [(1, 4), (1, 2), (1, 2), (1, 1)]  # after the four beginnings, and what follows them
     for (visual, prompts), completions in zip(clips(), answers, strict=True):
         for prompt, completion in zip(prompts, completions, strict=True):
             assert list(completion.ids) == alone(model, visual, prompt)[: len(completion.ids)]
@@ -116,7 +116,7 @@ def test_prompts_that_differ_before_the_video_use_rows_of_their_own():
     prompts = [[system, VISUAL, VISUAL, VISUAL, 9, q] for system in (1, 2) for q in (3, 4)]
     fed = shapes_fed(model)
     completions = BuiltinEngine(model, tokenizer()).generate([(visual, prompts)], GREEDY)[0]
-    assert fed[0] == (2, 5)  # both beginnings, of one length
+    assert fed[0] == (1, 10)  # both beginnings, end to end
     for prompt, completion in zip(prompts, completions, strict=True):
         assert list(completion.ids) == alone(model, visual, prompt)
 
