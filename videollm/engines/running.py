@@ -251,7 +251,8 @@ class RunningBatch(Batch):
             self.latest = questions, fed
         last = [-1]
         if not self.backbone.recurrent:
-            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if q in ended]
+            ending = set(map(id, ended))
+            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if id(q) in ending]
         made = self._forward(fed, self.backbone.embedding(tokens), at, states, last)
         for question, length in zip(questions, lengths, strict=True):
             question.own.length += length

@@ -95,7 +95,7 @@ def test_no_more_prompts_than_allowed_are_under_way() -> None:
 def test_memory_bounds_what_is_under_way() -> None:
     model = llm()
     generation = Generation(max_new_tokens=12)
-    room = 150
+    room = 400
     engine = BuiltinEngine(model, tokenizer(), BuiltinEngine.Config(cache_gb=room * bytes_per_token(model) / 1e9))
     batch = engine.start(generation)
     assert isinstance(batch, RunningBatch)
@@ -109,8 +109,7 @@ def test_memory_bounds_what_is_under_way() -> None:
         assert batch.num_tokens == sum(place.pool.width for place in kept)
         most, waited = max(most, batch.num_tokens), waited or batch.num_waiting > 0
     assert waited
-    # A clip that does not fit is taken alone: here that of 70 visual tokens with two questions.
-    assert most <= max(room, row_width(80) + 2 * row_width(30))
+    assert most <= room
     assert all(p.finish_reason for _, prompts in arriving for p in prompts)
 
 
@@ -148,7 +147,7 @@ def test_engines_without_running_batches_take_clips_in_turn(max_prompts: int | N
 @pytest.mark.parametrize("length", [1, 16, 17, 100, 129, 1000, 30_000])
 def test_rows_waste_at_most_an_eighth(length: int) -> None:
     width = row_width(length)
-    assert length <= width <= length + max(15, length / 8)
+    assert length <= width <= length + max(63, length / 8)
     assert row_width(width) == width
 
 
