@@ -2,7 +2,7 @@
 
 The official code is not at hand where benchmarks run: these are plain reimplementations, which the tests hold to our
 outputs. STC: VideoLLaMA2's `STCConnector`, whose blocks are timm's (features as (b d t h w) in contiguous memory, norms
-that permute forth and back). Resampler: MiniCPM-V's, which pads every pack to the longest, makes the keys' positions for
+that permute back and forth). Resampler: MiniCPM-V, which pads every pack to the longest, makes the keys' positions for
 each, and attends with `nn.MultiheadAttention` and a padding mask.
 """
 
