@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -23,9 +23,8 @@ from videollm.checkpoints.family import ComposedFamily
 from videollm.checkpoints.folder import read_json
 from videollm.checkpoints.options import Options
 from videollm.checkpoints.weights import without_weights
-from videollm.engines.builtin import BuiltinEngine
 from videollm.models.config import ModelConfig
-from videollm.types import Completion, FrameBatch
+from videollm.types import FrameBatch
 
 GOLDEN: Final = Path(__file__).resolve().parents[1] / "tests" / "golden"
 Name = Literal["VideoLLaMA2.1-7B-16F", "MiniCPM-V-4_5", "Qwen2.5-VL-7B-Instruct", "InternVL3-8B-hf"]
@@ -63,16 +62,6 @@ CASES: Final[dict[Name, Case]] = {
 }
 
 
-class Recorder(BuiltinEngine):
-    """The model's own engine, which keeps the ids of the latest completions: answers hold their text alone."""
-
-    latest: list[list[Completion]]
-
-    def generate(self, *args: Any, **options: Any) -> list[list[Completion]]:
-        self.latest = super().generate(*args, **options)
-        return self.latest
-
-
 def build(
     name: Name, device: torch.device, dtype: torch.dtype, layers: int | None = None, width: int | None = None
 ) -> VideoLLM:
@@ -103,7 +92,6 @@ def build(
     torch.manual_seed(0)
     model.load_state_dict({k: weight(k, v) for k, v in model.state_dict().items()}, assign=True)
     tokenizer.eos_token = model.llm.generation_config.eos_token_id = None
-    model.engine = Recorder(model.llm, tokenizer)
     return model.to(device).eval()
 
 
