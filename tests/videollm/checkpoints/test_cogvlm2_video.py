@@ -66,7 +66,7 @@ def test_an_unknown_variant(golden: Golden) -> None:
 
 def test_image_models_are_refused(tmp_path: Path) -> None:
     folder = copy(NAME, tmp_path, architectures=["CogVLMForCausalLM"])
-    with pytest.raises(UserError, match=r"model_type 'None' and architectures \['CogVLMForCausalLM'\]; expected one"):
+    with pytest.raises(UserError, match=r"model_type 'None' and architectures \['CogVLMForCausalLM'\], which is none"):
         videollm.load(folder, device="cpu")
 
 
