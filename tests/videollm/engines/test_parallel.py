@@ -141,7 +141,13 @@ def answers(model: VideoLLM, video: Path, generation: Generation) -> list[list[t
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("qwen25vl_tiny", 2), ("vila_s2_tiny", 2), ("videollama2_tiny", 2), ("minigemini_tiny", 4)]
+    ("name", "size"),
+    [
+        ("qwen25vl_tiny", 2),
+        pytest.param("vila_s2_tiny", 2, marks=pytest.mark.slow),
+        pytest.param("videollama2_tiny", 2, marks=pytest.mark.slow),
+        pytest.param("minigemini_tiny", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_processes_say_what_one_says(name: str, size: int, tmp_path: Path) -> None:
     folder, video = golden(name, tmp_path)
@@ -212,6 +218,7 @@ def test_a_lost_process_ends_the_engine_not_the_program(tmp_path: Path) -> None:
         ask(model)
 
 
+@pytest.mark.slow
 def test_a_failed_call_ends_all_processes(tmp_path: Path) -> None:
     folder, _ = golden("vila_s2_tiny", tmp_path)
     here = psutil.Process()
@@ -228,6 +235,7 @@ def test_a_failed_call_ends_all_processes(tmp_path: Path) -> None:
     assert gone(others)
 
 
+@pytest.mark.slow
 def test_processes_end_with_the_model_and_with_their_parent(tmp_path: Path) -> None:
     folder, _ = golden("vila_s2_tiny", tmp_path)
     code = (
