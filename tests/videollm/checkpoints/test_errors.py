@@ -47,9 +47,7 @@ def test_an_unknown_version(tmp_path: Path, changes: dict[str, object]) -> None:
 
 
 def test_an_unknown_model_type(tmp_path: Path) -> None:
-    expected = (
-        r"'minicpmv9' and architectures \['MiniCPMV'\], which is none of .* the nearest are minicpmv, .*--family"
-    )
+    expected = r"'minicpmv9' and architectures \['MiniCPMV'\], which is none of .* the nearest are minicpmv, .*--family"
     refused(copy(MINICPMV, tmp_path, model_type="minicpmv9"), expected)
 
 
