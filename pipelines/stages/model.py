@@ -26,7 +26,7 @@ from videollm.types import Answer as ModelAnswer
 from videollm.types import FrameBatch, Room
 
 if TYPE_CHECKING:
-    from videollm.models.answering import Answering
+    from videollm.models.answering import Answered, Answering
     from videollm.models.protocol import EncodedClip, VideoModel, Visual
 
 MAX_ENCODING: Final = 2
@@ -139,14 +139,19 @@ class Answer(ModelStage, RunningStage):
         ends, self._ended = self._ended, {}
         if self._answering is None or not self._joined:
             return ends
-        try:
-            answered = self._answering.advance()
-        except EngineLost:
-            raise
-        except Exception:
+        attempt: Attempts[Answering[Visual], list[Answered]] = Attempts([self._answering])
+        for (answering,) in attempt:
+            with attempt:
+                attempt.add([answering.advance()])
+        (answered,) = attempt.outcomes
+        if isinstance(answered, EngineLost):
+            raise answered
+        if isinstance(answered, Exception):  # out of memory, a fault of the model; it holds nothing of the batch
             self._answering.clear()
             joined, self._joined = self._joined, {}
-            return ends | {name: self._answer_alone(item) for name, item in joined.items()}
+            told = f"Its batch failed, and it was answered alone: {describe_error(answered)}"
+            alone = {name: replace(item, warnings=(*item.warnings, told)) for name, item in joined.items()}
+            return ends | {name: self._answer_alone(item) for name, item in alone.items()}
         for clip in answered:
             item = self._joined.pop(cast("int", clip.key))
             ends[cast("int", clip.key)] = _finish(item, clip.outcomes, clip.seconds)

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from videollm.engines.backbone import Backbone, check
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
 from videollm.engines.memory import bytes_per_token, free_bytes
+from videollm.engines.pools import SPARE
 from videollm.engines.running import RunningBatch
 from videollm.engines.sampler import Sampler
 from videollm.types import Generation
@@ -80,6 +81,7 @@ class BuiltinEngine(Engine):
         return Sampler(generation)
 
     def _max_tokens(self) -> int:
-        """Return the number of tokens that there is memory for."""
+        """Return the number of tokens that there is memory for, spare rows aside."""
         gb = self.config.cache_gb
-        return int((free_bytes(self.embedding.weight.device) if gb is None else gb * 1e9) // bytes_per_token(self.llm))
+        total = free_bytes(self.embedding.weight.device) if gb is None else gb * 1e9
+        return int(total / SPARE // bytes_per_token(self.llm))

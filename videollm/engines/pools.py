@@ -5,7 +5,7 @@ SHAPES  r rows, w width of a row, m rows that are fed, s tokens fed to each, h k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,10 @@ from torch import Tensor
 
 SMALLEST: Final = 64
 """Least width of a row, and least difference of two: a pool more costs more time than such rows cost memory."""
+
+
+SPARE: Final = 1.25
+"""Rows that a pool makes room for as it grows, over those that it needs: copying less often costs memory."""
 
 
 @dataclass(eq=False)
@@ -40,13 +44,14 @@ class Pool:
         self.positions = torch.zeros(0, width, dtype=torch.int64, device=device)
         """(r w), kept for LLMs with sliding windows alone."""
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
-        self._capacity = 0
+        self.capacity = 0
+        """Rows that there is memory for."""
 
     def take(self, number: int) -> list[Place]:
         """Take rows, which lie one after the other."""
         needed = len(self.places) + number
-        if needed > self._capacity:
-            self._grow(max(needed, self._capacity + self._capacity // 2))
+        if needed > self.capacity:
+            self._resize(max(needed, int(SPARE * self.capacity)))
         taken = [Place(self, len(self.places) + i) for i in range(number)]
         self.places += taken
         return taken
@@ -54,12 +59,13 @@ class Pool:
     def give_back(self, place: Place) -> None:
         """Give a row back: the last row in use takes its place."""
         last = self.places.pop()
-        if last is place:
-            return
-        for tensor in (self.positions, *(t for layer in self._layers.values() for t in layer)):
-            tensor[place.index] = tensor[last.index]
-        last.index = place.index
-        self.places[last.index] = last
+        if last is not place:
+            for tensor in (self.positions, *(t for layer in self._layers.values() for t in layer)):
+                tensor[place.index] = tensor[last.index]
+            last.index = place.index
+            self.places[last.index] = last
+        if 2 * len(self.places) < self.capacity:
+            self._resize(int(SPARE * len(self.places)))
 
     def layer(self, number: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values (r h w d) of a layer, also of rows that are not in use.
@@ -72,19 +78,21 @@ class Pool:
         if number not in self._layers:
             # Zeros, for what is not written yet is multiplied by weights of zero, which must not make it NaN.
             self._layers[number] = tuple(
-                t.new_zeros(self._capacity, t.shape[1], self.width, t.shape[-1]) for t in (key, value)
+                t.new_zeros(self.capacity, t.shape[1], self.width, t.shape[-1]) for t in (key, value)
             )  # type: ignore[assignment]
         return self._layers[number]
 
-    def _grow(self, capacity: int) -> None:
-        def grown(tensor: Tensor) -> Tensor:
+    def _resize(self, capacity: int) -> None:
+        def resized(tensor: Tensor) -> Tensor:
             made = tensor.new_zeros(capacity, *tensor.shape[1:])
-            made[: len(tensor)] = tensor
+            kept = min(capacity, len(tensor))
+            made[:kept] = tensor[:kept]
             return made
 
-        self.positions = grown(self.positions)
-        self._layers = {number: (grown(key), grown(value)) for number, (key, value) in self._layers.items()}
-        self._capacity = capacity
+        self.positions = resized(self.positions)
+        for number, (key, value) in self._layers.items():  # one after the other: never two copies of all layers
+            self._layers[number] = (resized(key), resized(value))
+        self.capacity = capacity
 
 
 class Pools:
@@ -93,6 +101,19 @@ class Pools:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._pools: dict[int, Pool] = {}
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that there is memory for."""
+        return sum(pool.capacity * width for width, pool in self._pools.items())
+
+    def growth(self, rows: Mapping[int, int]) -> int:
+        """Count the tokens that memory has to be made for, if numbers of rows of some widths are taken."""
+        growth = 0
+        for width, number in rows.items():
+            pool = self._pools.get(width)
+            growth += width * max(0, number - (0 if pool is None else pool.capacity - len(pool.places)))
+        return growth
 
     def places(self) -> Iterator[Place]:
         """Iterate over the rows in use, pool by pool."""

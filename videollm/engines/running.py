@@ -97,8 +97,6 @@ class RunningBatch(Batch):
         self.sampler, self.end_ids = sampler, end_ids
         self.max_tokens = max_tokens
         self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
-        self.num_tokens = 0
-        """Tokens that there are rows for."""
         self.waiting: deque[_Group] = deque()
         self.active: list[_Question] = []
         """In the order of their own rows, pool by pool."""
@@ -116,6 +114,11 @@ class RunningBatch(Batch):
     def num_waiting(self) -> int:
         """Prompts that there is no room for yet."""
         return sum(len(group.prompts) for group in self.waiting)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that memory was taken for."""
+        return self.shared_rows.num_tokens + self.own_rows.num_tokens
 
     @property
     def num_prompts(self) -> int:
@@ -158,15 +161,16 @@ class RunningBatch(Batch):
     def _take(self) -> Iterator[_Group]:
         """Take the groups that there is room for; one at least where nothing is under way."""
         number = len(self.active)
+        shared, own = Counter[int](), Counter[int]()
         while self.waiting:
             group = self.waiting[0]
-            full = (
-                number + len(group.prompts) > self.max_prompts or self.num_tokens + group.num_tokens > self.max_tokens
-            )
-            if number and full:
-                return
             number += len(group.prompts)
-            self.num_tokens += group.num_tokens
+            shared[row_width(group.num_shared)] += group.num_shared > 0
+            own.update(map(row_width, group.own_lengths))
+            growth = self.shared_rows.growth(shared) + self.own_rows.growth(own)
+            full = number > self.max_prompts or self.num_tokens + growth > self.max_tokens
+            if full and number > len(group.prompts):
+                return
             yield self.waiting.popleft()
 
     def _begin(self, groups: Sequence[_Group]) -> None:
@@ -296,13 +300,11 @@ class RunningBatch(Batch):
     def _settle(self) -> None:
         """Give back the rows of finished questions, and those that no question shares any more."""
         for question in [q for q in self.questions.values() if q.prompt.finish_reason]:
-            self.num_tokens -= question.own.pool.width
             self.own_rows.give_back(question.own)
             del self.questions[question.own]
             if question.shared is not None:
                 self.users[question.shared] -= 1
                 if not self.users[question.shared]:
-                    self.num_tokens -= question.shared.pool.width
                     self.shared_rows.give_back(question.shared)
                     del self.users[question.shared]
         self._arrange()

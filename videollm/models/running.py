@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from videollm.engines.base import Engine, Prefix, Prompt
 from videollm.engines.packing import Position
-from videollm.errors import VideollmError
 from videollm.models.answering import Answered, Answering
 from videollm.models.protocol import Visual
 from videollm.types import Answer, Completion, Generation, Request, Room
@@ -51,6 +50,7 @@ class Running(Answering[Visual]):
     def clear(self) -> None:
         """Give all clips up."""
         self._clips = []
+        del self._batch  # its memory is part of what the next one plans with
         self._batch = self._engine.start(self._generation, max_prompts=self._max_requests)
 
     def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
@@ -92,7 +92,7 @@ class Running(Answering[Visual]):
             ids, positions, text = self._write(seen, request)
             budget = budget_of(request, self._generation)
             prompt = self._engine.prompt(ids, positions, request.id, budget, self._generation)
-        except VideollmError as error:
+        except Exception as error:  # a prompt that does not fit, or a text that the tokenizer fails on
             return _Asked(visual=visual, error=error)
         return _Asked(visual=seen, prompt=prompt, text=text)
 

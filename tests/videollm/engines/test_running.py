@@ -105,8 +105,9 @@ def test_memory_bounds_what_is_under_way() -> None:
     most, waited = 0, False
     while batch.num_prompts:
         batch.advance()
-        kept = [*batch.own_rows.places(), *batch.shared_rows.places()]
-        assert batch.num_tokens == sum(place.pool.width for place in kept)
+        pools = {place.pool for rows in (batch.own_rows, batch.shared_rows) for place in rows.places()}
+        assert batch.num_tokens == sum(pool.capacity * pool.width for pool in pools)
+        assert all(pool.capacity <= 2 * len(pool.places) for pool in pools)
         most, waited = max(most, batch.num_tokens), waited or batch.num_waiting > 0
     assert waited
     assert most <= room
