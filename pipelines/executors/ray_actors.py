@@ -158,6 +158,7 @@ class RayActors(Executor):
         try:
             if pool.runs_on:
                 ends, call, worker.has_room = ray.get(ref)
+                ends = {name: end for name, end in ends.items() if name in worker.inside}
                 held = [worker.inside.pop(name) for name in ends]
                 for one in worker.inside.values():  # what was decoded for them is needed no more
                     one.payload, one.joined = None, True

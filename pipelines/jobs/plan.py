@@ -107,6 +107,9 @@ class Plan:
         if sizes.gpus_per_llm >= 2:
             spread = {**options.engine_config, "num_devices": int(sizes.gpus_per_llm)}
             options = replace(options, engine_config=spread)
+        elif 0 < sizes.gpus_per_llm < 1 and options.engine == DEFAULT_ENGINE:  # others plan with the same memory
+            shared = {**options.engine_config, "memory_share": sizes.gpus_per_llm}
+            options = replace(options, engine_config=shared)
         return EncodeAnswer.Config(
             model=options,
             num_threads=sizes.num_threads,

@@ -30,6 +30,8 @@ class BuiltinEngine(Engine):
 
         cache_gb: float | None = None
         """GB for keys and values; by default a share of the memory that is free."""
+        memory_share: float = 1.0
+        """Of the device, where other models lie on it too."""
 
     config: Config
 
@@ -83,5 +85,6 @@ class BuiltinEngine(Engine):
     def _max_tokens(self) -> int:
         """Return the number of tokens that there is memory for, spare rows aside."""
         gb = self.config.cache_gb
-        total = free_bytes(self.embedding.weight.device) if gb is None else gb * 1e9
+        free = self.config.memory_share * free_bytes(self.embedding.weight.device)
+        total = free if gb is None else gb * 1e9
         return int(total / SPARE // bytes_per_token(self.llm))

@@ -56,7 +56,7 @@ def test_gpus_of_a_worker_are_the_devices_of_its_llm(clips: Path, model: str, mo
     whole = planned(clips, model, gpus_per_llm=4)
     assert stages(whole, 4) == [("EncodeAnswer", 4, {"num_devices": 4}, True, 1)]
     assert stages(planned(clips, model, gpus_per_llm=2), 8) == [("EncodeAnswer", 2, {"num_devices": 2}, True, 4)]
-    assert stages(planned(clips, model, gpus_per_llm=0.5), 1) == [("EncodeAnswer", 0.5, {}, True, 2)]
+    assert stages(planned(clips, model, gpus_per_llm=0.5), 1) == [("EncodeAnswer", 0.5, {"memory_share": 0.5}, True, 2)]
     assert stages(planned(clips, model), 2) == [("EncodeAnswer", 1, {}, True, 2)]
     assert stages(planned(clips, model, gpus_per_llm=3, split_llm=True), 4) == [
         ("Encode", 1, {}, False, 1),
