@@ -140,8 +140,13 @@ class RunningBatch(Batch):
         for prompt in prompts:
             groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
         for alike in groups.values():
-            for i in range(0, len(alike), self.max_prompts):
-                some = alike[i : i + self.max_prompts]
+            # As many as there is memory for, should an answer take all the tokens that it may: where the limit is high,
+            # the prompts of one clip come in turn.
+            shared = packing.common([p.ids for p in alike])
+            longest = row_width(max(len(p.ids) - shared + p.budget for p in alike))
+            size = min(self.max_prompts, max(1, (self.max_tokens - row_width(shared)) // longest))
+            for i in range(0, len(alike), size):
+                some = alike[i : i + size]
                 num_shared = packing.common([p.ids for p in some])
                 yield _Group(visual=visual, prompts=some, num_shared=num_shared)
 

@@ -45,9 +45,9 @@ def test_a_fault_of_the_stage_ends_those_inside_alone(executor: str) -> None:
 
 
 def test_items_inside_a_worker_that_dies_come_back() -> None:
-    items = [make_item(i, "kill" if i % 20 == 7 else "") for i in range(60)]
+    items = [make_item(i, "kill" if i == 27 else "") for i in range(60)]
     rows = rows_of("ray_actors", items, num_workers=2)
     assert Counter(r.id for r in rows) == Counter(str(i) for i in range(60))
     died = {r.id for r in rows if r.status == Status.WORKER_DIED}
-    assert died == {"7", "27", "47"}
+    assert died == {"27"}
     assert {r.status for r in rows if r.id not in died} == {Status.OK}

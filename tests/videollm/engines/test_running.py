@@ -114,6 +114,24 @@ def test_memory_bounds_what_is_under_way() -> None:
     assert all(p.finish_reason for _, prompts in arriving for p in prompts)
 
 
+def test_prompts_of_a_clip_come_in_turn_where_their_answers_may_be_long() -> None:
+    model = llm()
+    generation = Generation(max_new_tokens=100)
+    engine = BuiltinEngine(model, tokenizer(), BuiltinEngine.Config(cache_gb=500 * bytes_per_token(model) / 1e9))
+    ((visual, ids),) = clips(32, (20, 5))
+    prompts = [engine.prompt(i, range(len(i) + 1), str(k), 100, generation) for k, i in enumerate(ids)]
+    batch = engine.start(generation)
+    assert isinstance(batch, RunningBatch)
+    batch.join(Prefix(tokens=visual), prompts)
+    most = 0
+    while batch.num_prompts:
+        batch.advance()
+        most = max(most, batch.num_tokens)
+    assert most <= 500
+    (expected,) = BuiltinEngine(model, tokenizer()).generate([(visual, ids)], generation)
+    assert [tuple(p.generated) for p in prompts] == [c.ids for c in expected]
+
+
 def test_bytes_of_a_token_are_those_that_rows_take() -> None:
     model = llm("qwen3")
     engine = BuiltinEngine(model, tokenizer())
