@@ -13,6 +13,8 @@ class Status(str, Enum):
 
     OK = "ok"
     """Answered."""
+    PARTIAL = "partial"
+    """Summed up, or answered, from less than all parts of the video: some of them failed."""
     BAD_REQUEST = "bad_request"
     """The manifest row is no request: a field is missing, or has a value that cannot be used."""
     NOT_FOUND = "not_found"
@@ -29,6 +31,8 @@ class Status(str, Enum):
     """The video is damaged where its frames are wanted."""
     MISSING_DEPENDENCY = "missing_dependency"
     """Reading the video takes a package that is not installed."""
+    CHANGED = "changed"
+    """The video is not the one whose parts were planned, or answered, before."""
     TIMEOUT = "timeout"
     """Decoding took longer than `--decode-timeout`."""
     DECODER_DIED = "decoder_died"

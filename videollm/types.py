@@ -120,6 +120,10 @@ class Request:
     """Text in the pictures as a reader of text found it, pieces with `, ` between; for models that take it."""
     max_new_tokens: int | None = None
     """Overrides the job's setting for this request."""
+    continuations: tuple[str, ...] = ()
+    """Texts to score in the place of an answer: the log-likelihood of each after the prompt is wanted."""
+    seen: bool = True
+    """Whether the model is shown the clip; False asks about text alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,5 +167,7 @@ class Answer:
     """In which form it was given the frames, where that is not ours to choose freely (JPEG, the file)."""
     note: str | None = None
     """What was changed in the question so that the model could be asked (names of control tokens)."""
+    scores: tuple[float, ...] = ()
+    """Log-likelihood of each of the request's continuations, natural logarithm; the text is then empty."""
     frame_indices: tuple[int, ...] = field(default=())
     frame_seconds: tuple[float, ...] = field(default=())

@@ -51,6 +51,8 @@ def job_request(request: Request, video: str) -> JobRequest:
     asked += [part for part in (clip.fps, clip.cut_end or None) if part is not None]
     if request.ocr is not None:
         asked.append({"ocr": request.ocr})
+    if request.continuations or not request.seen:
+        asked.append({"continuations": request.continuations, "seen": request.seen})
     if request.subtitles is not None:
         asked.append(asdict(request.subtitles))
     known = {f.name: getattr(request, f.name) for f in fields(Request)}

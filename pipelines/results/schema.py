@@ -81,6 +81,32 @@ class ResultRow:
     """This row's share of the time to encode its batch of clips."""
     generate_seconds: float = 0.0
     """This row's share of the time to answer its batch of questions."""
+    parent: str | None = None
+    """Id of the row of the whole video, where this one is of a part of it."""
+    level: str | None = None
+    """What part that is: `segment`, `chapter`, `summary` (of several chapters), or `video`."""
+    segment: int | None = None
+    """Its number among those of its level."""
+    num_segments: int | None = None
+    """Segments of the video, or of this part of it."""
+    split_reason: str | None = None
+    """Why the segment ends where it does: `fixed`, `cut`, `longest`, `given`, `end`, ..."""
+    children_failed: int | None = None
+    """Segments of this part that have no answer."""
+    strategy: str | None = None
+    """How a long video was searched for the answer (`--strategy`)."""
+    evidence_start: tuple[float, ...] = ()
+    """Seconds from the start of the video at which the evidence for the answer begins, best evidence first."""
+    evidence_end: tuple[float, ...] = ()
+    """Seconds at which it ends, exclusive."""
+    evidence_scores: tuple[float, ...] = ()
+    """How much more likely than not the question can be answered there: log p(yes) - log p(no)."""
+    num_looks: int | None = None
+    """Parts of the video that were looked at for the answer."""
+    num_frames_scanned: int | None = None
+    """Frames that were encoded for the answer, other questions of the video not counted."""
+    scores: tuple[float, ...] = ()
+    """Log-likelihoods of the texts that the request asked to score."""
     fingerprint: str
     """Hash of what is asked."""
 
