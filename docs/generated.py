@@ -35,6 +35,7 @@ TABLES: Final = (
     "videollm.adapters:ADAPTERS",
     "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",
+    "pipelines.timelines.splitters:SPLITTERS",
     "pipelines.evals.benchmarks:BENCHMARKS",
 )
 """Every table of classes by name."""

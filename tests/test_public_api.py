@@ -17,6 +17,7 @@ from connectors import CONNECTORS
 from connectors.registry import Table
 from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.executors.base import EXECUTORS
+from pipelines.timelines.splitters import SPLITTERS
 from tests.support.paths import ROOT
 from videollm.adapters import ADAPTERS
 from videollm.checkpoints import FAMILIES
@@ -40,6 +41,7 @@ TABLES: tuple[Table, ...] = (
     POLICIES,
     POSITIONS,
     PREPROCESSINGS,
+    SPLITTERS,
     TOWERS,
 )
 NOT_PYTHON = {table.group for table in TABLES}

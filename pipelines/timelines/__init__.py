@@ -1,0 +1,1 @@
+"""Long videos: split into segments, answered by parts, and summed up."""
