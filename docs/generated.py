@@ -37,6 +37,8 @@ TABLES: Final = (
     "pipelines.executors.base:EXECUTORS",
     "pipelines.timelines.splitters:SPLITTERS",
     "pipelines.evals.benchmarks:BENCHMARKS",
+    "pipelines.timelines.track_formats:TRACK_FORMATS",
+    "pipelines.timelines.exports.base:EXPORTS",
 )
 """Every table of classes by name."""
 INTERFACES: Final = ("pipelines.evals.benchmark", "pipelines.stages.base", "pipelines.executors.base")

@@ -17,7 +17,9 @@ from connectors import CONNECTORS
 from connectors.registry import Table
 from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.executors.base import EXECUTORS
+from pipelines.timelines.exports.base import EXPORTS
 from pipelines.timelines.splitters import SPLITTERS
+from pipelines.timelines.track_formats import TRACK_FORMATS
 from tests.support.paths import ROOT
 from videollm.adapters import ADAPTERS
 from videollm.checkpoints import FAMILIES
@@ -37,12 +39,14 @@ TABLES: tuple[Table, ...] = (
     DECODERS,
     ENGINES,
     EXECUTORS,
+    EXPORTS,
     FAMILIES,
     POLICIES,
     POSITIONS,
     PREPROCESSINGS,
     SPLITTERS,
     TOWERS,
+    TRACK_FORMATS,
 )
 NOT_PYTHON = {table.group for table in TABLES}
 """Entry-point groups."""

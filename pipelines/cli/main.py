@@ -25,6 +25,8 @@ COMMANDS: Final = {
     "score": ("pipelines.cli.score:ScoreOptions", "score an eval's answers again, without a model"),
     "compare-runs": ("pipelines.cli.compare_runs:CompareRunsOptions", "compare two evals question by question"),
     "report": ("pipelines.cli.report:ReportOptions", "show runs as one HTML page, with tables"),
+    "timeline": ("pipelines.cli.timeline:TimelineOptions", "write captions as subtitles, chapters and timed JSON"),
+    "export": ("pipelines.cli.export:ExportCommandOptions", "write rows as JSON lines, sidecars, tars or a dataset"),
     "models": ("pipelines.cli.models:ModelsOptions", "list the models, or count what a video costs with one"),
     "fetch": ("pipelines.cli.fetch:FetchOptions", "download models and benchmarks from the hub"),
     "connectors": ("pipelines.cli.connectors:ConnectorsOptions", "list the connectors"),

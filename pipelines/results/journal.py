@@ -166,18 +166,23 @@ class Output:
                 scratch.write_bytes(b"".join(_line(r) for r in rows))
 
 
-def read_rows(folder: Path) -> Iterator[Row]:
-    """Yield all rows of a job's output, each once: shards first, then the journal."""
+def read_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Yield all rows of a job's output, each once: shards first, then the journal; the job may be running.
+
+    Args:
+        columns: those wanted; an older output may lack some.
+    """
+    # The journal is read first: what becomes a shard meanwhile is found in both, and what is only there is not missed.
+    journal = folder / "_journal.jsonl"
+    left = {row["id"]: row for row in (_read(journal, columns) if journal.exists() else ())}
     seen: set[str] = set()
-    for path in [
-        *sorted(folder.glob("part-*.parquet")),
-        *sorted(folder.glob("part-*.jsonl")),
-        folder / "_journal.jsonl",
-    ]:
-        for row in _read(path) if path.exists() else ():
+    for path in [*sorted(folder.glob("part-*.parquet")), *sorted(folder.glob("part-*.jsonl"))]:
+        for row in _read(path, columns):
             if row["id"] not in seen:
                 seen.add(row["id"])
+                left.pop(row["id"], None)
                 yield row
+    yield from left.values()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -186,14 +191,17 @@ def write_json(path: Path, value: Any) -> None:
         scratch.write_bytes((json.dumps(value, indent=2) + "\n").encode())
 
 
-def _read(shard: Path, columns: list[str] | None = None) -> Iterator[Row]:
+def _read(shard: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """Read the rows of a file; a line that was cut off, or is being written, is no row."""
     if shard.suffix == ".parquet":
-        for batch in pq.ParquetFile(shard).iter_batches(columns=columns):
+        for batch in pq.ParquetFile(shard).iter_batches(columns=None if columns is None else list(columns)):
             yield from batch.to_pylist()
     else:
-        for line in shard.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                yield json.loads(line)
+        with shard.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    row = json.loads(line)
+                    yield row if columns is None else {name: row[name] for name in columns if name in row}
 
 
 def _line(row: Row) -> bytes:

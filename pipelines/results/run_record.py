@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from pipelines.results.journal import write_json
 from videollm.errors import UserError
+from videollm.io import is_remote, local_name
 
 PACKAGES: Final = (
     "videollm", "torch", "transformers", "ray", "av", "decord", "numpy", "pillow", "pyarrow", "fsspec",
@@ -96,6 +97,22 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not isinstance(value, dict) or not isinstance(value.get("config"), dict) or not value.get("sessions"):
         raise UserError(f"{path} is no record of a job. Expected the output folder of a job.")
     return value
+
+
+def find_video(record: Mapping[str, Any], video: str) -> str:
+    """Find a row's video relative to the folder of its manifest, or to the folder where the command ran.
+
+    Args:
+        record: of the job.
+        video: as the user named it.
+    Returns:
+        A path, whether there is such a file or not, or a URL.
+    """
+    video = local_name(video)
+    if is_remote(video) or Path(video).is_absolute():
+        return video
+    near = (folder / video for i in record["config"].get("inputs", ()) for folder in Path(i).parents)
+    return str(next((path for path in near if path.exists()), Path.cwd() / video))
 
 
 def file_hashes(files: Sequence[Path]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,27 +15,39 @@ from videollm.errors import UserError
 from videollm.types import Cue, Subtitles
 
 _TIMES: Final = re.compile(r"^.*-->.*$", re.MULTILINE)
-_TAGS: Final = re.compile(r"\{\\[^{}]*\}|<[\d:.]+>")
-"""What pysubs2 leaves: SubStation overrides ({\\i1}, which it makes of <i>), and WebVTT's times of single words."""
+_TAGS: Final = re.compile(r"\{\\[^{}]*\}")
+"""SubStation overrides ({\\i1}), which pysubs2 makes of <i>, and leaves."""
+_WORD_TIMES: Final = re.compile(r"<[\d:.]+>")
+_WORDS: Final = re.compile(r"^(?!.*-->).*:.*$", re.MULTILINE)
+"""Lines that are no times; two times in one of them would make it one for pysubs2."""
 
 
 def read_subtitles(path: Path, begins_at: float = 0.0) -> tuple[Cue, ...]:
-    """Read the cues of a file, in order of their start.
+    """Read the cues of a file in which something is said, in order of their start.
 
     Args:
         begins_at: seconds in the file at which the video begins; the cues' times count from there.
     Raises:
         UserError: the file is missing, or no subtitle file.
     """
+    said = (cue for cue in read_cues(path) if cue.text)
+    moved = (replace(cue, start=cue.start - begins_at, end=cue.end - begins_at) if begins_at else cue for cue in said)
+    return tuple(sorted(moved, key=lambda c: c.start))
+
+
+def read_cues(path: Path) -> tuple[Cue, ...]:
+    """Read all cues of a file as they stand there, those without words too.
+
+    Raises:
+        UserError: the file is missing, or no subtitle file.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        cues = list(_json_cues(json.loads(text)) if path.suffix == ".json" else _cues(text, path.suffix))
+        return tuple(_json_cues(json.loads(text)) if path.suffix == ".json" else _cues(text, path.suffix))
     except OSError as error:
         raise UserError(f"Subtitles {path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:  # UnicodeDecodeError is a ValueError
         raise UserError(f"Subtitles {path} cannot be read: {error}. Expected UTF-8 .srt, .vtt or .json.") from error
-    moved = (replace(cue, start=cue.start - begins_at, end=cue.end - begins_at) for cue in cues)
-    return tuple(sorted(moved if begins_at else cues, key=lambda c: c.start))
 
 
 def spoken(cues: Sequence[Cue], seconds: Sequence[float]) -> list[str]:
@@ -56,20 +69,25 @@ def with_subtitles(question: str, subtitles: Subtitles | None, seconds: Sequence
 def _cues(text: str, suffix: str) -> Iterator[Cue]:
     """Yield the cues of SubRip or WebVTT."""
     from pysubs2 import SSAFile
+    from pysubs2.formats.subrip import SubripFormat
 
-    text = text.replace("\r\n", "\n")
+    class Subrip(SubripFormat):
+        """SubRip whose hours may pass 99."""
+
+        TIMESTAMP = re.compile(r"(\d+):(\d{1,2}):(\d{1,2})[.,](\d{1,3})")
+
+    text = _WORDS.sub(lambda line: _WORD_TIMES.sub("", line[0]).replace(":", "&#58;"), text.replace("\r\n", "\n"))
     if suffix == ".vtt" or text.startswith("WEBVTT"):
         # pysubs2 takes what stands between two cues (names of cues, notes) for words of the first, so it is cut out.
         blocks = ((block, _TIMES.search(block)) for block in re.split(r"\n\s*\n", text))
         events = SSAFile.from_string("\n\n".join(b[found.start() :] for b, found in blocks if found), format_="vtt")
     else:
-        events = SSAFile.from_string(text, format_="srt")
-    if text.strip() and not len(events):
+        Subrip.from_file(events := SSAFile(), StringIO(text), "srt")
+    if not len(events) and text.strip() and text.split(maxsplit=1)[0] != "WEBVTT":
         raise ValueError("it has no line of times (00:00:01,000 --> 00:00:02,000)")
     for event in events:
         said = " ".join(unescape(_TAGS.sub("", event.text.replace(r"\N", " "))).split())
-        if said:
-            yield Cue(start=event.start / 1000, end=event.end / 1000, text=said)
+        yield Cue(start=event.start / 1000, end=event.end / 1000, text=said)
 
 
 def _json_cues(rows: list[dict[str, Any]]) -> Iterator[Cue]:

@@ -19,7 +19,6 @@ from pipelines.results.journal import read_rows
 from pipelines.results.run_record import read_record
 from pipelines.results.schema import Row
 from videollm.errors import UserError
-from videollm.io import is_remote, local_name
 
 Pairs = list[tuple[str, str]]
 
@@ -126,15 +125,6 @@ def sampling(run: Run) -> Mapping[str, Any] | None:
     """Return the run's sampling, fields of videollm.Sampling; None: run.json does not say."""
     found: Mapping[str, Any] | None = latest_fact(run.record, "sampling")
     return found
-
-
-def path_of(run: Run, video: str) -> str:
-    """Find a row's video relative to the folder of its manifest, or to the folder where the command ran."""
-    video = local_name(video)
-    if is_remote(video) or Path(video).is_absolute():
-        return video
-    near = (folder / video for i in run.record["config"].get("inputs", ()) for folder in Path(i).parents)
-    return str(next((path for path in near if path.exists()), Path.cwd() / video))
 
 
 def _rows(run: Run) -> Iterator[Row]:

@@ -17,7 +17,6 @@ from pipelines.evals.report.runs import (
     Run,
     headline_facts,
     paired_differences,
-    path_of,
     provenance,
     run_names,
     sampling,
@@ -26,6 +25,7 @@ from pipelines.evals.report.thumbnails import Strip
 from pipelines.evals.scores import Score, ScoredQuestion, ScoredRun
 from pipelines.evals.settings import differing_settings
 from pipelines.evals.statistics.bootstrap import Estimate
+from pipelines.results.run_record import find_video
 from pipelines.results.schema import OK, Row
 from videollm.types import Clip
 
@@ -259,7 +259,7 @@ def _clip(row: Row) -> Clip:
 def _strip(row: Row, clip: Clip, run: Run) -> Strip:
     config = run.record["config"]
     return Strip(
-        clip=replace(clip, video=path_of(run, clip.video)),
+        clip=replace(clip, video=find_video(run.record, clip.video)),
         indices=tuple(row["frame_indices"]),
         seconds=tuple(row["frame_seconds"]),
         video_hash=row.get("video_hash"),

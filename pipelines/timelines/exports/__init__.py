@@ -1,0 +1,1 @@
+"""Rows of a job in forms that other tools read: one per file."""
