@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,13 +64,21 @@ class Finish(Stage):
 
 
 class FinishInTime(RunningStage):
-    """Finishes each item after some pieces of work, beside others; the config is the most items inside.
+    """Finishes each item after some pieces of work, beside others.
 
     An item's answer is the most that were inside while it was.
     """
 
-    def __init__(self, config: int) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        most: int = 8
+        """Items inside, as many as there is room for."""
+        waits: bool = False
+        """Whether no item ends before the stage was full once, however slowly they come (for a minute at most)."""
+
+    def __init__(self, config: Config) -> None:
         self.config = config
+        self.waits_until: float | None = None if config.waits else 0.0
         self.inside: dict[int, tuple[Item, int, int]] = {}
         """By name: the item, pieces of work that are left, and the most items so far."""
 
@@ -80,9 +88,11 @@ class FinishInTime(RunningStage):
 
     @property
     def has_room(self) -> bool:
-        return len(self.inside) < self.config
+        return len(self.inside) < self.config.most
 
     def add(self, items: Mapping[int, Item]) -> None:
+        if self.waits_until is None:
+            self.waits_until = time.monotonic() + 60
         for name, item in items.items():
             assert isinstance(item.payload, np.ndarray), "an item came without its payload"
             number = int(re.findall(r"[0-9]+", item.task.clip.video)[0])
@@ -90,6 +100,9 @@ class FinishInTime(RunningStage):
 
     def advance(self) -> dict[int, Finished]:
         time.sleep(0.02)
+        if not self.has_room:
+            self.waits_until = 0.0
+        waits = time.monotonic() < (self.waits_until or 0.0)
         ends: dict[int, Finished] = {}
         for name, (item, left, most) in list(self.inside.items()):
             if item.task.clip.video.startswith("kill"):
@@ -97,8 +110,9 @@ class FinishInTime(RunningStage):
             if item.task.clip.video.startswith("fault"):
                 raise KeyError("a bug of ours")
             most = max(most, len(self.inside))
-            self.inside[name] = (item, left - 1, most)
-            if left == 1:
+            left -= not waits
+            self.inside[name] = (item, left, most)
+            if left == 0:
                 made = Answer(text=str(most), prompt="p", finish_reason="stop", num_visual_tokens=1)
                 ends[name] = item.finish([item.answered(r, made, 0.1) for r in item.task.requests])
         for name in ends:

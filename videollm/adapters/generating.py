@@ -28,33 +28,22 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from videollm.adapters.processing import (
-    OWN_SIZE,
-    control_tokens,
-    load_processor,
-    process,
-    shown_prompt,
-    takes_videos,
-    visual_ids,
-    write_prompt,
-)
+from videollm.adapters.processed import ProcessedModel, check_streaming
+from videollm.adapters.processing import load_processor, process
 from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
 from videollm.engines.base import Prompt
 from videollm.engines.sampler import Sampler
-from videollm.engines.streaming import Text, decode
 from videollm.errors import UserError
 from videollm.models.protocol import ModelInfo, Visual
-from videollm.models.running import budget_of
-from videollm.models.whole import VisualFrames, WholeModel
+from videollm.models.whole import VisualFrames
 from videollm.types import Answer, FrameBatch, Generation, Request
-from videollm.video.sampling import Sampling
 
 PIXELS = ("pixel_values", "image_patches")
 """What names of inputs that hold pixels begin with."""
 
 
-class TransformersVLM(WholeModel):
+class TransformersVLM(ProcessedModel):
     """A model of transformers with its processor.
 
     Args:
@@ -64,19 +53,13 @@ class TransformersVLM(WholeModel):
     """
 
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, info: ModelInfo) -> None:
-        self.model, self.processor = model, processor
-        self.name, self.notice, self.revision = info.name, info.notice, info.revision
-        self.sampling, self.generation = Sampling.from_dict(info.sampling), Generation(**info.generation)
-        self.frame_size = OWN_SIZE
-        self.engine = f"transformers {version('transformers')} ({type(processor).__name__})"
+        super().__init__(processor, info, model.config, f"transformers {version('transformers')}")
+        self.model = model
         own = model.generation_config
         ends = own.eos_token_id if own is not None else None
         ids = [*(ends if isinstance(ends, list) else [ends]), processor.tokenizer.eos_token_id]
         self.end_ids = frozenset(i for i in ids if i is not None)
         model.generation_config = GenerationConfig()  # a penalty or a temperature in it would come on top of ours
-        self._visual = visual_ids(processor, model.config)
-        self._control = control_tokens(processor)
-        self._as_images = not takes_videos(processor)
         self._accepts = frozenset(signature(model.forward).parameters)
         self._seen: _Seen | None = None
 
@@ -97,9 +80,7 @@ class TransformersVLM(WholeModel):
         on_text: Callable[[str], None] | None = None,
     ) -> list[list[Answer]]:
         """Answer one request after the other, see `VideoModel.answer_batch`."""
-        num_requests = sum(len(requests) for _, requests in items)
-        if on_text is not None and num_requests != 1:
-            raise ValueError(f"on_text streams one answer; got {num_requests} requests. Ask them one by one.")
+        check_streaming(on_text, items)
         settings = generation or self.generation
         choose = Sampler(settings)
         return [[self._answer(visual, r, settings, choose, on_text) for r in requests] for visual, requests in items]
@@ -117,49 +98,27 @@ class TransformersVLM(WholeModel):
         if self._seen is None or self._seen.batch is not batch:
             self._seen = _Seen(batch)
         seen = self._seen
-        num_images = len(batch.frames) if self._as_images else None
-        written, note = write_prompt(self.processor, request, batch, tokens=self._control, num_images=num_images)
+        written, note = self.write(request, batch)
         with seen.processed_once(self.processor):
             settings = {"return_mm_token_type_ids": True} if "mm_token_type_ids" in self._accepts else {}
-            made = process(self.processor, written, batch, as_images=self._as_images, **settings)
+            made = process(self.processor, written, batch, as_images=self.as_images, **settings)
         inputs = dict(made.to(self.model.device, dtype=self.model.dtype))
         if "mm_encoder_outputs" in self._accepts:
             seen.encode(self.model, inputs)
             inputs = {name: value for name, value in inputs.items() if not name.startswith(PIXELS)}
             inputs["mm_encoder_outputs"] = dict(seen.encoded)
         ids: list[int] = made["input_ids"][0].tolist()
-        prompt = self._prompt(ids, request, generation, streams=on_text is not None)
-        self._generate(inputs, prompt, choose, on_text)
-        text = prompt.text.final() if prompt.text is not None else decode(self.processor.tokenizer, prompt.generated)
-        return Answer(
-            text=text.strip(),
-            prompt=shown_prompt(self.processor.tokenizer, ids, self._visual),
-            finish_reason=prompt.finish_reason,
-            num_visual_tokens=sum(i in self._visual for i in ids),
-            num_prompt_tokens=len(ids),
-            num_generated_tokens=len(prompt.generated),
-            engine=self.engine,
-            frames_sent="images" if self._as_images else "video",
-            note=note,
-            frame_indices=visual.frame_indices,
-            frame_seconds=visual.frame_seconds,
-        )
-
-    def _prompt(self, ids: list[int], request: Request, generation: Generation, *, streams: bool) -> Prompt:
-        budget = budget_of(request, generation)
+        prompt = self.prompt(ids, request, generation, streams=on_text is not None)
         limit = getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
         if limit is not None and len(ids) >= limit:
             raise UserError(
-                f"Prompt has {len(ids)} tokens ({sum(i in self._visual for i in ids)} of them visual) but the model "
+                f"Prompt has {len(ids)} tokens ({sum(i in self.visual for i in ids)} of them visual) but the model "
                 f"takes fewer than {limit}. Use fewer frames (--num-frames), or a shorter text."
             )
-        return Prompt(
-            ids=ids,
-            positions=range(len(ids) + 1),
-            key=request.id,
-            budget=budget if limit is None else min(budget, limit - len(ids)),
-            text=Text(self.processor.tokenizer, generation.stop) if generation.stop or streams else None,
-        )
+        if limit is not None:
+            prompt.budget = min(prompt.budget, limit - len(ids))
+        self._generate(inputs, prompt, choose, on_text)
+        return self.answer_of(prompt, visual, note)
 
     def _generate(
         self, inputs: dict[str, Any], prompt: Prompt, choose: Sampler, on_text: Callable[[str], None] | None

@@ -182,10 +182,16 @@ def shown_prompt(tokenizer: Any, ids: Sequence[int], visual: Set[int]) -> str:
 
 
 def visual_ids(processor: ProcessorMixin, config: Any) -> frozenset[int]:
-    """List the ids that stand for visual tokens."""
+    """List the ids that stand for visual tokens.
+
+    Those of the entries for a picture or a video are among them: vLLM repeats that of a video where the processor of
+    InternVL repeats that of an image. Features take the place of either.
+    """
     places: list[Mapping[str, Any] | Any] = [processor, config]
     names = [f"{kind}_{last}" for kind in KINDS[:2] for last in ("token_id", "token_index")]
-    found = [getattr(place, name, None) for place in places for name in names]
+    found = {getattr(place, name, None) for place in places for name in names}
+    vocabulary = processor.tokenizer.get_vocab()
+    found |= {vocabulary.get(getattr(processor, f"{kind}_token", None)) for kind in KINDS[:2]}
     return frozenset(int(i) for i in found if isinstance(i, int))
 
 

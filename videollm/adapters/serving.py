@@ -22,32 +22,21 @@ from weakref import finalize
 import torch
 from transformers import AutoConfig, GenerationConfig, ProcessorMixin
 
-from videollm.adapters.processing import (
-    OWN_SIZE,
-    control_tokens,
-    load_processor,
-    metadata,
-    shown_prompt,
-    takes_videos,
-    visual_ids,
-    write_prompt,
-)
+from videollm.adapters.processed import ProcessedModel, check_streaming
+from videollm.adapters.processing import load_processor, metadata, takes_videos
 from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
 from videollm.engines.base import Prompt
 from videollm.engines.settings import check_generation
-from videollm.engines.streaming import Text, decode
 from videollm.engines.vllm_requests import Requests, living, parameters
 from videollm.errors import UserError
 from videollm.models.answering import Answered, Answering
 from videollm.models.protocol import ModelInfo, Visual
-from videollm.models.running import budget_of
-from videollm.models.whole import VisualFrames, WholeModel
+from videollm.models.whole import VisualFrames
 from videollm.types import Answer, FrameBatch, Generation, Request
-from videollm.video.sampling import Sampling
 
 
-class ServedVLM(WholeModel):
+class ServedVLM(ProcessedModel):
     """A model that vLLM runs.
 
     Args:
@@ -61,15 +50,9 @@ class ServedVLM(WholeModel):
     def __init__(
         self, engine: Any, processor: ProcessorMixin, end_ids: frozenset[int], info: ModelInfo, facts: dict[str, str]
     ) -> None:
-        self.vllm, self.processor, self.end_ids, self.facts = engine, processor, end_ids, facts
-        self.name, self.notice, self.revision, self.frame_size = info.name, info.notice, info.revision, OWN_SIZE
-        self.sampling, self.generation = Sampling.from_dict(info.sampling), Generation(**info.generation)
-        self.requests = Requests(engine)
-        self.as_images = not takes_videos(processor)
-        self.control = control_tokens(processor)
-        self.visual = visual_ids(processor, engine.model_config.hf_config)
-        names = f"vllm {_version()}, transformers {version('transformers')}"
-        self.engine = f"{names} ({type(processor).__name__})"
+        runs = f"vllm {_version()}, transformers {version('transformers')}"
+        super().__init__(processor, info, engine.model_config.hf_config, runs)
+        self.vllm, self.end_ids, self.facts, self.requests = engine, end_ids, facts, Requests(engine)
 
     def describe(self, *, with_tower_key: bool = False) -> ModelInfo:
         """Describe the model, see `VideoModel.describe`."""
@@ -88,9 +71,7 @@ class ServedVLM(WholeModel):
         on_text: Callable[[str], None] | None = None,
     ) -> list[list[Answer]]:
         """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
-        num_requests = sum(len(requests) for _, requests in items)
-        if on_text is not None and num_requests != 1:
-            raise ValueError(f"on_text streams one answer; got {num_requests} requests. Ask them one by one.")
+        check_streaming(on_text, items)
         check_generation(generation or self.generation)
         under_way = _UnderWay(self, generation or self.generation, on_text)
         done: dict[Hashable, list[Answer | Exception]] = {}
@@ -119,16 +100,9 @@ class ServedVLM(WholeModel):
         Raises:
             UserError: the model cannot be asked this, or vLLM refuses the prompt.
         """
-        num_images = len(batch.frames) if self.as_images else None
-        text, note = write_prompt(self.processor, request, batch, tokens=self.control, num_images=num_images)
+        text, note = self.write(request, batch)
+        prompt = self.prompt((), request, generation, streams=streams)
         tokenizer = self.processor.tokenizer
-        prompt = Prompt(
-            ids=(),
-            positions=range(1),
-            key=request.id,
-            budget=budget_of(request, generation),
-            text=Text(tokenizer, generation.stop) if generation.stop or streams else None,
-        )
         begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
         options = {"tokenization_kwargs": {"add_special_tokens": False}} if begun else {}
         try:
@@ -143,40 +117,19 @@ class ServedVLM(WholeModel):
             raise UserError(f"vLLM refuses the prompt: {' '.join(str(error).split())}") from error
         return _Asked(prompt=prompt, note=note)
 
-    def answer_of(self, asked: _Asked, visual: Visual) -> Answer:
-        """Make the answer of a finished request."""
-        prompt, tokenizer = asked.prompt, self.processor.tokenizer
-        assert prompt is not None
-        text = prompt.text.final() if prompt.text is not None else decode(tokenizer, prompt.generated)
-        return Answer(
-            text=text.strip(),
-            prompt=shown_prompt(tokenizer, asked.ids, self.visual),
-            finish_reason=prompt.finish_reason,
-            num_visual_tokens=sum(i in self.visual for i in asked.ids),
-            num_prompt_tokens=len(asked.ids),
-            num_generated_tokens=len(prompt.generated),
-            engine=self.engine,
-            frames_sent="images" if self.as_images else "video",
-            note=asked.note,
-            frame_indices=visual.frame_indices,
-            frame_seconds=visual.frame_seconds,
-        )
-
 
 @dataclass(kw_only=True)
 class _Asked:
     """A request under way."""
 
-    prompt: Prompt | None = None
-    ids: Sequence[int] = ()
-    """Of the prompt, as vLLM's processor wrote it out."""
+    prompt: Prompt | UserError
+    """Its ids are not known before vLLM's processor has written it out; or why it cannot be asked."""
     note: str | None = None
-    error: Exception | None = None
     seconds: float = 0.0
 
     @property
     def is_under_way(self) -> bool:
-        return self.prompt is not None and not self.prompt.finish_reason
+        return isinstance(self.prompt, Prompt) and not self.prompt.finish_reason
 
 
 @dataclass(kw_only=True)
@@ -205,7 +158,8 @@ class _UnderWay(Answering[Visual]):
 
     def clear(self) -> None:
         """Give all clips up."""
-        self._model.requests.drop([a.prompt for clip in self._clips for a in clip.asked if a.prompt is not None])
+        asked = [a.prompt for clip in self._clips for a in clip.asked]
+        self._model.requests.drop([prompt for prompt in asked if isinstance(prompt, Prompt)])
         self._clips = []
 
     def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
@@ -218,30 +172,34 @@ class _UnderWay(Answering[Visual]):
             try:
                 asked = self._model.ask(request, visual.frames, name, self._generation, streams=streams)
             except UserError as error:
-                asked = _Asked(error=error)
+                asked = _Asked(prompt=error)
             clip.asked.append(asked)
 
     def advance(self) -> list[Answered]:
         """Let vLLM do a step, see `Answering.advance`."""
-        by_prompt = {id(a.prompt): a for clip in self._clips for a in clip.asked if a.is_under_way}
+        under_way = [a for clip in self._clips for a in clip.asked if a.is_under_way]
         began = time.perf_counter()
-        moved = self._model.requests.step(self._on_text) if by_prompt else []
+        moved = self._model.requests.step(self._on_text) if under_way else []
         spent = time.perf_counter() - began
         for prompt, output in moved:
-            asked = by_prompt[id(prompt)]
-            asked.ids = asked.ids or output.prompt_token_ids
-        for asked in by_prompt.values():
-            asked.seconds += spent / len(by_prompt)
+            prompt.ids = prompt.ids or output.prompt_token_ids
+        for asked in under_way:
+            asked.seconds += spent / len(under_way)
         ended = [clip for clip in self._clips if not any(a.is_under_way for a in clip.asked)]
         self._clips = [clip for clip in self._clips if any(a.is_under_way for a in clip.asked)]
         return [
             Answered(
                 key=clip.key,
-                outcomes=[a.error or self._model.answer_of(a, clip.visual) for a in clip.asked],
+                outcomes=[self._outcome(a, clip.visual) for a in clip.asked],
                 seconds=[a.seconds for a in clip.asked],
             )
             for clip in ended
         ]
+
+    def _outcome(self, asked: _Asked, visual: Visual) -> Answer | Exception:
+        if isinstance(asked.prompt, UserError):
+            return asked.prompt
+        return self._model.answer_of(asked.prompt, visual, asked.note)
 
 
 def name_of(batch: FrameBatch) -> str:

@@ -1,0 +1,138 @@
+"""`--engine vllm-native`: our frames in, the tokens of the golden data out. Most needs vLLM and torchvision."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import videollm
+from tests.support.official import clip
+from tests.support.paths import GOLDEN
+from tests.support.tensors import read
+from tests.videollm.adapters.test_transformers import These
+from videollm.errors import UserError
+from videollm.types import FrameBatch, Generation
+
+WITH_VLLM = all(find_spec(name) is not None for name in ("vllm", "torchvision"))
+needs_vllm = pytest.mark.skipif(not WITH_VLLM, reason="vLLM and torchvision are not installed (`vllm`, `peers`)")
+NAMES = ("qwen3vl", "internvl3")
+GREEDY = Generation(max_new_tokens=24)
+
+
+class Case:
+    """A tiny checkpoint in vLLM, and what the released code makes of a clip."""
+
+    def __init__(self, name: str) -> None:
+        self.folder = GOLDEN / f"{name}_tiny"
+        self.tensors, facts = read(self.folder / "golden.safetensors.gz")
+        self.question = facts["question"]
+        self.model: Any = self.load("vllm-native", {"max_model_len": 4096})
+        wanted = These(wanted=tuple(self.tensors["frame_indices"].tolist()))
+        self.frames = self.model.decode(clip(facts["video"]), sampling=wanted)
+
+    def load(self, engine: str, config: dict[str, Any] | None = None) -> Any:
+        return videollm.load(self.folder, engine=engine, device="cpu", dtype="float32", engine_config=config)
+
+    def answers(self, *questions: str, **settings: Any) -> list[Any]:
+        return self.model.answer(self.frames, [*questions], generation=replace(GREEDY, **settings))  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    made = Case(request.param)
+    yield made
+    del made.model  # a process holds one engine at a time
+
+
+@needs_vllm
+def test_tokens_are_those_of_the_golden_data(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    answer_of = case.model.answer_of
+    monkeypatch.setattr(case.model, "answer_of", lambda prompt, *rest: made.append(prompt) or answer_of(prompt, *rest))
+    first, again = case.answers(case.question, case.question)
+    assert first == again
+    visual = case.model.visual
+
+    def masked(ids: Any) -> list[int]:
+        # Where features go there may be another id: vLLM repeats <video> in prompts of InternVL, not <IMG_CONTEXT>.
+        return [-1 if i in visual else i for i in ids]
+
+    golden = case.tensors["input_ids"][0].tolist()
+    for prompt in made:
+        assert prompt.generated == case.tensors["generated_ids"][0].tolist()
+        if case.folder.name != "qwen3vl_tiny":  # transformers repeats <|vision_start|> there, see docs/adapters.md
+            assert masked(prompt.ids) == masked(golden)
+    assert first.num_visual_tokens == sum(i in visual for i in golden) > 0
+    assert "<video>" in first.prompt
+    assert "<video><video>" not in first.prompt
+    assert first.engine.startswith("vllm ")
+    assert first.frames_sent == "video"
+
+
+@needs_vllm
+def test_settings_mean_what_they_mean_to_transformers(case: Case) -> None:
+    other = case.load("transformers")
+    (free,) = case.answers("What moves?")
+    for settings in ({"repetition_penalty": 1.3}, {"stop": (free.text[3:5],)}, {"max_new_tokens": 3}):
+        (here,) = case.answers("What moves?", **settings)
+        there = other.answer(case.frames, "What moves?", generation=replace(GREEDY, **settings))
+        told = [(a.text, a.finish_reason, a.num_generated_tokens) for a in (here, there)]
+        assert told[0] == told[1]
+        assert here.text != free.text
+
+
+@needs_vllm
+def test_streamed_pieces_make_the_text(case: Case) -> None:
+    pieces: list[str] = []
+    (whole,) = case.answers("What moves?")
+    streamed = case.model.answer(case.frames, "What moves?", generation=GREEDY, on_text=pieces.append)
+    assert streamed == whole
+    assert "".join(pieces).strip() == whole.text
+    assert len(pieces) > 1
+
+
+def test_frames_have_one_name_as_long_as_they_are_the_same() -> None:
+    from videollm.adapters.serving import name_of
+
+    def frames(**changes: Any) -> FrameBatch:
+        pixels = np.zeros((2, 4, 6, 3), np.uint8)
+        return FrameBatch(**{"frames": pixels, "indices": (0, 5), "seconds": (0.0, 0.5), "fps": 10.0, **changes})
+
+    brighter = np.ones((2, 4, 6, 3), np.uint8)
+    turned = np.zeros((2, 6, 4, 3), np.uint8)
+    others = ({"frames": brighter}, {"frames": turned}, {"indices": (0, 6)}, {"fps": 12.0}, {"num_in_range": 9})
+    assert name_of(frames()) == name_of(frames())
+    assert len({name_of(frames()), *[name_of(frames(**changes)) for changes in others]}) == 1 + len(others)
+
+
+@needs_vllm
+def test_a_process_holds_one(case: Case) -> None:
+    with pytest.raises(UserError, match="one vLLM engine at a time"):
+        case.load("vllm-native")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match=r"vllm-native needs the package vllm.*videollm\[vllm\].*--engine transformers"):
+        videollm.load(Path("some/model"), engine="vllm-native")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"num_devices": 0}, "num_devices is 0"), ({"gpu_share": 1.5}, "gpu_share is 1.5"), ({"share": 1}, "share")],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    from videollm.adapters.vllm_native import VLLMNative
+    from videollm.checkpoints import Options
+
+    with pytest.raises(UserError, match=message):
+        VLLMNative.config(Options(name="some/model", engine="vllm-native", engine_config=settings))
