@@ -145,7 +145,9 @@ class Completion:
     text: str
     ids: tuple[int, ...]
     finish_reason: str
-    """`stop` (end token), `stop_string` or `length`."""
+    """`stop` (end token), `stop_string` or `length`; `scored` where continuations were scored instead."""
+    scores: tuple[float, ...] = ()
+    """Log-likelihood of each continuation, natural logarithm."""
 
 
 @dataclass(frozen=True, kw_only=True)

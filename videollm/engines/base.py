@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines import packing
+from videollm.engines.admission import check_continuations, check_prompt, largest
+from videollm.engines.scoring import SCORED, Scoring
 from videollm.engines.settings import check_generation
 from videollm.engines.streaming import Text, decode
 from videollm.errors import UserError
@@ -32,10 +34,17 @@ class Prompt:
     text: Text | None
     """Kept only where stop strings or streaming need it."""
     owner: int = 0
+    scoring: Scoring | None = None
+    """Continuations to score, in the place of an answer."""
     generated: list[int] = field(default_factory=list)
     finish_reason: str = ""
     num_streamed: int = 0
     """Characters of the text that were passed on."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows for what follows the part that prompts share: one, or one for each branch of its continuations."""
+        return 1 if self.scoring is None else max(1, len(self.scoring.branches))
 
     @property
     def newest_position(self) -> packing.Position:
@@ -56,7 +65,9 @@ class Prompt:
             self.finish_reason = "length"
 
     def stream(self, on_text: Callable[[str], None]) -> None:
-        """Pass on the new part of the text."""
+        """Pass on the new part of the text; of a prompt that is scored there is none."""
+        if self.scoring is not None:
+            return
         assert self.text is not None
         text = self.text.final() if self.finish_reason else self.text.ready()
         if len(text) > self.num_streamed:
@@ -169,22 +180,7 @@ class Engine(ABC):
         """Raise UserError where `generate` would, so that one bad request need not fail a batch."""
         if max_new_tokens < 1:
             raise UserError(f"max_new_tokens is {max_new_tokens}; expected at least 1.")
-        if not prompt or prompt[-1] == packing.VISUAL:
-            raise UserError("Prompt has no text after its visual tokens; expected at least one token to answer to.")
-        next_position = len(prompt) if positions is None else _largest(positions[-1])
-        if self.limit is not None and next_position >= self.limit:
-            num_visual = sum(i == packing.VISUAL for i in prompt)
-            at = "" if next_position == len(prompt) else f" and ends at position {next_position}"
-            raise UserError(
-                f"Prompt has {len(prompt)} tokens ({num_visual} of them visual){at} but the LLM "
-                f"takes fewer than {self.limit}. Use fewer frames, a connector that compresses more, or a shorter text."
-            )
-        vocabulary = self.embedding.num_embeddings
-        if max(prompt) >= vocabulary:
-            raise UserError(
-                f"Prompt holds token id {max(prompt)} but the LLM embeds {vocabulary}. "
-                "Use the LLM's own tokenizer, or resize its embeddings."
-            )
+        check_prompt(prompt, positions, limit=self.limit, vocabulary=self.embedding.num_embeddings)
 
     @torch.inference_mode()
     def generate(
@@ -195,9 +191,12 @@ class Engine(ABC):
         positions: Sequence[Sequence[Sequence[packing.Position]]] | None = None,
         keys: Sequence[Sequence[str]] | None = None,
         max_new_tokens: Sequence[Sequence[int]] | None = None,
+        continuations: Sequence[Sequence[Sequence[Sequence[int]]]] | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> list[list[Completion]]:
         """Complete every prompt of every clip; the same tokens as one prompt at a time.
+
+        A prompt that brings continuations is not completed: they are scored behind it.
 
         Args:
             rows: for each clip its visual tokens (n d) and its prompts' ids, packing.VISUAL for each visual token.
@@ -206,6 +205,7 @@ class Engine(ABC):
                 from 0.
             keys: for each prompt a name that, with generation.seed, fixes its random numbers.
             max_new_tokens: for each prompt, instead of generation.max_new_tokens.
+            continuations: for each prompt the ids of the texts to score; none for a prompt to be completed.
             on_text: is given the text of the only prompt, piece by piece; the pieces together are the answer's text.
         Returns:
             For each clip a completion of each prompt.
@@ -221,7 +221,9 @@ class Engine(ABC):
                 budget = max_new_tokens[i][j] if max_new_tokens is not None else generation.max_new_tokens
                 at = range(len(ids) + 1) if positions is None else positions[i][j]
                 key = keys[i][j] if keys is not None else f"{i}/{j}"
-                clips[-1][1].append(self.prompt(ids, at, key, budget, generation, streams=on_text is not None))
+                scored = continuations[i][j] if continuations is not None else ()
+                more: Any = {"streams": on_text is not None, "continuations": scored}
+                clips[-1][1].append(self.prompt(ids, at, key, budget, generation, **more))
         num_prompts = sum(len(prompts) for _, prompts in clips)
         if on_text is not None and num_prompts != 1:
             raise ValueError(f"on_text streams one prompt; got {num_prompts}. Generate them one by one.")
@@ -250,6 +252,7 @@ class Engine(ABC):
         generation: Generation,
         *,
         streams: bool = False,
+        continuations: Sequence[Sequence[int]] = (),
     ) -> Prompt:
         """Make a prompt for a batch.
 
@@ -260,20 +263,35 @@ class Engine(ABC):
             budget: most tokens of its answer.
             generation: that of the batch.
             streams: whether its text will be passed on piece by piece.
+            continuations: ids of texts to score in the place of an answer, as the LLM would generate them.
         Raises:
-            UserError: see `check`.
+            UserError: see `check`; a continuation has no tokens, or does not fit; the engine cannot score them.
         """
         self.check(ids, budget, positions)
+        if continuations:
+            vocabulary = self.embedding.num_embeddings
+            check_continuations(continuations, positions[-1], limit=self.limit, vocabulary=vocabulary)
+            self.check_scoring(scoring := Scoring(continuations=tuple(map(tuple, continuations))))
+            return Prompt(ids=ids, positions=positions, key=key, budget=scoring.longest, text=None, scoring=scoring)
         return Prompt(
             ids=ids,
             positions=positions,
             key=key,
-            budget=budget if self.limit is None else min(budget, self.limit - _largest(positions[-1])),
+            budget=budget if self.limit is None else min(budget, self.limit - largest(positions[-1])),
             text=Text(self.tokenizer, generation.stop) if generation.stop or streams else None,
         )
 
+    def check_scoring(self, scoring: Scoring) -> None:  # noqa: B027 (most score any)
+        """Check that the engine can score continuations.
+
+        Raises:
+            UserError: it cannot; the message says why.
+        """
+
     def completion(self, prompt: Prompt) -> Completion:
-        """Return what was generated for a finished prompt."""
+        """Return what was generated for a finished prompt, or its scores."""
+        if prompt.scoring is not None:
+            return Completion(text="", ids=(), finish_reason=SCORED, scores=prompt.scoring.scores)
         text = prompt.text.final() if prompt.text is not None else decode(self.tokenizer, prompt.generated)
         return Completion(text=text, ids=tuple(prompt.generated), finish_reason=prompt.finish_reason)
 
@@ -325,7 +343,3 @@ class _InTurn(Batch):
             left -= len(taken[-1][1])
         if taken:
             self.engine._run(taken, self.generation, None)
-
-
-def _largest(position: packing.Position) -> int:
-    return position if isinstance(position, int) else max(position)

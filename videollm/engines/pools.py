@@ -67,6 +67,16 @@ class Pool:
         if 2 * len(self.places) < self.capacity:
             self._resize(int(SPARE * len(self.places)))
 
+    def copies(self, place: Place, number: int) -> list[Place]:
+        """Take rows that hold what a row holds."""
+        taken = self.take(number)
+        for tensor in (self.positions, *(t for layer in self._layers.values() for t in layer)):
+            for copy in taken:
+                tensor[copy.index] = tensor[place.index]
+        for copy in taken:
+            copy.length = place.length
+        return taken
+
     def layer(self, number: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values (r h w d) of a layer, also of rows that are not in use.
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from videollm.engines import packing
+from videollm.engines import packing, scoring
 from videollm.engines.backbone import Backbone
 from videollm.engines.base import Batch, Prefix, Prompt
 from videollm.engines.cascade import Fed, Prefill, Step, feeding
 from videollm.engines.layers import States, stack
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Place, Pools, row_width
+from videollm.engines.questions import Group, Question
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Room
@@ -30,46 +30,10 @@ MAX_PREFILL_TOKENS: Final = 8192
 """Tokens of beginnings that go through the LLM at once, unless one alone has more."""
 MAX_SCORES: Final = 2**26
 """Scores of queries and keys, of all heads of a layer, that are in memory at once."""
+MAX_LOGITS: Final = 2**28
+"""Logits that are in memory at once, where those of all tokens fed are wanted."""
 MAX_PROMPTS: Final = 512
 """Prompts under way, where there is memory for more."""
-
-
-@dataclass(eq=False, kw_only=True)
-class _Group:
-    """Prompts that share what they begin with, and wait to be fed."""
-
-    visual: Prefix
-    prompts: Sequence[Prompt]
-    num_shared: int
-    """Tokens that they share."""
-
-    @property
-    def own_lengths(self) -> list[int]:
-        """Most tokens that follow the shared ones, of each prompt."""
-        return [len(p.ids) - self.num_shared + p.budget for p in self.prompts]
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that rows are kept for."""
-        return row_width(self.num_shared) + sum(row_width(n) for n in self.own_lengths)
-
-
-@dataclass(eq=False, kw_only=True)
-class _Question:
-    """A prompt under way."""
-
-    prompt: Prompt
-    num_shared: int
-    shared: Place | None
-    """Row of what it shares with other questions, if anything."""
-    own: Place
-    states: States | None = None
-    """Of recurrent layers, until they lie among the others'."""
-
-    @property
-    def rest(self) -> Sequence[int]:
-        """Own tokens of the prompt that are not fed yet."""
-        return self.prompt.ids[self.num_shared + self.own.length :]
 
 
 class RunningBatch(Batch):
@@ -97,17 +61,17 @@ class RunningBatch(Batch):
         self.sampler, self.end_ids = sampler, end_ids
         self.max_tokens = max_tokens
         self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
-        self.waiting: deque[_Group] = deque()
-        self.active: list[_Question] = []
+        self.waiting: deque[Group] = deque()
+        self.active: list[Question] = []
         """In the order of their own rows, pool by pool."""
         self.shared_rows, self.own_rows = Pools(self.device), Pools(self.device)
-        self.questions: dict[Place, _Question] = {}
+        self.questions: dict[Place, Question] = {}
         """By own row."""
         self.users: Counter[Place] = Counter()
         """Questions under way on each shared row."""
         self.states: States | None = None
         """Of recurrent layers, its rows those of `active`."""
-        self.latest: tuple[Sequence[_Question], Step] | None = None
+        self.latest: tuple[Sequence[Question], Step] | None = None
         """The last step in which each question of `active` was fed a token, and what `active` was."""
 
     @property
@@ -135,7 +99,7 @@ class RunningBatch(Batch):
         """Add the prompts of a clip: those that agree up to their last visual token share what they begin with."""
         self.waiting += self._groups(visual, prompts)
 
-    def _groups(self, visual: Prefix, prompts: Sequence[Prompt]) -> Iterator[_Group]:
+    def _groups(self, visual: Prefix, prompts: Sequence[Prompt]) -> Iterator[Group]:
         groups: dict[tuple[int, ...], list[Prompt]] = {}
         for prompt in prompts:
             groups.setdefault(packing.visual_prefix(prompt.ids), []).append(prompt)
@@ -143,12 +107,12 @@ class RunningBatch(Batch):
             # As many as there is memory for, should an answer take all the tokens that it may: where the limit is high,
             # the prompts of one clip come in turn.
             shared = packing.common([p.ids for p in alike])
-            longest = row_width(max(len(p.ids) - shared + p.budget for p in alike))
+            longest = max(row_width(len(p.ids) - shared + p.budget) * p.num_rows for p in alike)
             size = min(self.max_prompts, max(1, (self.max_tokens - row_width(shared)) // longest))
             for i in range(0, len(alike), size):
                 some = alike[i : i + size]
                 num_shared = packing.common([p.ids for p in some])
-                yield _Group(visual=visual, prompts=some, num_shared=num_shared)
+                yield Group(visual=visual, prompts=some, num_shared=num_shared)
 
     @torch.inference_mode()
     def advance(self) -> None:
@@ -160,10 +124,10 @@ class RunningBatch(Batch):
         # The newest token of every question goes in, and the next one comes out.
         prompts = [q.prompt for q in self.active]
         tokens, positions = [[p.generated[-1]] for p in prompts], [[p.newest_position] for p in prompts]
-        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, self.active))
+        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, [1] * len(prompts)))
         self._settle()
 
-    def _take(self) -> Iterator[_Group]:
+    def _take(self) -> Iterator[Group]:
         """Take the groups that there is room for; one at least where nothing is under way."""
         number = len(self.active)
         shared, own = Counter[int](), Counter[int]()
@@ -171,18 +135,18 @@ class RunningBatch(Batch):
             group = self.waiting[0]
             number += len(group.prompts)
             shared[row_width(group.num_shared)] += group.num_shared > 0
-            own.update(map(row_width, group.own_lengths))
+            own.update(group.rows)
             growth = self.shared_rows.growth(shared) + self.own_rows.growth(own)
             full = number > self.max_prompts or self.num_tokens + growth > self.max_tokens
             if full and number > len(group.prompts):
                 return
             yield self.waiting.popleft()
 
-    def _begin(self, groups: Sequence[_Group]) -> None:
+    def _begin(self, groups: Sequence[Group]) -> None:
         """Feed the prompts of groups, and choose the first token of each."""
         # 1. What the prompts of groups share, groups of one length together, as many tokens as are fed at once.
-        begun: list[_Question] = []
-        together: list[_Group] = []
+        begun: list[Question] = []
+        together: list[Group] = []
         for group in sorted(groups, key=lambda g: g.num_shared):
             full = sum(g.num_shared for g in together) + group.num_shared > MAX_PREFILL_TOKENS
             if together and (full or self.backbone.recurrent or not together[0].num_shared):
@@ -190,22 +154,27 @@ class RunningBatch(Batch):
                 together = []
             together.append(group)
         begun += self._share(together)
-        # 2. What follows, questions with as much left together, as many tokens of each as memory allows.
-        heads = self.llm.config.get_text_config(decoder=True).num_attention_heads
+        # 2. What follows, questions with as much left together, as many tokens of each as memory allows; and behind
+        #    prompts with continuations, the branches of these.
+        config = self.llm.config.get_text_config(decoder=True)
         while left := sorted((q for q in begun if q.rest), key=lambda q: -len(q.rest)):
-            most = max(1, MAX_SCORES // (heads * max(q.num_shared + q.own.pool.width for q in left)))
+            widest = max(q.num_shared + q.own.pool.width for q in left)
+            most = max(1, MAX_SCORES // (config.num_attention_heads * widest))
+            if any(q.branch for q in left):
+                most = min(most, max(1, MAX_LOGITS // config.vocab_size))
             s = min(most, len(left[0].rest))
             some = left[: 1 if self.backbone.recurrent else max(1, most // s)]
-            ended = [q for q in some if len(q.rest) <= s]
             ids = [q.rest[:s] for q in some]
-            at = [q.prompt.positions[q.num_shared + q.own.length :][: len(i)] for q, i in zip(some, ids, strict=True)]
-            logits = self._feed(some, ids, at, some[0].states, ended)
-            if ended:
-                self._choose(ended, logits)
+            at = [q.next_positions(len(i)) for q, i in zip(some, ids, strict=True)]
+            wanted = [q.num_wanted(len(i)) for q, i in zip(some, ids, strict=True)]
+            logits = self._feed(some, ids, at, some[0].states, wanted)
+            begun += self._take_up(some, wanted, logits)
+        for prompt in (q.prompt for q in begun if q.prompt.scoring is not None):
+            prompt.finish_reason = scoring.SCORED
         self.questions |= {q.own: q for q in begun}
         self._settle()
 
-    def _share(self, groups: Sequence[_Group]) -> list[_Question]:
+    def _share(self, groups: Sequence[Group]) -> list[Question]:
         """Feed what the prompts of groups share (all of them, or none, share something), and make their questions."""
         lengths = [g.num_shared for g in groups]
         places: list[Place] | list[None] = [None] * len(groups)
@@ -230,7 +199,7 @@ class RunningBatch(Batch):
         for group, place in zip(groups, places, strict=True):
             for prompt, own in zip(group.prompts, group.own_lengths, strict=True):
                 (row,) = self.own_rows.of(own).take(1)
-                question = _Question(
+                question = Question(
                     prompt=prompt, num_shared=group.num_shared, shared=place, own=row, states=deepcopy(states)
                 )
                 made.append(question)
@@ -238,15 +207,29 @@ class RunningBatch(Batch):
                 self.users[place] = len(group.prompts)
         return made
 
+    def _take_up(self, questions: Sequence[Question], wanted: Sequence[int], logits: Tensor) -> list[Question]:
+        """Choose first tokens from the logits that were wanted of each question, or score; return new branches."""
+        rows = [(q, q.depth - i) for q, n in zip(questions, wanted, strict=True) for i in reversed(range(n))]
+        ended = [i for i, (q, _) in enumerate(rows) if q.prompt.scoring is None]
+        if ended:
+            self._choose([rows[i][0] for i in ended], logits if len(ended) == len(rows) else logits[ended])
+        scored = [(s, q.branch, depth, i) for i, (q, depth) in enumerate(rows) if (s := q.prompt.scoring) is not None]
+        if not scored:
+            return []
+        scoring.take([(s, branch, depth) for s, branch, depth, _ in scored], logits[[i for *_, i in scored]])
+        made = [new for *_, depth, i in scored if depth == 0 for new in rows[i][0].fork()]
+        self.users.update(new.shared for new in made if new.shared is not None)
+        return made
+
     def _feed(
         self,
-        questions: Sequence[_Question],
+        questions: Sequence[Question],
         ids: Sequence[Sequence[int]],
         positions: Sequence[Sequence[packing.Position]],
         states: States | None,
-        ended: Sequence[_Question],
+        wanted: Sequence[int],
     ) -> Tensor:
-        """Feed tokens to questions, and return the logits (m v) of the last token of those that have ended."""
+        """Feed tokens to questions, and return the logits (k v) of as many of the last ones of each as are wanted."""
         lengths = [len(own) for own in ids]
         # All tokens lie in one row, for only attention tells questions apart; recurrent layers take a row for each.
         laid = ids if self.backbone.recurrent else [[token for own in ids for token in own]]
@@ -258,10 +241,9 @@ class RunningBatch(Batch):
             fed = Step([(q.shared, q.own) for q in questions], lengths, self.backbone.windows, self._windowed(at))
         if questions is self.active and not any(self.backbone.windows):
             self.latest = questions, fed
-        last = [-1]
+        last = [*range(-max(wanted), 0)]  # in rows of their own, all want as many
         if not self.backbone.recurrent:
-            ending = set(map(id, ended))
-            last = [end - 1 for q, end in zip(questions, accumulate(lengths), strict=True) if id(q) in ending]
+            last = [i for end, n in zip(accumulate(lengths), wanted, strict=True) for i in range(end - n, end)]
         made = self._forward(fed, self.backbone.embedding(tokens), at, states, last)
         for question, length in zip(questions, lengths, strict=True):
             question.own.length += length
@@ -287,7 +269,7 @@ class RunningBatch(Batch):
             )
         return made
 
-    def _choose(self, questions: Sequence[_Question], logits: Tensor) -> None:
+    def _choose(self, questions: Sequence[Question], logits: Tensor) -> None:
         """Choose the next token of questions from logits (m v)."""
         prompts = [q.prompt for q in questions]
         chosen = self.sampler(logits, [p.generated for p in prompts], [p.key for p in prompts])
