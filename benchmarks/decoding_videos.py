@@ -35,6 +35,8 @@ class Case:
     cut: int = 0
     """Frames hidden at the start by an edit list."""
     quick: bool = False
+    numbered: bool = True
+    """Whether every frame carries its number."""
 
 
 OPEN_GOP = (("g", "48"), ("bf", "4"), ("x264-params", "open-gop=1:b-pyramid=normal"), ("crf", "24"))

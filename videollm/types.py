@@ -49,6 +49,9 @@ class FrameBatch:
     """Average frames per second of the video; 0 where it is not known."""
     num_in_range: int = 0
     """Frames of the video, or of the part of it, that these were chosen from; 0 where it is not known."""
+    decoder: str | None = None
+    """What decoded them, by its name in DECODERS, which of `auto` and `nvdec` depends on the file; None where it is not
+    known."""
 
     @property
     def still(self) -> bool:

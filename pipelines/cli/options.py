@@ -89,8 +89,8 @@ class FrameOptions:
     packing: int | None = None
     """With `fps_pack`: frames that share one set of visual tokens, 1 to 6; by default chosen by the clip's length."""
     decoder: str = "auto"
-    """What decodes: `auto` (never fails where one of the others works), `planned`, `pyav`, `decord`, `pkg.mod:Class` or
-    `path/to/file.py:Class`."""
+    """What decodes: `auto` (never fails where one of the others works), `planned`, `pyav`, `decord`, `nvdec` (on the
+    GPU; the extra of that name), `pkg.mod:Class` or `path/to/file.py:Class`."""
     allow_partial: bool = False
     """Answer from the healthy frames of a damaged video, which otherwise becomes an error row."""
 

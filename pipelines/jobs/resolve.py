@@ -73,6 +73,11 @@ def resolve_job(job: BatchJob) -> ResolvedJob:
         raise UserError(f"--executor local runs in this process, --address {job.workers.address} elsewhere. Leave one.")
     if executor != "auto" and executor not in EXECUTORS:
         EXECUTORS.load(executor)  # `pkg.mod:Class`, or says which there are
+    if executor != "local" and job.frames.decoder != FrameChoice.decoder and DECODERS[job.frames.decoder].on_gpu:
+        raise UserError(
+            f"--decoder {job.frames.decoder} decodes on a GPU, and Ray's decoding processes get none. Add --executor "
+            "local, or take the decoder auto."
+        )
     check_generation(Generation(**job.generation))
     for name, value in _sizes(job).items():
         may_be_none = name.startswith("gpus-")
@@ -136,8 +141,8 @@ def resolve(options: LoadOptions, frames: FrameChoice, *, on_cluster: bool = Fal
         options = replace(options, device="cpu")
     if (folder := Path(options.name).expanduser()).is_dir():
         options = replace(options, name=str(folder.absolute()))
-    if frames.decoder not in DECODERS:
-        DECODERS.load(frames.decoder)  # `pkg.mod:Class`, or says which there are
+    if frames.decoder != FrameChoice.decoder:  # the default can always be tried, and importing it is slow
+        DECODERS.load(frames.decoder).check()  # `pkg.mod:Class`, or says which there are
     info = checkpoints.resolve(options).info
     sampling = frames.override(info.sampling)
     return ResolvedModel(options=options, info=info, sampling=sampling, identity=identify(options))

@@ -59,6 +59,8 @@ class ResultRow:
     """Pixels of a decoded frame, from top to bottom."""
     frame_width: int | None = None
     """Pixels of a decoded frame, from left to right."""
+    decoder: str | None = None
+    """What decoded the frames: of `--decoder auto` and `nvdec`, the one that could; none for images."""
     num_prompt_tokens: int | None = None
     """Tokens of the prompt, visual tokens included."""
     num_visual_tokens: int | None = None

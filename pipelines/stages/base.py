@@ -35,6 +35,7 @@ class ClipInfo:
     video_hash: str | None = None
     frame_height: int | None = None
     frame_width: int | None = None
+    decoder: str | None = None
     decode_seconds: float = 0.0
     encode_seconds: float = 0.0
 

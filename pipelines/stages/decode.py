@@ -85,6 +85,7 @@ class Decode(Stage):
             video_hash=batch.video_hash,
             frame_height=batch.frames.shape[1],
             frame_width=batch.frames.shape[2],
+            decoder=batch.decoder,
             decode_seconds=lookup_seconds + seconds,
         )
         return Advance(item=replace(item, info=info, payload=batch, num_bytes=batch.frames.nbytes, feature_key=key))

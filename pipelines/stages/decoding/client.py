@@ -99,6 +99,7 @@ class Decoder:
             fps=reply["fps"],
             num_in_range=reply["num_in_range"],
             video_hash=reply["video_hash"],
+            decoder=reply["decoder"],
         )
         return batch, reply["decode_seconds"]
 

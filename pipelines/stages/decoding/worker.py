@@ -75,6 +75,7 @@ def _decode(
         "fps": batch.fps,
         "num_in_range": batch.num_in_range,
         "video_hash": batch.video_hash,
+        "decoder": batch.decoder,
         "decode_seconds": time.perf_counter() - start,
     }
     return header, np.ascontiguousarray(batch.frames).data.cast("B")

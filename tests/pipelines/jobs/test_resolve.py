@@ -49,6 +49,8 @@ WRONG = [
     (["--sampling-config", "num_frames=2"], "expected k=v, and --sampling"),
     (["--choose-fps", "2"], "segment_centers has no choose_fps; expected one of num_frames"),
     (["--decoder", "pyva"], "Unknown decoder 'pyva'"),
+    (["--decoder", "nvdec"], "Add --executor local"),
+    (["--decoder", "nvdec", "--executor", "local"], "--decoder nvdec"),
     (["--executor", "rayy"], "rayy"),
     (["--executor", "local", "--address", "auto"], "--address"),
     (["--feature-cache", "{tmp}/file/cache"], "cannot be written"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
 from videollm.video.decoding.base import Decoder, DecodeRequest
@@ -21,17 +23,18 @@ class AutoDecoder(Decoder):
             VideoError: all ways fail; the message is that of the first one.
         """
         try:
-            return PlannedDecoder().decode(request)
+            return replace(PlannedDecoder().decode(request), decoder="planned")
         except UnplannableError:
-            return SequentialDecoder().decode(request)
+            return replace(SequentialDecoder().decode(request), decoder="pyav")
         except VideoError as error:
-            fallbacks: dict[Status, Decoder] = {
-                Status.DECODE_ERROR: SequentialDecoder(),
-                Status.NO_VIDEO: DecordDecoder(),
+            fallbacks: dict[Status, tuple[str, Decoder]] = {
+                Status.DECODE_ERROR: ("pyav", SequentialDecoder()),
+                Status.NO_VIDEO: ("decord", DecordDecoder()),
             }
             if error.status not in fallbacks:
                 raise
+            name, fallback = fallbacks[error.status]
             try:
-                return fallbacks[error.status].decode(request)
+                return replace(fallback.decode(request), decoder=name)
             except VideoError:
                 raise error from None

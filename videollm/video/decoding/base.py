@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,18 @@ class DecodeRequest:
 class Decoder(ABC):
     """A way to decode the frames of a file."""
 
+    on_gpu: ClassVar[bool] = False
+    """Whether it needs a GPU in the process that decodes."""
+
+    @classmethod
+    def check(cls) -> None:
+        """Check that this machine can decode so; asked before a job starts.
+
+        Raises:
+            UserError: a package or a device is missing.
+        """
+        return  # most need nothing that a job could lack
+
     @abstractmethod
     def decode(self, request: DecodeRequest) -> FrameBatch:
         """Decode the frames that a request asks for.
@@ -59,6 +71,7 @@ DECODERS: Final[Table[Decoder]] = Table(
         "planned": "videollm.video.decoding.planned:PlannedDecoder",
         "pyav": "videollm.video.decoding.sequential:SequentialDecoder",
         "decord": "videollm.video.decoding.decord_backend:DecordDecoder",
+        "nvdec": "videollm.video.decoding.nvdec:NvdecDecoder",
     },
 )
 

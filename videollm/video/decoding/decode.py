@@ -54,7 +54,11 @@ def decode(
             threads=threads,
             allow_partial=allow_partial,
         )
-        batch = images.decode_images(request) if images.is_image(path) else backend.decode(request)
+        if images.is_image(path):
+            batch = images.decode_images(request)
+        else:
+            batch = backend.decode(request)
+            batch = replace(batch, decoder=batch.decoder or decoder)
         return replace(batch, video_hash=quick_hash(Path(path)) if Path(path).is_file() else None)
 
 
