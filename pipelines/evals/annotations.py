@@ -78,6 +78,17 @@ class Fields:
             )
         return start, end
 
+    def spans(self, name: str) -> tuple[tuple[float, float], ...]:
+        """Return a field that must hold a list of [start, end], seconds with the end after the start."""
+        value = self._get(name)
+        try:
+            spans = tuple((float(start), float(end)) for start, end in value)
+        except (TypeError, ValueError):
+            spans = ((1.0, 0.0),)
+        if not all(0 <= start < end < float("inf") for start, end in spans):
+            raise self.wrong(name, "a list of [start, end] in seconds, start before end")
+        return spans
+
     def lettered(self, name: str) -> tuple[str, ...]:
         """Return a field that must hold options with their letters (`A. Red`), without the letters."""
         options = self.texts(name)

@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from videollm.prompts.question import format_question
 from videollm.types import Clip
 
-Kind = Literal["choice", "open", "captions"]
+Span = tuple[float, float]
+"""First second and last one, exclusive."""
+Kind = Literal["choice", "open", "captions", "grounding"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,10 @@ class Sample:
     """Whether the prompt puts letters before them: if not, an answer must name one by its words."""
     answer: int | tuple[str, ...] | None = None
     """Index of the right option; or all texts that are right (references of a caption); None: not published."""
+    evidence: tuple[Span, ...] = ()
+    """Seconds of its video that show the answer, or that are the answer where there are no options."""
+    seconds: float | None = None
+    """Length of its video, where the annotations say it."""
     groups: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     """Name of a grouping -> this question's group, or all of its groups where it counts in several."""
     ocr: str | None = None
@@ -59,7 +65,11 @@ class Benchmark(ABC):
     """A benchmark; a subclass holds its particulars."""
 
     kind: Kind = "choice"
-    """How answers are scored: by the option they name, by their words, or as captions."""
+    """How answers are scored: by the option they name, by their words, as captions; or (grounding) by the option, where
+    there are none by the seconds they name, and in both cases by the seconds taken as evidence."""
+    tolerance_seconds: ClassVar[float | None] = None
+    """Seconds that are answered count as right if their middle is so near to that of the true ones; None: they are
+    scored by how well they meet alone."""
     splits: ClassVar[tuple[str, ...]] = ("test",)
     """Names for --split; the first is run if none is given."""
     datasets: ClassVar[tuple[str, ...]] = ()
@@ -106,6 +116,22 @@ class Benchmark(ABC):
             text: raw output.
         """
         return None
+
+    def said(self, sample: Sample, text: str) -> str:
+        """Rewrite a raw output in the words of the options, before the strict parser reads it; unchanged here."""
+        return text
+
+    def union_score(self, predicted: Sequence[Span], truth: Sequence[Span]) -> float | None:
+        """Score evidence by the benchmark's own rule; None: it has none."""
+        return None
+
+    def measures(self, sample: Sample, row: Mapping[str, Any]) -> Mapping[str, float]:
+        """Measure an answer by figures that are no shares: name with its unit -> figure, where there is one.
+
+        Args:
+            row: of an answer, its status ok.
+        """
+        return {}
 
     def submission(self, chosen: Sequence[tuple[Sample, int | None]]) -> tuple[str, str] | None:
         """Write the file that the benchmark's server takes: its name and text; None: there is no server.

@@ -12,8 +12,11 @@ from typing import Final
 
 from pipelines.evals.answers.choice import read_choice
 from pipelines.evals.answers.open import exact_match, squad_normalise, token_f1
+from pipelines.evals.answers.spans import read_span
 from pipelines.evals.benchmark import Benchmark, Kind, Sample
+from pipelines.evals.evidence import evidence_of, searched_for_evidence
 from pipelines.evals.metrics.captions import score_captions
+from pipelines.evals.metrics.grounding import Span, evidence_scores, moment_scores, time_error
 from pipelines.results.schema import OK, Row
 
 UNPARSED: Final = "unparsed"
@@ -50,7 +53,7 @@ def grade_choices(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge 
 
 
 def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], circular: bool) -> Grade:
-    grades = [_one_choice(sample.rotated(r), row) for r, row in enumerate(rows)]
+    grades = [_one_choice(benchmark, sample.rotated(r), row) for r, row in enumerate(rows)]
     grade = grades[0]
     if sample.answer is None:
         return replace(grade, strict={})
@@ -64,11 +67,11 @@ def _choice(benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], ci
     return grade
 
 
-def _one_choice(sample: Sample, row: Row | None) -> Grade:
+def _one_choice(benchmark: Benchmark, sample: Sample, row: Row | None) -> Grade:
     text = _text(row)
     if text is None:
         return Grade(status=_status(row), strict={"accuracy": 0.0})
-    choice = read_choice(text, sample.options, lettered=sample.lettered)
+    choice = read_choice(benchmark.said(sample, text), sample.options, lettered=sample.lettered)
     if choice.option is None:
         return Grade(status=UNPARSED, rule=choice.rule, strict={"accuracy": 0.0})
     return Grade(
@@ -128,10 +131,59 @@ def references(sample: Sample) -> Sequence[str]:
     return sample.answer
 
 
+def grade_grounding(benchmark: Benchmark, asked: Sequence[Asked], judge: AskJudge | None) -> list[Grade]:
+    """Grade by the option, or by the seconds; where the run searched for evidence, by the evidence too.
+
+    A run whose rows hold no evidence is graded on its answers alone.
+    """
+    circular = any(len(rows) > 1 for _, rows in asked)
+    searched = any(searched_for_evidence(rows[0]) for _, rows in asked)
+    return [_grounded(benchmark, sample, rows, circular, searched) for sample, rows in asked]
+
+
+def _grounded(
+    benchmark: Benchmark, sample: Sample, rows: Sequence[Row | None], circular: bool, searched: bool
+) -> Grade:
+    grade = _choice(benchmark, sample, rows, circular) if sample.options else _span(benchmark, sample, rows[0])
+    if not searched or not sample.evidence:
+        return grade
+    found = evidence_of(rows[0])
+    union = benchmark.union_score(found, sample.evidence)
+    compat = {} if union is None else {"evidence mIoU": union}
+    strict = {**grade.strict, **evidence_scores(found, sample.evidence)}
+    return replace(grade, strict=strict, compat={**grade.compat, **compat})
+
+
+def _span(benchmark: Benchmark, sample: Sample, row: Row | None) -> Grade:
+    """Grade the seconds that an answer names; the best evidence where it names none."""
+    span, rule = answered_span(row)
+    status = _status(row) if _text(row) is None else UNPARSED if span is None else OK
+    reading = None if span is None else f"{span[0]:g} - {span[1]:g}"
+    strict: dict[str, float] = {}
+    if sample.evidence:
+        if benchmark.tolerance_seconds is not None:
+            error = None if span is None else time_error(span, sample.evidence[0])
+            strict["accuracy"] = float(error is not None and error <= benchmark.tolerance_seconds)
+        strict |= moment_scores([] if span is None else [span], sample.evidence)
+    return Grade(status=status, reading=reading, rule=rule, strict=strict)
+
+
+def answered_span(row: Row | None) -> tuple[Span | None, str | None]:
+    """Read the span of a row without options, and say by which rule."""
+    text = _text(row)
+    if row is None or text is None:
+        return None, None
+    read = read_span(text)
+    if read.span is None and (found := evidence_of(row)):
+        return found[0], "evidence"
+    return read.span, read.rule
+
+
 GRADERS: Final[Mapping[Kind, Callable[[Benchmark, Sequence[Asked], AskJudge | None], list[Grade]]]] = {
     "choice": grade_choices,
     "open": grade_open,
     "captions": grade_captions,
+    "grounding": grade_grounding,
 }
 """Kind of benchmark -> function that grades its answers."""
 

@@ -134,11 +134,14 @@ def _check_samples(benchmark: Benchmark, samples: Sequence[Sample]) -> None:
         where = f"Question {sample.id!r}"
         if missing := [name for name in benchmark.groups if name not in sample.groups]:
             raise UserError(f"{where} has no group {missing[0]!r}, which its benchmark has a table of.")
-        if benchmark.kind == "choice":
+        if benchmark.kind == "choice" or (benchmark.kind == "grounding" and sample.options):
             if not 1 <= len(sample.options) <= len(ascii_uppercase):
                 raise UserError(f"{where} has {len(sample.options)} options, expected 1 to {len(ascii_uppercase)}.")
             if sample.answer not in (None, *range(len(sample.options))):
                 raise UserError(f"{where} has answer {sample.answer!r}, expected the index of one of its options.")
+        elif benchmark.kind == "grounding":
+            if sample.answer is not None:
+                raise UserError(f"{where} has answer {sample.answer!r} and no options, expected its evidence alone.")
         elif sample.answer is not None and not (sample.answer and isinstance(sample.answer, tuple)):
             raise UserError(f"{where} has answer {sample.answer!r}, expected a tuple of texts that are right.")
 

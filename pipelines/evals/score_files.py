@@ -30,6 +30,7 @@ def write_scores(run: ScoredRun) -> Path | None:
         "rules": RULES_VERSION,
         "statuses": {setting: dict(run.statuses(setting)) for setting in run.settings},
         "scores": [_as_json(score) for score in run.scores],
+        "measures": [_as_json(measure) for measure in run.measures],
     }
     lines = [
         {"id": i.sample.id, "setting": i.setting, "video": i.video, "groups": dict(i.sample.groups)} | _as_json(i.grade)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from pipelines.evals.evidence import searched_for_evidence
 from pipelines.evals.scores import Score, ScoredRun
 from pipelines.evals.statistics.bootstrap import Estimate
 from pipelines.evals.text_table import TextTable, hundredths, interval
 from pipelines.results.schema import OK
 
-COLUMNS: Final = ("questions", "videos", "strict", "s.e.", "95% interval", "of answered", "compat")
+COLUMNS: Final = ("questions", "videos", "strict", "s.e.", "95% interval", "of answered", "frames", "tokens", "compat")
 
 
 def tables(run: ScoredRun) -> list[TextTable]:
     """Return all tables of a run; scores are multiplied by 100."""
-    return [*([_headline(run)] if run.scores else []), _statuses(run), *_groups(run)]
+    return [*([_headline(run)] if run.scores else []), _statuses(run), *_measures(run), *_groups(run)]
 
 
 def figure_name(score: Score) -> str:
@@ -44,6 +45,23 @@ def _statuses(run: ScoredRun) -> TextTable:
     return TextTable(title="What became of the questions", columns=["setting", "status", "questions", "%"], rows=rows)
 
 
+def _measures(run: ScoredRun) -> list[TextTable]:
+    """Show what answers cost, and the benchmark's own measures, each a mean over the questions that have it."""
+    rows: list[Sequence[str | int]] = [
+        [m.setting, m.metric, m.over_all.num, m.over_all.num_clusters, _number(m.over_all.mean),
+         interval(m.over_all.low, m.over_all.high, _number)]
+        for m in run.measures
+    ]  # fmt: skip
+    columns = ["setting", "a question", "questions", "videos", "mean", "95% interval"]
+    alone = run.benchmark.kind == "grounding" and not any(searched_for_evidence(i.row) for i in run.items)
+    title = "Measures" + ("; no row holds evidence: scored on the answers alone" if alone else "")
+    return [TextTable(title=title, columns=columns, rows=rows)] if rows else []
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def _groups(run: ScoredRun) -> list[TextTable]:
     """Show the headline metric group by group."""
     metric = run.scores[0].metric if run.scores else None
@@ -62,7 +80,8 @@ def _groups(run: ScoredRun) -> list[TextTable]:
 
 def _cells(score: Score) -> list[str]:
     found, answered = score.over_all, score.over_answered
-    return [hundredths(found.mean), hundredths(found.standard_error), interval(found.low, found.high), _mean(answered)]
+    return [hundredths(found.mean), hundredths(found.standard_error), interval(found.low, found.high), _mean(answered),
+            _number(score.frames), _number(score.tokens)]  # fmt: skip
 
 
 def _compat(score: Score, scores: Sequence[Score]) -> str:

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from pipelines.evals.benchmark import Benchmark, Sample, each
 from pipelines.evals.benchmarks import load_benchmark
 from pipelines.evals.benchmarks.table_benchmark import TableBenchmark
+from pipelines.evals.evidence import costs_of
 from pipelines.evals.grades import GRADERS, AskJudge, Grade, references
 from pipelines.evals.metrics.captions import score_captions
 from pipelines.evals.metrics.java_captions import meteor, spice
@@ -64,6 +66,10 @@ class Score:
     """A question without an answer is wrong."""
     over_answered: Estimate | None
     """Mean over the questions whose answer could be read; None: no such question."""
+    frames: float | None = None
+    """Mean number of frames that the answered questions of it took; None: no question was answered."""
+    tokens: float | None = None
+    """Mean number of tokens, of prompt and answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,8 @@ class ScoredRun:
     items: tuple[ScoredQuestion, ...]
     scores: tuple[Score, ...]
     """The headline of each setting comes first."""
+    measures: tuple[Score, ...] = ()
+    """Figures in units of their own: what an answer cost, and the benchmark's `measures`."""
 
     @property
     def settings(self) -> list[str]:
@@ -121,7 +129,10 @@ def score_run(folder: Path, judge: str | None = None, on_judged: Progress | None
             for (sample, found), grade in zip(asked, grades, strict=True)
         ]  # fmt: skip
     scores = tuple(s for setting in config["subtitles"] for s in _scores(benchmark, setting, items))
-    return ScoredRun(folder=folder, record=record, benchmark=benchmark, items=tuple(items), scores=scores)
+    measures = tuple(m for setting in config["subtitles"] for m in _measures(benchmark, setting, items))
+    return ScoredRun(
+        folder=folder, record=record, benchmark=benchmark, items=tuple(items), scores=scores, measures=measures
+    )
 
 
 def check_judge(benchmark: Benchmark, judge: str | None) -> None:
@@ -172,11 +183,15 @@ def _figures(
     group: str | None = None,
 ) -> Iterator[Score]:
     """Yield the figures over these questions: one mean per metric, and metrics that are no means."""
-    answered = [i for i in items if i.grade.status == OK]
 
     def score(metric: str, rule: str, figure: Callable[[Sequence[ScoredQuestion]], Estimate]) -> Score:
+        with_it = [i for i in items if metric in getattr(i.grade, rule) or metric == "BLEU-4"]
+        read = [i for i in with_it if i.grade.status == OK]
+        costs = [cost for i in with_it if (cost := costs_of(i.row))]
+        frames, tokens = (mean(c[name] for c in costs) if costs else None for name in ("frames", "tokens"))
         return Score(setting=setting, metric=metric, rule=rule, macro=macro, grouping=grouping, group=group,
-                     over_all=figure(items), over_answered=figure(answered) if answered else None)  # fmt: skip
+                     over_all=figure(with_it), over_answered=figure(read) if read else None,
+                     frames=frames, tokens=tokens)  # fmt: skip
 
     for rule in ("strict", "compat"):
         for metric in dict.fromkeys(m for i in items for m in getattr(i.grade, rule)):
@@ -185,6 +200,19 @@ def _figures(
         yield score("BLEU-4", "strict", _bleu_4)
         if grouping is None:
             yield from _java_scores(items, setting)
+
+
+def _measures(benchmark: Benchmark, setting: str, items: Sequence[ScoredQuestion]) -> Iterator[Score]:
+    """Yield the figures of answers that are no shares, each over the questions that have it."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for item in items:
+        if item.setting == setting and item.row is not None and item.row["status"] == OK:
+            for name, value in {**benchmark.measures(item.sample, item.row), **costs_of(item.row)}.items():
+                found.setdefault(name, []).append((value, item.video))
+    for name, pairs in found.items():
+        over_all = estimate([value for value, _ in pairs], [video for _, video in pairs])
+        yield Score(setting=setting, metric=name, rule="measure", macro=None, grouping=None, group=None,
+                    over_all=over_all, over_answered=None)  # fmt: skip
 
 
 def _mean(items: Sequence[ScoredQuestion], *, rule: str, metric: str, macro: str | None) -> Estimate:

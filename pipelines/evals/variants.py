@@ -136,6 +136,7 @@ def _from_json(values: dict[str, Any]) -> Sample:
             "clip": Clip(**values["clip"]),
             "options": tuple(values["options"]),
             "answer": tuple(answer) if isinstance(answer, list) else answer,
+            "evidence": tuple((start, end) for start, end in values.get("evidence", ())),
             "groups": {n: tuple(g) if isinstance(g, list) else g for n, g in values["groups"].items()},
             "subtitles": None if subtitles is None else Path(subtitles),
         }

@@ -41,7 +41,11 @@ BENCHMARKS: Final[Table[Benchmark]] = Table(
         "activitynet_qa": "pipelines.evals.benchmarks.activitynet_qa:ActivityNetQA",
         "msrvtt": "pipelines.evals.benchmarks.captions:MSRVTT",
         "vatex": "pipelines.evals.benchmarks.captions:VATEX",
+        "charades_sta": "pipelines.evals.benchmarks.moments:CharadesSTA",
+        "qvhighlights": "pipelines.evals.benchmarks.moments:QVHighlights",
+        "cg_bench": "pipelines.evals.benchmarks.cg_bench:CGBench",
         "shapes": "pipelines.evals.benchmarks.shapes:Shapes",
+        "longshapes": "pipelines.evals.benchmarks.longshapes:LongShapes",
     },
 )
 """Name for `videollm eval` -> class."""

@@ -37,7 +37,12 @@ SCORES: dict[str, tuple[int, dict[str, float]]] = {
     # subsequence is 4 words of 8 and of 4, so that P = 1/2, R = 1, F = 2.44 P R / (R + 1.44 P) = 0.7093; and so on.
     "msrvtt": (2, {"ROUGE-L": (0.7093 + 0.4368) / 2}),
     "vatex": (1, {"ROUGE-L": 0.5942, "CIDEr-D": 0.0}),
+    # Asked for seconds, the embedded model names a colour: no span is read.
+    "charades_sta": (3, {"mIoU": 0.0, "R@0.3": 0.0, "R@0.5": 0.0, "R@0.7": 0.0, "IoP": 0.0}),
+    "qvhighlights": (2, {"mIoU": 0.0, "R@0.3": 0.0, "R@0.5": 0.0, "R@0.7": 0.0, "IoP": 0.0}),
+    "cg_bench": (2, {"accuracy": 0 / 2}),
     "shapes": (7, {"accuracy": 6 / 7, "accuracy, compat": 6 / 7}),
+    "longshapes": (11, {"accuracy": 4 / 11, "mIoU": 0.0}),
 }
 """Benchmark -> questions of its miniature, and scores counted by hand from tiny-stc's answers.
 

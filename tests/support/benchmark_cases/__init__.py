@@ -5,10 +5,13 @@ from typing import Final
 from tests.support.benchmark_cases import (
     activitynet_qa,
     captions,
+    cg_bench,
     egoschema,
+    longshapes,
     longvideobench,
     lvbench,
     mlvu,
+    moments,
     mvbench,
     nextqa,
     perception_test,
@@ -31,6 +34,10 @@ CASES: Final[dict[str, Cases]] = {
     "activitynet_qa": activitynet_qa.CASES,
     "msrvtt": captions.MSRVTT,
     "vatex": captions.VATEX,
+    "charades_sta": moments.CHARADES_STA,
+    "qvhighlights": moments.QVHIGHLIGHTS,
+    "cg_bench": cg_bench.CASES,
     "shapes": shapes.CASES,
+    "longshapes": longshapes.CASES,
 }
 """Benchmark -> its cases."""

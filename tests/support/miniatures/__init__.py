@@ -6,10 +6,13 @@ from typing import Final
 
 from tests.support.miniatures.activitynet_qa import activitynet_qa
 from tests.support.miniatures.captions import msrvtt, vatex
+from tests.support.miniatures.cg_bench import cg_bench
 from tests.support.miniatures.egoschema import egoschema
+from tests.support.miniatures.longshapes import longshapes
 from tests.support.miniatures.longvideobench import longvideobench
 from tests.support.miniatures.lvbench import lvbench
 from tests.support.miniatures.mlvu import mlvu
+from tests.support.miniatures.moments import charades_sta, qvhighlights
 from tests.support.miniatures.mvbench import mvbench
 from tests.support.miniatures.nextqa import nextqa
 from tests.support.miniatures.perception_test import perception_test
@@ -30,6 +33,10 @@ MINIATURES: Final[dict[str, Callable[[Path], None]]] = {
     "activitynet_qa": activitynet_qa,
     "msrvtt": msrvtt,
     "vatex": vatex,
+    "charades_sta": charades_sta,
+    "qvhighlights": qvhighlights,
+    "cg_bench": cg_bench,
     "shapes": shapes,
+    "longshapes": longshapes,
 }
 """Benchmark -> function that writes its folder."""

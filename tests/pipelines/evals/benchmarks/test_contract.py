@@ -11,7 +11,7 @@ from pipelines.evals.benchmarks import BENCHMARKS, Benchmark, Sample, load_bench
 from tests.support.miniatures import MINIATURES
 from videollm.errors import UserError
 
-QUESTION_ALONE = {"shapes"}
+QUESTION_ALONE = {"shapes", "longshapes"}
 """Benchmarks that ask in words what has options to score by."""
 
 
