@@ -40,7 +40,7 @@ SCORES: dict[str, tuple[int, dict[str, float]]] = {
     # Asked for seconds, the embedded model names a colour: no span is read.
     "charades_sta": (3, {"mIoU": 0.0, "R@0.3": 0.0, "R@0.5": 0.0, "R@0.7": 0.0, "IoP": 0.0}),
     "qvhighlights": (2, {"mIoU": 0.0, "R@0.3": 0.0, "R@0.5": 0.0, "R@0.7": 0.0, "IoP": 0.0}),
-    "cg_bench": (2, {"accuracy": 0 / 2}),
+    "cg_bench": (2, {"accuracy": 1 / 2}),
     "shapes": (7, {"accuracy": 6 / 7, "accuracy, compat": 6 / 7}),
     "longshapes": (11, {"accuracy": 4 / 11, "mIoU": 0.0}),
 }
