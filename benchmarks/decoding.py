@@ -4,6 +4,7 @@
     python benchmarks/decoding.py                    # all cases; the videos take a while to make once
     python benchmarks/decoding.py --cases vfr open_gop --folder /tmp/videos
     python benchmarks/decoding.py --videos clip.mp4:64 film.mp4:512     # yours, frames wanted of each
+    python benchmarks/decoding.py --windows          # many windows of one file: see decoding_windows.py
 
 The videos are made here, every frame with its number as a barcode, so that a wrong frame counts as wrong; of yours it
 is not known. Every (case, backend, variant) runs in its own process; opening, indexing, decoding and scaling to
@@ -27,6 +28,7 @@ import time
 from pathlib import Path
 
 import av
+import decoding_windows
 import numpy as np
 from decoding_backends import BACKENDS, BILINEAR_ONLY, CORES, COUNTING, QUALITIES
 from decoding_videos import CASES, Case, make, numbers
@@ -112,6 +114,9 @@ def best(results: list[Result]) -> Result:
 
 
 def main() -> None:
+    if "--windows" in sys.argv:
+        decoding_windows.main([argument for argument in sys.argv[1:] if argument != "--windows"])
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small cases only")
     parser.add_argument("--cases", nargs="*", default=[], help="only cases whose name contains one of these")

@@ -84,6 +84,24 @@ def remux(source: Path, target: Path, *, offset_seconds: float = 0, mux: dict[st
     return target
 
 
+def repeat(source: Path, target: Path, times: int) -> Path:
+    """Copy the packets so many times, one copy after the other, without encoding."""
+    with av.open(str(target), "w") as new:
+        stream, shift = None, 0
+        for _ in range(times):
+            with av.open(str(source)) as old:
+                video = old.streams.video[0]
+                stream = stream or new.add_stream_from_template(video)
+                packets = [p for p in old.demux(video) if p.dts is not None and p.pts is not None]
+                ticks = sorted(p.pts for p in packets)
+                for packet in packets:
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = stream
+                    new.mux(packet)
+                shift += ticks[-1] - ticks[0] + max(1, ticks[-1] - ticks[-2])
+    return target
+
+
 def edit_list(source: Path, target: Path, segments: Iterable[tuple[int, int]], fps: int = 30) -> Path:
     """Rewrite an mp4 (moov at its end) with an edit list that shows the frames [first, stop) of every segment."""
     data = bytearray(source.read_bytes())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from videollm.errors import Status, VideoError
 from videollm.types import FrameBatch
@@ -11,6 +13,12 @@ from videollm.video.decoding.decord_backend import DecordDecoder
 from videollm.video.decoding.index import UnplannableError
 from videollm.video.decoding.planned import PlannedDecoder
 from videollm.video.decoding.sequential import SequentialDecoder
+
+FALLBACKS: Final[dict[Status, tuple[str, type[Decoder]]]] = {
+    Status.DECODE_ERROR: ("pyav", SequentialDecoder),
+    Status.NO_VIDEO: ("decord", DecordDecoder),
+}
+"""Name and class of what is tried where planning fails, by how it fails."""
 
 
 class AutoDecoder(Decoder):
@@ -27,14 +35,43 @@ class AutoDecoder(Decoder):
         except UnplannableError:
             return replace(SequentialDecoder().decode(request), decoder="pyav")
         except VideoError as error:
-            fallbacks: dict[Status, tuple[str, Decoder]] = {
-                Status.DECODE_ERROR: ("pyav", SequentialDecoder()),
-                Status.NO_VIDEO: ("decord", DecordDecoder()),
-            }
-            if error.status not in fallbacks:
+            if error.status not in FALLBACKS:
                 raise
-            name, fallback = fallbacks[error.status]
+            name, fallback = FALLBACKS[error.status]
             try:
-                return replace(fallback.decode(request), decoder=name)
+                return replace(fallback().decode(request), decoder=name)
             except VideoError:
                 raise error from None
+
+    def decode_windows(self, requests: Mapping[int, DecodeRequest]) -> Iterator[tuple[int, FrameBatch | VideoError]]:
+        """Decode many parts of one file, each as `decode` does: those that one way fails at in one pass of the next."""
+        left, errors = dict(requests), dict[int, VideoError]()
+        try:
+            for number, result in PlannedDecoder().decode_windows(requests):
+                if isinstance(result, VideoError) and result.status in FALLBACKS:
+                    errors[number] = result
+                else:
+                    del left[number]
+                    yield number, _named(result, "planned")
+        except UnplannableError:
+            pass  # what the next way says stands
+        except VideoError as error:
+            errors = {**dict.fromkeys(left, error), **errors}
+        for status, (name, fallback) in FALLBACKS.items():
+            rest = {
+                n: r for n, r in left.items() if (errors[n].status if n in errors else Status.DECODE_ERROR) == status
+            }
+            left = {n: r for n, r in left.items() if n not in rest}
+            try:
+                for number, result in fallback().decode_windows(dict(rest)):
+                    del rest[number]
+                    yield number, errors.get(number, result) if isinstance(result, VideoError) else _named(result, name)
+            except VideoError as error:
+                errors = {**dict.fromkeys(rest, error), **errors}
+                left |= rest
+        for number in left:
+            yield number, errors[number]
+
+
+def _named(result: FrameBatch | VideoError, decoder: str) -> FrameBatch | VideoError:
+    return result if isinstance(result, VideoError) else replace(result, decoder=decoder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -59,6 +60,25 @@ class Decoder(ABC):
         Raises:
             VideoError: the file cannot be read as asked; `status` says why.
         """
+
+    def decode_windows(self, requests: Mapping[int, DecodeRequest]) -> Iterator[tuple[int, FrameBatch | VideoError]]:
+        """Decode many parts of one file, each as `decode` does.
+
+        A decoder that can do so in one pass overrides this, which opens the file for every part.
+
+        Args:
+            requests: parts by their numbers; they differ in their clip's range alone.
+        Yields:
+            Number and result of a part as soon as it is known, in any order.
+        Raises:
+            VideoError: the file as a whole cannot be read as asked; parts not yielded by then have no other result.
+        """
+        for number, request in requests.items():
+            try:
+                result: FrameBatch | VideoError = self.decode(request)
+            except VideoError as error:
+                result = error
+            yield number, result
 
 
 DECODERS: Final[Table[Decoder]] = Table(

@@ -39,7 +39,7 @@ def decode(
     """
     if threads < 1:
         raise UserError(f"threads is {threads}; expected 1 or more.")
-    backend = _load(decoder)
+    backend = load_decoder(decoder)
     clip = clip if isinstance(clip, Clip) else Clip(video=str(clip))
     check_range(clip.start, clip.end)
     with local_path(clip.video) as path:
@@ -55,14 +55,20 @@ def decode(
             allow_partial=allow_partial,
         )
         if images.is_image(path):
-            batch = images.decode_images(request)
+            batch = images.ImageDecoder().decode(request)
         else:
             batch = backend.decode(request)
             batch = replace(batch, decoder=batch.decoder or decoder)
         return replace(batch, video_hash=quick_hash(Path(path)) if Path(path).is_file() else None)
 
 
-def _load(decoder: str) -> Decoder:
+def load_decoder(decoder: str) -> Decoder:
+    """Load a decoder by its name.
+
+    Raises:
+        UserError: there is no such decoder.
+        VideoError: `missing_dependency`: it needs a package that is not installed.
+    """
     try:
         return DECODERS.load(decoder)()
     except ImportError as error:

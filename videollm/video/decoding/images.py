@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from videollm.errors import Status, VideoError
 from videollm.io import check_file
 from videollm.types import FrameBatch
-from videollm.video.decoding.base import DecodeRequest, choose, lay_out
+from videollm.video.decoding.base import Decoder, DecodeRequest, choose, lay_out
 from videollm.video.preprocessing.frame_size import resize_frame, target_size
 from videollm.video.sampling import Timeline
 
@@ -104,39 +104,42 @@ def _opened(path: str, status: Status) -> Iterator[Image.Image]:
         raise VideoError(status, f"{path}: the image cannot be read ({reason}); expected a healthy image.") from error
 
 
-def decode_images(request: DecodeRequest) -> FrameBatch:
-    """Decode a folder of images or an image file; the first image sets the size of all.
+class ImageDecoder(Decoder):
+    """Decodes folders of images and image files."""
 
-    Raises:
-        VideoError: as `decode.decode`.
-    """
-    clip = request.clip
-    timeline = image_timeline(request.path, clip.fps)
-    asked, request = choose(request, timeline)
-    still = timeline.num_frames == 1 and not Path(request.path).is_dir()
-    if still:
-        asked = replace(asked, snapped_seconds=(-1.0,) * len(asked.indices), temporal_ids=(), packing=1)
-    size = None if still and request.size is not None and request.size.keep_stills else request.size
-    distinct = sorted(set(asked.indices))
-    folder = folder_images(request.path) if Path(request.path).is_dir() else None
-    frames: NDArray[np.uint8] | None = None
-    seconds: dict[int, float] = {}
-    damage: str | None = None
-    for row, index in enumerate(distinct):
-        try:
-            if folder is not None:
-                check_file(str(folder[index]))
-                image = read_image(str(folder[index]), 0)
-            else:
-                image = read_image(request.path, index)
-        except VideoError as error:
-            damage = str(error).rstrip(".")
-            continue
+    def decode(self, request: DecodeRequest) -> FrameBatch:
+        """Decode the images asked for; the first one sets the size of all.
+
+        Raises:
+            VideoError: as `decode.decode`.
+        """
+        clip = request.clip
+        timeline = image_timeline(request.path, clip.fps)
+        asked, request = choose(request, timeline)
+        still = timeline.num_frames == 1 and not Path(request.path).is_dir()
+        if still:
+            asked = replace(asked, snapped_seconds=(-1.0,) * len(asked.indices), temporal_ids=(), packing=1)
+        size = None if still and request.size is not None and request.size.keep_stills else request.size
+        distinct = sorted(set(asked.indices))
+        folder = folder_images(request.path) if Path(request.path).is_dir() else None
+        frames: NDArray[np.uint8] | None = None
+        seconds: dict[int, float] = {}
+        damage: str | None = None
+        for row, index in enumerate(distinct):
+            try:
+                if folder is not None:
+                    check_file(str(folder[index]))
+                    image = read_image(str(folder[index]), 0)
+                else:
+                    image = read_image(request.path, index)
+            except VideoError as error:
+                damage = str(error).rstrip(".")
+                continue
+            if frames is None:
+                height, width = target_size(size, *image.shape[:2])
+                frames = np.empty((len(distinct), height, width, 3), np.uint8)
+            frames[row] = resize_frame(image, height, width, "pil" if size is None else size.filter)
+            seconds[index] = timeline.seconds_of(index)
         if frames is None:
-            height, width = target_size(size, *image.shape[:2])
-            frames = np.empty((len(distinct), height, width, 3), np.uint8)
-        frames[row] = resize_frame(image, height, width, "pil" if size is None else size.filter)
-        seconds[index] = timeline.seconds_of(index)
-    if frames is None:
-        frames = np.empty((len(distinct), 0, 0, 3), np.uint8)
-    return lay_out(request, asked, frames, seconds, damage)
+            frames = np.empty((len(distinct), 0, 0, 3), np.uint8)
+        return lay_out(request, asked, frames, seconds, damage)

@@ -1,13 +1,15 @@
 """The index of a video: how many frames it has, at which times, and on which keyframes they hang.
 
-An mp4 or mov tells this in its header and no packet is read; other files are demuxed once, without decoding.
+An mp4 or mov tells this in its header and no packet is read; other files are demuxed once, without decoding. It is held
+in arrays: ten hours are a million frames.
 
 UNITS  a tick is a presentation time in the stream's time base; an index is a display index.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +29,8 @@ KEYFRAME_FLAG: Final = 1
 """FFmpeg's AVINDEX_KEYFRAME."""
 DISCARD_FLAG: Final = 2
 """FFmpeg's AVINDEX_DISCARD_FRAME."""
+ENTRY: Final = np.dtype([("timestamp", "i8"), ("position", "i8"), ("has_data", "?"), ("flags", "u1")])
+"""What is taken from an entry of FFmpeg's index."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,12 @@ class Index:
     """The frames of one video stream."""
 
     num_frames: int
-    keyframes: list[Keyframe]
-    bases: list[int]
-    """`base` of every keyframe, ascending."""
+    key_ticks: NDArray[np.int64]
+    """(k,) `seek_tick` of every keyframe."""
+    key_positions: NDArray[np.int64] | None
+    """(k,) `position` of every keyframe; None where they have none."""
+    bases: NDArray[np.int64]
+    """(k,) `base` of every keyframe, ascending."""
     ticks: NDArray[np.int64]
     """(num_frames,) ascending ticks; with exact_ticks False a prediction from decoding times."""
     exact_ticks: bool
@@ -57,12 +64,17 @@ class Index:
     damage: str | None = None
     """Why reading ended early, if it did."""
 
+    def keyframe(self, number: int) -> Keyframe:
+        """Return a keyframe by its number."""
+        position = None if self.key_positions is None else int(self.key_positions[number])
+        return Keyframe(int(self.key_ticks[number]), position, int(self.bases[number]))
+
     def keyframe_of(self, index: int) -> int:
         """Return the number of the last keyframe with at most `index` displayed frames before it.
 
         A frame is decoded from there, unless it is a leading picture: those need the keyframe before.
         """
-        return max(0, bisect_right(self.bases, index) - 1)
+        return max(0, int(np.searchsorted(self.bases, index, side="right")) - 1)
 
     def timeline(self, stream: VideoStream) -> Timeline:
         """Return the times of the frames, and the average rate the container states, as decord and OpenCV do."""
@@ -111,15 +123,21 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
     if "mp4" not in container.format.name:
         return None
     # A table that does not list every packet of the stream is of no use.
-    entries = stream.index_entries[:] if stream.frames else []
-    if not entries or len(entries) != stream.frames:
+    entries = stream.index_entries
+    count = len(entries)
+    if not count or count != stream.frames:
         return None
-    flags = np.array([e.flags for e in entries])
-    is_key, is_shown_ = (flags & KEYFRAME_FLAG) != 0, (flags & DISCARD_FLAG) == 0
-    has_data = np.array([e.size for e in entries]) > 0
-    times = np.array([e.timestamp for e in entries], np.int64)
+    table = np.fromiter(((e.timestamp, e.pos, e.size > 0, e.flags) for e in entries), ENTRY, count)
+    is_key, is_shown_ = (table["flags"] & KEYFRAME_FLAG) != 0, (table["flags"] & DISCARD_FLAG) == 0
+    times = table["timestamp"].copy()
     keys = np.flatnonzero(is_key)
-    if not has_data.all() or not is_shown_.any() or not len(keys) or keys[0] != 0 or (np.diff(times) <= 0).any():
+    if (
+        not table["has_data"].all()
+        or not is_shown_.any()
+        or not len(keys)
+        or keys[0] != 0
+        or (np.diff(times) <= 0).any()
+    ):
         return None
     # One edit hides frames before its first keyframe's group ends; hidden frames any later are an edit list of parts.
     opening = int(keys[keys <= int(np.argmax(is_shown_))][-1])
@@ -128,8 +146,9 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
         return None
     # `base` counts the displayed frames before each keyframe, so that indices are counted from there.
     keys = keys[keys >= opening]
-    base = np.concatenate([[0], np.cumsum(is_shown_)])[keys]
-    keyframes = [Keyframe(int(times[k]), entries[int(k)].pos, int(b)) for k, b in zip(keys, base, strict=True)]
+    key_ticks, key_positions = times[keys], table["position"][keys]
+    bases = (np.cumsum(is_shown_) - is_shown_)[keys]
+    del table
     # Presentation times are predicted as decoding times, moved to the first frame's tick: exact at a uniform rate,
     # and without B-frames, where both orders are one.
     shown = times[is_shown_]
@@ -140,11 +159,11 @@ def _header_index(container: InputContainer, stream: VideoStream) -> Index | Non
     if uniform and num_frames > 1:  # decoding times of hidden frames do not matter then
         ticks = times[:num_frames] - times[0]
     steady = uniform or not stream.codec_context.has_b_frames
-    first = _first_tick(container, stream, keyframes[0])
-    return Index(num_frames, keyframes, base.tolist(), ticks + first, False, steady)
+    ticks += _first_tick(container, stream, int(key_ticks[0]))
+    return Index(num_frames, key_ticks, key_positions, bases, ticks, False, steady)
 
 
-def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyframe) -> int:
+def _first_tick(container: InputContainer, stream: VideoStream, opening_tick: int) -> int:
     """Find the tick of the first displayed frame: read packets until no earlier one can follow."""
     first: int | None = None
     try:
@@ -156,7 +175,7 @@ def _first_tick(container: InputContainer, stream: VideoStream, opening: Keyfram
                 first = time if first is None else min(first, time)
     except av.FFmpegError:
         pass  # the run that needs the damaged packets reports it
-    return opening.seek_tick if first is None else first
+    return opening_tick if first is None else first
 
 
 def demux_index(container: InputContainer, stream: VideoStream) -> Index:
@@ -170,8 +189,8 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
     reordered = stream.codec_context.has_b_frames
     if reordered and container.format.name == "avi":  # it knows no presentation times, and made-up ones are wrong
         raise _unplannable(container)
-    keys: list[tuple[int, int, bool]] = []  # tick, displayed frames before it in the file, hidden
-    shown: list[int] = []
+    keys, counts, hidden = array("q"), array("q"), array("b")  # tick, displayed frames before it in the file, hidden
+    shown = array("q")
     damage = None
     try:
         rewind(container, stream)
@@ -182,8 +201,10 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
             if time is None or (packet.pts is None and reordered):
                 raise _unplannable(container)
             if packet.is_keyframe and (not keys or codec not in ONE_KEYFRAME):
-                keys.append((time, len(shown), packet.is_discard))
-            if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0][0]):
+                keys.append(time)
+                counts.append(len(shown))
+                hidden.append(packet.is_discard)
+            if keys and is_shown(packet, codec) and (len(keys) > 1 or time >= keys[0]):
                 shown.append(time)  # what precedes the first keyframe, in the file or on the screen, cannot be decoded
     except av.FFmpegError as error:
         damage = f"reading stopped after {len(shown)} frames ({reason(error)})"
@@ -191,33 +212,39 @@ def demux_index(container: InputContainer, stream: VideoStream) -> Index:
         message = f"{_name(container)}: its video stream holds no frame ({damage or 'no packet'}); the file is damaged."
         raise VideoError("decode_error", message)
     # Packets come in decoding order; sorted ticks are the order of the screen, and equal ticks leave it open.
-    order = np.array(shown, np.int64)
+    order = np.frombuffer(shown, np.int64)
     ticks = np.sort(order)
     if (np.diff(ticks) == 0).any():
         raise _unplannable(container)
-    keyframes = _usable_keyframes(keys, order, ticks)
-    return Index(len(ticks), keyframes, [k.base for k in keyframes], ticks, True, True, damage)
+    key_ticks = _usable_keyframes(keys, counts, hidden, order)
+    bases = np.searchsorted(ticks, key_ticks)
+    bases[0] = 0
+    return Index(len(ticks), key_ticks, None, bases, ticks, True, True, damage)
 
 
 def _usable_keyframes(
-    keys: list[tuple[int, int, bool]], order: NDArray[np.int64], ticks: NDArray[np.int64]
-) -> list[Keyframe]:
-    """Keep the keyframes that part the file as they part the screen (an edit list can repeat or reorder frames).
+    keys: Iterable[int], counts: Iterable[int], hidden: Iterable[int], order: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the ticks of the keyframes that part the file as they part the screen.
 
-    What a run needs lies between two such keyframes: all shown before one precedes it in the file, all later follows.
+    An edit list can repeat or reorder frames. What a run needs lies between two such keyframes: all that is
+    shown before one precedes it in the file, and all later follows.
     """
     # Running extremes over the file order: the latest tick before each packet and the earliest from it on. A keyframe
     # parts the frames if every tick before it in the file is smaller than every tick from it on.
     latest_before = np.maximum.accumulate(order)
     earliest_after = np.minimum.accumulate(order[::-1])[::-1]
-    usable = [Keyframe(keys[0][0], None, 0)]
-    for time, count, hidden in keys[1:]:
+    usable = array("q")
+    for time, count, is_hidden in zip(keys, counts, hidden, strict=True):
+        if not usable:
+            usable.append(time)
+            continue
         last = int(latest_before[count - 1]) if count else time - 1
         next_ = int(earliest_after[count]) if count < len(order) else time
-        parts = last < min(time, next_) and not (hidden and next_ < time)
-        if parts and time > usable[-1].seek_tick:
-            usable.append(Keyframe(time, None, int(np.searchsorted(ticks, time))))
-    return usable
+        parts = last < min(time, next_) and not (is_hidden and next_ < time)
+        if parts and time > usable[-1]:
+            usable.append(time)
+    return np.frombuffer(usable, np.int64)
 
 
 def rewind(container: InputContainer, stream: VideoStream) -> None:

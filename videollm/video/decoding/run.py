@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -28,7 +28,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from videollm.video.decoding.container import demux, reason, tick
-from videollm.video.decoding.index import Index, rewind
+from videollm.video.decoding.index import Index, Keyframe, rewind
 
 SKIPPABLE: Final = frozenset({"h264", "hevc", "mpeg2video", "mpeg4"})
 """Codecs whose decoders drop a picture that no other refers to before doing any work on it."""
@@ -37,6 +37,8 @@ SEEK_BACK_SECONDS: Final = (0, 2, 20, None)
 often after it."""
 MAX_LEADING: Final = 32
 """Packets after a keyframe that are looked at for leading pictures."""
+MAX_KEPT: Final = 64
+"""Packets that are kept, from a keyframe on, for a run that begins there."""
 _END: Final = 1 << 62
 """A tick later than any."""
 
@@ -72,12 +74,30 @@ class RunDecoder:
     def __init__(self, container: InputContainer, stream: VideoStream, index: Index) -> None:
         self._container, self._stream, self._index = container, stream, index
         self._context = stream.codec_context
+        self._packets_left: Iterator[Packet[VideoStream]] = iter(())
+        self._unread: deque[Packet[VideoStream]] = deque()  # come before those
+        self._kept: list[Packet[VideoStream]] = []  # from the last keyframe read on
+        self._begun = -1  # keyframe of the run before
+        self._lands_late = False  # whether a seek missed: reading on to the next keyframe is cheaper then
 
     def decode(self, run: Run, put: Callable[[int, VideoFrame], None]) -> RunResult:
         """Decode a run and give every frame wanted to `put`, in display order.
 
         A frame that was decoded after damage in the same run is withheld from `RunResult.decoded`: it may refer to
-        what was lost, though `put` has seen it.
+        what was lost, though `put` may have seen it.
+        """
+        steps = self.steps(run, put)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: RunResult = end.value
+                return result
+
+    def steps(self, run: Run, put: Callable[[int, VideoFrame], None]) -> Generator[list[int], None, RunResult]:
+        """Decode a run as `decode` does, and yield indices as soon as their frames are known to be healthy.
+
+        Those that become known at the end of the run are in its result alone.
         """
         feeder = _Feeder(self._context, put)
         may_skip = run.skip and self._context.name in SKIPPABLE
@@ -95,7 +115,11 @@ class RunDecoder:
                     leading += [] if index is None else [index]
                 else:
                     feeder.feed(packet, time, index, skip=may_skip and index is None)
+                    if settled := feeder.settled():
+                        yield settled
                 if not remaining:  # every packet that holds a frame wanted was fed, and so was all it refers to
+                    break
+                if not opening and feeder.lost_the_rest():
                     break
         except av.FFmpegError as error:
             damage = f"reading stopped ({reason(error)})"
@@ -126,33 +150,74 @@ class RunDecoder:
                 if time is not None:
                     yield packet, time, indices.get(time) if not packet.is_discard else None
         else:
-            yield from _ranked(packets, set(run.indices), self._index.keyframes[run.keyframe].base)
+            yield from _ranked(packets, set(run.indices), int(self._index.bases[run.keyframe]))
 
     def _packets(self, keyframe: int) -> Iterator[Packet[VideoStream]]:
         """Read the packets with data, from exactly this keyframe on; damage in a container shows as an early end."""
-        key = self._index.keyframes[keyframe]
+        key = self._index.keyframe(keyframe)
         time_base = self._stream.time_base
         assert time_base is not None
+        begun, self._begun = self._begun, keyframe
+        if self._kept and _begins(self._kept[0], key):  # the run before read on past this keyframe
+            self._unread.extendleft(reversed(self._kept))
+            yield from self._read()
+            return
+        if self._lands_late and keyframe == begun + 1 and self._reach(key):
+            yield from self._read()
+            return
         for back_seconds in SEEK_BACK_SECONDS:
+            self._unread.clear()
             if back_seconds is None or keyframe == 0:
                 rewind(self._container, self._stream)
             else:
                 before = key.seek_tick - int(back_seconds / time_base)
                 self._container.seek(before, stream=self._stream, backward=True)
-            packets = demux(self._container, self._stream)
-            for packet in packets:
-                if not packet.size:
-                    break
-                if packet.is_keyframe and (
-                    tick(packet) == key.seek_tick if key.position is None else packet.pos == key.position
-                ):
-                    yield packet
-                    yield from (p for p in packets if p.size)
-                    return
-                if keyframe > 0 and packet.dts is not None and packet.dts > key.seek_tick:
-                    break  # the seek landed after the keyframe: try from further back
+            self._packets_left = demux(self._container, self._stream)
+            if self._reach(key):
+                yield from self._read()
+                return
             if keyframe == 0:
                 return
+            self._lands_late = True
+
+    def _reach(self, key: Keyframe) -> bool:
+        """Read on up to the packet of a keyframe; False if there is none, or reading has passed it."""
+        self._kept.clear()
+        while True:
+            packet = self._unread.popleft() if self._unread else next(self._packets_left, None)
+            if packet is None or not packet.size:
+                return False
+            if packet.is_keyframe and _begins(packet, key):
+                self._unread.appendleft(packet)
+                return True
+            if self._begun > 0 and packet.dts is not None and packet.dts > key.seek_tick:
+                return False
+
+    def _read(self) -> Iterator[Packet[VideoStream]]:
+        """Read on; keep what follows the last keyframe, so that a run that begins there need not read it again."""
+        self._kept.clear()
+        while True:
+            try:
+                packet = self._unread.popleft() if self._unread else next(self._packets_left)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                self._kept.clear()  # reading ended: whoever begins here must meet this again
+                raise
+            if not packet.size:  # the last one of some
+                continue
+            if packet.is_keyframe:
+                self._kept = [packet]
+            elif 0 < len(self._kept) < MAX_KEPT:
+                self._kept.append(packet)
+            else:
+                self._kept.clear()
+            yield packet
+
+
+def _begins(packet: Packet[VideoStream], key: Keyframe) -> bool:
+    """Tell whether a packet is that of a keyframe."""
+    return tick(packet) == key.seek_tick if key.position is None else packet.pos == key.position
 
 
 def _ranked(packets: Iterator[Packet[VideoStream]], wanted: set[int], rank: int) -> Iterator[LabelledPacket]:
@@ -198,6 +263,8 @@ class _Feeder:
         self._number_by_tick: dict[int, int] = {}  # tick -> number of the packet
         self._number_by_index: dict[int, int] = {}  # index -> number of the packet
         self._number = 0
+        self._latest = self._shown = -_END  # ticks of packets fed and of frames decoded
+        self._latest_by_index: dict[int, int] = {}  # index -> latest tick up to its packet; of frames not yet settled
         self._decoded: set[int] = set()
         self._broken_from = _END
         self._damage: str | None = None
@@ -207,9 +274,12 @@ class _Feeder:
         """Feed a packet; `skip` lets the decoder drop it if no other picture refers to it."""
         self._number += 1
         self._number_by_tick[time] = self._number
+        self._latest = max(self._latest, time)
         if index is not None:
             self._wanted[time] = index
             self._number_by_index[index] = self._number
+            if self._number < self._broken_from:
+                self._latest_by_index[index] = self._latest
         self._context.skip_frame = "NONREF" if skip else "DEFAULT"
         self._decode(packet)
 
@@ -218,6 +288,31 @@ class _Feeder:
         if self._wanted:
             self._decode(None)
         self._context.skip_frame = "DEFAULT"
+
+    def settled(self) -> list[int]:
+        """Return the indices that no damage can reach any more: what their frames may refer to has been decoded.
+
+        A decoder hands out frames in display order, so whatever was fed before a frame is done with once a frame is
+        out that is shown no earlier than all of that.
+        """
+        numbers = self._number_by_index
+        found = [
+            i
+            for i, latest in self._latest_by_index.items()
+            if i in self._decoded
+            and latest <= self._shown
+            and numbers[i] <= self._number - self._delay
+            and numbers[i] < self._broken_from
+        ]
+        for index in found:
+            del self._latest_by_index[index]
+        return found
+
+    def lost_the_rest(self) -> bool:
+        """Tell whether there was damage that no frame precedes which could still come out healthy."""
+        return self._broken_from < _END and all(
+            self._number_by_index[i] >= self._broken_from for i in self._latest_by_index
+        )
 
     def healthy(self) -> tuple[frozenset[int], str | None]:
         """Return the indices decoded before any damage, and a description of the damage."""
@@ -232,11 +327,12 @@ class _Feeder:
         for frame in frames:
             number, index = self._number, None
             if frame.pts is not None:
+                self._shown = max(self._shown, frame.pts)
                 number = self._number_by_tick.pop(frame.pts, self._number)
                 index = self._wanted.pop(frame.pts, None)
             if frame.is_corrupt:
                 self._break(number, "a frame is damaged")
-            if index is not None:
+            if index is not None and number < self._broken_from:
                 self._put(index, frame)
                 self._decoded.add(index)
 
