@@ -10,6 +10,7 @@ SESSION_FACTS: Final = (
     "device",
     "dtype",
     "attention",
+    "steps",
     "generation",
     "sampling",
     "frame_size",

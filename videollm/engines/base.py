@@ -231,6 +231,10 @@ class Engine(ABC):
             self._run(clips, generation, on_text)
         return [[self.completion(p) for p in prompts] for _, prompts in clips]
 
+    def try_steps(self) -> str | None:
+        """Say how steps of the LLM run, if they may run in more than one way; tries it out."""
+        return None
+
     def start(self, generation: Generation, *, max_prompts: int | None = None) -> Batch:
         """Start a batch that clips can join at any time.
 

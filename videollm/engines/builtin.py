@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines.backbone import Backbone, check
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.graphs import Captured, Capturing
 from videollm.engines.memory import bytes_per_token, free_bytes
 from videollm.engines.pools import SPARE
 from videollm.engines.running import RunningBatch
@@ -32,6 +35,9 @@ class BuiltinEngine(Engine):
         """GB for keys and values; by default a share of the memory that is free."""
         memory_share: float = 1.0
         """Of the device, where other models lie on it too."""
+        capture: bool | None = None
+        """Record the steps of decoding once, and then do them again at once: as CUDA graphs. By default on a GPU. On a
+        CPU the same is done operation by operation, which proves it and is slower."""
 
     config: Config
 
@@ -40,6 +46,11 @@ class BuiltinEngine(Engine):
     ) -> None:
         super().__init__(llm, tokenizer, config)
         self.backbone = Backbone(llm)
+
+    @cached_property
+    def capturing(self) -> Capturing:
+        """Whether steps are recorded; asked for once the LLM lies where it runs."""
+        return Capturing(self.backbone, self.config.capture)
 
     @classmethod
     def check_backbone(cls, llm: PreTrainedModel) -> None:
@@ -54,6 +65,25 @@ class BuiltinEngine(Engine):
         """Start a batch that clips can join at any time, see `Engine.start`."""
         self._check_ready(generation)
         return self._batch(generation, max_prompts)
+
+    @torch.inference_mode()
+    def try_steps(self) -> str | None:
+        """Record a step, so that what comes in the way is known before there is work, see `Engine.try_steps`."""
+        if not self.capturing.wanted or self.llm.training or any(p.is_meta for p in self.llm.parameters()):
+            return None
+        if self.capturing.works:
+            prompt = Prompt(ids=[0], positions=[0, 1], key="", budget=4, text=None)
+            batch = RunningBatch(
+                self.backbone,
+                Sampler(Generation(max_new_tokens=4, temperature=0.0)),
+                frozenset(),
+                max_tokens=1,
+                captured=Captured(self.backbone, self.capturing),
+            )
+            batch.join(Prefix(tokens=self.embedding.weight[:0]), [prompt])
+            while batch.num_prompts:
+                batch.advance()
+        return "captured" if self.capturing.works else f"ordinary: {self.capturing.fault}"
 
     def _run(
         self,
@@ -76,6 +106,7 @@ class BuiltinEngine(Engine):
             self.end_ids,
             max_tokens=self._max_tokens(),
             max_prompts=max_prompts,
+            captured=Captured(self.backbone, self.capturing),
         )
 
     def _sampler(self, generation: Generation) -> Sampler:

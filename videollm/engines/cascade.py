@@ -152,7 +152,7 @@ class Step(Fed):
         own, shared = [place for _, place in questions], [place for place, _ in questions]
         device = own[0].pool.device
         # 1. Questions with fewer tokens than others are filled up with their last one, for attention alone.
-        self.spread = _Spread(lengths, device)
+        self.spread = Spread(lengths, device)
         at = None if self.positions is None else self.positions[self.spread.index(device)]
         # 2. Own rows, pool by pool.
         bounds = [i for i, place in enumerate(own) if i == 0 or place.pool is not own[i - 1].pool]
@@ -207,7 +207,7 @@ class Step(Fed):
         return tokens
 
 
-class _Spread:
+class Spread:
     """Tokens of questions, end to end or as many for each."""
 
     def __init__(self, lengths: Sequence[int], device: torch.device) -> None:

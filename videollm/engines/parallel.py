@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from multiprocessing.connection import Connection
 from weakref import finalize
 
@@ -18,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
 from videollm.engines.builtin import BuiltinEngine
+from videollm.engines.graphs import Capturing
 from videollm.engines.link import Link
 from videollm.engines.sampler import Sampler
 from videollm.engines.streaming import Text
@@ -103,6 +105,11 @@ class ParallelEngine(BuiltinEngine):
 
     def _sampler(self, generation: Generation) -> Sampler:
         return _OneSampler(generation, self.link)
+
+    @cached_property
+    def capturing(self) -> Capturing:
+        """Steps are not recorded: processes talk within them."""
+        return Capturing(self.backbone, False)
 
     def _max_tokens(self) -> int:
         """Return the number of tokens that the first process has memory for."""

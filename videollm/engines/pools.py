@@ -46,6 +46,8 @@ class Pool:
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
         self.capacity = 0
         """Rows that there is memory for."""
+        self.version = 0
+        """How often keys and values came to lie elsewhere."""
 
     def take(self, number: int) -> list[Place]:
         """Take rows, which lie one after the other."""
@@ -103,6 +105,7 @@ class Pool:
         for number, (key, value) in self._layers.items():  # one after the other: never two copies of all layers
             self._layers[number] = (resized(key), resized(value))
         self.capacity = capacity
+        self.version += 1
 
 
 class Pools:

@@ -17,7 +17,9 @@ from torch import Tensor
 from videollm.engines import packing, scoring
 from videollm.engines.backbone import Backbone
 from videollm.engines.base import Batch, Prefix, Prompt
-from videollm.engines.cascade import Fed, Prefill, Step, feeding
+from videollm.engines.cascade import Prefill, Step
+from videollm.engines.forward import forward
+from videollm.engines.graphs import Captured
 from videollm.engines.layers import States, stack
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Place, Pools, row_width
@@ -45,6 +47,7 @@ class RunningBatch(Batch):
         end_ids: tokens that end an answer.
         max_tokens: tokens that there is memory for.
         max_prompts: most prompts under way.
+        captured: recorded steps, if any are to be.
     """
 
     def __init__(
@@ -55,11 +58,12 @@ class RunningBatch(Batch):
         *,
         max_tokens: int,
         max_prompts: int | None = None,
+        captured: Captured | None = None,
     ) -> None:
         self.backbone, self.llm = backbone, backbone.llm
         self.device = backbone.embedding.weight.device
         self.sampler, self.end_ids = sampler, end_ids
-        self.max_tokens = max_tokens
+        self.max_tokens, self.captured = max_tokens, captured
         self.max_prompts = min(max_prompts or MAX_PROMPTS, MAX_PROMPTS)
         self.waiting: deque[Group] = deque()
         self.active: list[Question] = []
@@ -123,9 +127,20 @@ class RunningBatch(Batch):
             return
         # The newest token of every question goes in, and the next one comes out.
         prompts = [q.prompt for q in self.active]
-        tokens, positions = [[p.generated[-1]] for p in prompts], [[p.newest_position] for p in prompts]
-        self._choose(self.active, self._feed(self.active, tokens, positions, self.states, [1] * len(prompts)))
+        tokens, positions = [p.generated[-1] for p in prompts], [p.newest_position for p in prompts]
+        self._choose(self.active, self._feed_each(tokens, positions))
         self._settle()
+
+    def _feed_each(self, tokens: Sequence[int], positions: Sequence[packing.Position]) -> Tensor:
+        """Feed a token to each question under way, and return logits (m v)."""
+        if self.captured is not None and self.captured.capturing.works:
+            places = [(q.shared, q.own) for q in self.active]
+            logits = self.captured.feed(self.active, places, tokens, positions)
+            if logits is not None:
+                for question in self.active:
+                    question.own.length += 1
+                return logits
+        return self._feed(self.active, [[t] for t in tokens], [[p] for p in positions], self.states, [1] * len(tokens))
 
     def _take(self) -> Iterator[Group]:
         """Take the groups that there is room for; one at least where nothing is under way."""
@@ -192,7 +207,7 @@ class RunningBatch(Batch):
             )
             fed = Prefill(rows, lengths, self.backbone.windows, self._windowed(at))
             further = packing.deepstack(torch.cat(ids, 1), [g.visual.deep for g in groups], embeds)
-            self._forward(fed, embeds, at, states, [], **further)
+            forward(self.backbone, fed, embeds, at, states, None, **further)
             for row, length in zip(rows, lengths, strict=True):
                 row.length = length
         made = []
@@ -244,30 +259,11 @@ class RunningBatch(Batch):
         last = [*range(-max(wanted), 0)]  # in rows of their own, all want as many
         if not self.backbone.recurrent:
             last = [i for end, n in zip(accumulate(lengths), wanted, strict=True) for i in range(end - n, end)]
-        made = self._forward(fed, self.backbone.embedding(tokens), at, states, last)
+        keep = self._index(last) if last else None
+        made = forward(self.backbone, fed, self.backbone.embedding(tokens), at, states, keep)
         for question, length in zip(questions, lengths, strict=True):
             question.own.length += length
         return made.flatten(0, 1)
-
-    def _forward(
-        self, fed: Fed, embeds: Tensor, positions: Tensor, states: States | None, last: Sequence[int], **further: Any
-    ) -> Tensor:
-        """Feed embeddings (r s d); return the logits (r k v) of the last tokens, whose columns are given."""
-        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": None, **further}
-        if states is not None:
-            inputs["past_key_values"] = states
-        with feeding(self.llm, fed):
-            made: Tensor = (
-                self.llm(**inputs, use_cache=states is not None, logits_to_keep=self._index(last)).logits
-                if last
-                else self.llm.base_model(**inputs, use_cache=states is not None).last_hidden_state
-            )
-        if fed.num_layers != self.backbone.num_attending:
-            raise UserError(
-                f"{fed.num_layers} of the {self.backbone.num_attending} attention layers of {type(self.llm).__name__} "
-                "attend through transformers' AttentionInterface; expected all. Use another engine."
-            )
-        return made
 
     def _choose(self, questions: Sequence[Question], logits: Tensor) -> None:
         """Choose the next token of questions from logits (m v)."""

@@ -19,6 +19,7 @@ from transformers import (
 
 from videollm.engines.settings import check_generation
 from videollm.types import Generation
+from videollm.upload import upload
 
 
 class Sampler:
@@ -63,7 +64,7 @@ class Sampler:
         # differs between batches moves an interval by 1e-7; sorting by probability could swap two tokens outright.
         cumulative = scores.softmax(-1).double().cumsum(-1)
         drawn = [[uniform(self.seed, key, len(g))] for key, g in zip(keys, generated, strict=True)]
-        points = torch.tensor(drawn, dtype=torch.float64, device=logits.device) * cumulative[:, -1:]
+        points = upload(torch.tensor(drawn, dtype=torch.float64), logits.device) * cumulative[:, -1:]
         return [int(i) for i in torch.searchsorted(cumulative, points, right=True)[:, 0].tolist()]
 
     def _penalised(self, scores: Tensor, generated: Sequence[Sequence[int]]) -> Tensor:
@@ -71,7 +72,7 @@ class Sampler:
         pairs = [(i, token) for i, tokens in enumerate(generated) for token in set(tokens)]
         if not pairs:
             return scores
-        rows, tokens = torch.tensor(pairs, device=scores.device).T
+        rows, tokens = upload(torch.tensor(pairs), scores.device).T
         found = scores[rows, tokens]
         return scores.index_put((rows, tokens), torch.where(found < 0, found * self.penalty, found / self.penalty))
 

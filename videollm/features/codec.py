@@ -51,17 +51,18 @@ def unpack(entry: bytes, device: torch.device) -> EncodedClip:
 
     from connectors import ClipFeatures
     from videollm.models.protocol import EncodedClip
+    from videollm.upload import upload
 
     about, tensors = json.loads(_split(entry)[0]["__metadata__"]["clip"]), load(entry)
     extra: list[dict[str, tuple[torch.Tensor, ...]]] = [{} for _ in about["around"]]
     for name, tensor in tensors.items():
         number, _, kind = name.partition(".")
         if kind.startswith("extra."):
-            extra[int(number)][kind.removeprefix("extra.")] = tensor.to(device).unbind()
+            extra[int(number)][kind.removeprefix("extra.")] = upload(tensor, device).unbind()
     return EncodedClip(
         features=tuple(
             ClipFeatures(
-                frames=tensors[f"{i}.frames"].to(device).unbind(), seconds=tensors[f"{i}.seconds"], extra=extra[i]
+                frames=upload(tensors[f"{i}.frames"], device).unbind(), seconds=tensors[f"{i}.seconds"], extra=extra[i]
             )
             for i in range(len(about["around"]))
         ),

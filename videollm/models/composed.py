@@ -129,6 +129,7 @@ class VideoLLM(nn.Module, TrainableModel):
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
             attention=self.llm.config._attn_implementation,
+            steps=self.engine.try_steps(),
             tower_key=self._tower_key() if with_tower_key else None,
         )
 

@@ -125,13 +125,15 @@ class ModelInfo:
     dtype: str | None = None
     attention: str | None = None
     """Implementation of the LLM's attention."""
+    steps: str | None = None
+    """How the LLM's steps run on a GPU: captured, or why not."""
     tower_key: str | None = None
     """Hash of all that the features of given frames depend on, where it was asked for."""
 
     @property
     def loaded(self) -> dict[str, Any] | None:
         """Facts that only a loaded model knows, for run.json; None before the model is loaded."""
-        names = ("revision", "device", "dtype", "attention", "generation")
+        names = ("revision", "device", "dtype", "attention", "steps", "generation")
         return None if self.device is None else {name: getattr(self, name) for name in names}
 
 

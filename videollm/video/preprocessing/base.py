@@ -130,7 +130,9 @@ def normalise(
     import torch  # not above: whoever only asks for a frame size need not wait for it
     from einops import rearrange
 
-    raw = torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+    from videollm.upload import upload
+
+    raw = upload(torch.from_numpy(np.ascontiguousarray(pictures)), device)
     pixels = rearrange(raw, "t h w c -> t c h w").contiguous().float()  # moved while it is small
     means, stds = (rearrange(torch.tensor(values, device=device), "c -> c 1 1") for values in (mean, std))
     if fused:
