@@ -10,7 +10,8 @@ fails prints its trace, and the next one runs; the exit code is then 1.
 
 - machine: TFLOP/s of the best matrix product, GB/s of a copy (read and written bytes), which all shares are of.
 - decoder: Qwen2-7B, the LLM of VideoLLaMA2.1. Prefill: tokens fed over the time of the first step, less a later step.
-  Decode: sequences over the median step. Bound: weights and keys that a step must read, over the copy's GB/s.
+  Decode: sequences over the median step, kernel by kernel and captured (the first steps, which are recorded, aside).
+  Bound: weights and keys that a step must read, over the copy's GB/s. Same: prompts whose tokens are the same in both.
   `generate`: transformers, one prompt at a time; two prompts, since each takes as long.
 - a model each: frames/s of the tower on pixels that lie on the device, its share of the best matrix product; the
   connector beside the official order of operations (benchmarks/official_order.py: a reimplementation); encode and
@@ -120,7 +121,9 @@ def decoder(bench: Bench) -> None:
     llm = _qwen2(bench)
     tokenizer = AutoTokenizer.from_pretrained(GOLDEN / "minicpmv45_tiny", config=llm.config, local_files_only=True)
     tokenizer.eos_token = llm.generation_config.eos_token_id = None
-    engine = BuiltinEngine(llm, tokenizer)
+    engine = BuiltinEngine(llm, tokenizer, BuiltinEngine.Config(capture=False))
+    captured = BuiltinEngine(llm, tokenizer, BuiltinEngine.Config(capture=True))
+    bench.row("steps", captured.try_steps() or "")
     weights = sum(p.numel() for p in llm.parameters()) - llm.get_input_embeddings().weight.numel()
     bench.row("weights", f"{sum(p.nbytes for p in llm.parameters()) / 1e9:.2f} GB")
     visual = bench.args.visual
@@ -133,7 +136,7 @@ def decoder(bench: Bench) -> None:
     shapes = [(f"{n} sequences", [(visual, 1)] * n) for n in bench.args.sequences]
     for label, asked in [*shapes, (f"{questions} questions x {clips} clips", [(visual, questions)] * clips)]:
         bench.check(label)
-        first, step, number = _steps(bench, engine, asked, new)
+        first, step, number, ids = _steps(bench, engine, asked, new)
         fed = sum(v + 1 + q * OWN_TOKENS for v, q in asked)
         prefill = max(first - step, 1e-9)
         share = 2 * weights * fed / prefill / 1e12 / bench.tflops
@@ -148,14 +151,24 @@ def decoder(bench: Bench) -> None:
         )  # fmt: skip
         whole = number * new / (first + step * (new - 2))
         bench.row(f"{label}: whole", f"{whole:.4g} tokens/s", f"{whole / rate:.1f}x generate")
+        bench.check(f"{label}, captured")
+        _, faster, _, also = _steps(bench, captured, asked, new)
+        same = sum(a == b for a, b in zip(ids, also, strict=True))
+        bench.row(
+            f"{label}: decode, captured", f"{number / faster:.4g} tokens/s, {1e3 * faster:.4g} ms a step",
+            f"{faster / bound:.2f}x the bound, {step / faster:.2f}x as fast; same {same}/{number}; {bench.peak()}",
+        )  # fmt: skip
+    bench.row("steps, in the end", captured.try_steps() or "")
 
 
-def _steps(bench: Bench, engine: Engine, asked: Sequence[tuple[int, int]], new: int) -> tuple[float, float, int]:
-    """Seconds of the first step (prefill and a step of decoding) and of a later one, and the number of prompts."""
+def _steps(
+    bench: Bench, engine: Engine, asked: Sequence[tuple[int, int]], new: int
+) -> tuple[float, float, int, list[list[int]]]:
+    """Seconds of the first step (prefill and a step) and of a later one, the number of prompts, and their tokens."""
     generation = Generation(max_new_tokens=new)
     batch = engine.start(generation)
     random, width = torch.Generator().manual_seed(0), engine.embedding.embedding_dim
-    number = 0
+    number, asked_in_all = 0, []
     for v, questions in asked:
         own = torch.randint(256, (questions, OWN_TOKENS), generator=random).tolist()
         ids = [[1, *[packing.VISUAL] * v, *text] for text in own]
@@ -163,11 +176,12 @@ def _steps(bench: Bench, engine: Engine, asked: Sequence[tuple[int, int]], new: 
         tokens = torch.randn(v, width, device=bench.device, dtype=bench.dtype) * 0.02
         batch.join(Prefix(tokens=tokens), prompts)
         number += questions
+        asked_in_all += prompts
     taken = [bench.once(batch.advance)]
     if batch.num_waiting:
         raise RuntimeError(f"{batch.num_waiting} of {number} prompts wait: there is no room for all of them at once")
     taken += [bench.once(batch.advance) for _ in range(new - 2)]
-    return taken[0], median(taken[1:]), number
+    return taken[0], median(taken[1:]), number, [p.generated for p in asked_in_all]
 
 
 def _generate(bench: Bench, llm: PreTrainedModel, visual: int, new: int, number: int = 2) -> float:
