@@ -28,6 +28,7 @@ TABLES: Final = (
     "connectors:CONNECTORS",
     "videollm.video.sampling:POLICIES",
     "videollm.video.decoding.base:DECODERS",
+    "videollm.video.cues:CUES",
     "videollm.video.preprocessing:PREPROCESSINGS",
     "videollm.vision:TOWERS",
     "videollm.prompts.positions:POSITIONS",

@@ -25,6 +25,7 @@ from videollm.adapters import ADAPTERS
 from videollm.checkpoints import FAMILIES
 from videollm.engines import ENGINES
 from videollm.prompts.positions import POSITIONS
+from videollm.video.cues import CUES
 from videollm.video.decoding.base import DECODERS
 from videollm.video.preprocessing import PREPROCESSINGS
 from videollm.video.sampling import POLICIES
@@ -36,6 +37,7 @@ TABLES: tuple[Table, ...] = (
     ADAPTERS,
     BENCHMARKS,
     CONNECTORS,
+    CUES,
     DECODERS,
     ENGINES,
     EXECUTORS,

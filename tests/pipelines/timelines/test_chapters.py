@@ -10,7 +10,8 @@ import pytest
 from pipelines.timelines.chapters import Node, branch, chapters, differences, tree
 from pipelines.timelines.segments import tile
 from videollm.errors import UserError
-from videollm.video.surveys import Cut, Survey
+from videollm.video.cues import Cut
+from videollm.video.surveys import Survey
 
 
 def segments_of(lengths):
