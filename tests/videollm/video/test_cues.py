@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from videollm.video.file_timeline import FileTimeline
 
 from tests.support import clips, scenes
 from videollm.errors import UserError, VideoError
@@ -18,6 +17,7 @@ from videollm.shapes.stories import tell
 from videollm.shapes.world import times
 from videollm.video.cues import CUES, Cut
 from videollm.video.cues.pixels import Pixels
+from videollm.video.file_timeline import FileTimeline
 from videollm.video.surveys import survey
 
 FPS = 12

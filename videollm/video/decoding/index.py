@@ -29,7 +29,7 @@ KEYFRAME_FLAG: Final = 1
 """FFmpeg's AVINDEX_KEYFRAME."""
 DISCARD_FLAG: Final = 2
 """FFmpeg's AVINDEX_DISCARD_FRAME."""
-ENTRY: Final = np.dtype([("timestamp", "i8"), ("position", "i8"), ("has_data", "?"), ("flags", "u1")])
+ENTRY: Final = np.dtype([("timestamp", "i8"), ("position", "i8"), ("has_data", "?"), ("flags", "i4")])
 """What is taken from an entry of FFmpeg's index."""
 
 
