@@ -13,7 +13,7 @@ from videollm.errors import UserError
 from videollm.training.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from videollm.models.protocol import TrainableModel
+    from videollm.models.trainable import TrainableModel
     from videollm.training.data import Data
     from videollm.training.loop import Progress
     from videollm.training.objectives.base import Objective
@@ -114,7 +114,7 @@ def _model(options: TrainOptions) -> TrainableModel:
 
 def _load(options: TrainOptions, **connector: Any) -> TrainableModel:
     from videollm.checkpoints import load
-    from videollm.models.protocol import TrainableModel
+    from videollm.models.trainable import TrainableModel
 
     model = load(options.model, device=options.device, dtype="float32", **connector)
     if not isinstance(model, TrainableModel):

@@ -24,7 +24,7 @@ from videollm.engines.settings import check_generation
 from videollm.errors import UserError
 from videollm.features.store import FeatureCache
 from videollm.io import is_remote, quick_hash
-from videollm.models.protocol import ModelInfo
+from videollm.models.protocol import NO_SCORES, ModelInfo
 from videollm.prompts.question import NO_OCR
 from videollm.types import Generation
 from videollm.video.decoding.base import DECODERS
@@ -156,6 +156,18 @@ def check_ocr(info: ModelInfo, texts: Iterable[str | None]) -> None:
     """
     if not info.takes_ocr and any(texts):
         raise UserError(f"{info.name}: {NO_OCR}")
+
+
+def check_scores(info: ModelInfo, scored: Iterable[bool]) -> None:
+    """Check that a model scores texts, where requests ask for it.
+
+    Args:
+        scored: of each request, whether it does.
+    Raises:
+        UserError: it does not.
+    """
+    if not info.can_score and any(scored):
+        raise UserError(f"{info.name}: {NO_SCORES}")
 
 
 def identify(options: LoadOptions) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pipelines.jobs.job import BatchJob
 from pipelines.jobs.logs import logging_to
 from pipelines.jobs.plan import Plan, make_items
 from pipelines.jobs.progress import Progress
-from pipelines.jobs.resolve import check_ocr, resolve_job
+from pipelines.jobs.resolve import check_ocr, check_scores, resolve_job
 from pipelines.requests.types import BadRequest, JobRequest
 from pipelines.results.journal import Output
 from pipelines.results.run_record import Record, file_hashes
@@ -57,7 +57,9 @@ def run(
             disk is full. What is finished stays finished.
     """
     plan = Plan(resolved=resolve_job(job), requests=requests)
-    check_ocr(plan.resolved.model.info, (request.ocr for request in requests if isinstance(request, JobRequest)))
+    asked, info = [request for request in requests if isinstance(request, JobRequest)], plan.resolved.model.info
+    check_ocr(info, (request.ocr for request in asked))
+    check_scores(info, (bool(request.continuations) for request in asked))
     if job.dry_run:
         dry_run(plan)
         return

@@ -63,11 +63,11 @@ def read(
 
 
 def group(requests: Sequence[JobRequest]) -> list[ClipTask]:
-    """Group requests by clip (video, start, end), in order of first appearance."""
-    clips: dict[Clip, list[JobRequest]] = {}
+    """Group requests by clip (video, start, end), in order of first appearance; those about text alone apart."""
+    clips: dict[tuple[Clip, bool], list[JobRequest]] = {}
     for request in requests:
-        clips.setdefault(request.clip, []).append(request)
-    return [ClipTask(clip=clip, requests=tuple(asked)) for clip, asked in clips.items()]
+        clips.setdefault((request.clip, request.seen), []).append(request)
+    return [ClipTask(clip=clip, requests=tuple(asked)) for (clip, _), asked in clips.items()]
 
 
 def _read_one(row: NumberedRow, source: Source, default_question: str | None, ids: _Ids) -> JobRequest | BadRequest:

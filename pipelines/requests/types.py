@@ -38,6 +38,11 @@ class ClipTask:
     clip: Clip
     requests: tuple[JobRequest, ...]
 
+    @property
+    def seen(self) -> bool:
+        """Whether the model is shown the clip; else all requests are about text alone, and nothing is decoded."""
+        return any(request.seen for request in self.requests)
+
 
 def job_request(request: Request, video: str) -> JobRequest:
     """Make a job's request of a request; the fingerprint does not depend on the id.

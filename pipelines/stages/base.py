@@ -117,6 +117,7 @@ class Item:
             engine=answer.engine,
             frames_sent=answer.frames_sent,
             note=answer.note,
+            scores=answer.scores,
             generate_seconds=seconds,
         )
 

@@ -50,7 +50,7 @@ class Decode(Stage):
         self.decoder.start()
 
     def run(self, items: Sequence[Item]) -> list[StageResult]:
-        """Load items with frames (t h w c) uint8, or with an entry of the cache (bytes as uint8)."""
+        """Load items with frames (t h w c) uint8, or with an entry of the cache (bytes as uint8); unseen ones not."""
         return [self._decode(item) for item in items]
 
     def teardown(self) -> None:
@@ -58,6 +58,8 @@ class Decode(Stage):
         self.decoder.close()
 
     def _decode(self, item: Item) -> StageResult:
+        if not item.task.seen:
+            return Advance(item=item)
         began = time.perf_counter()
         cache, key = self.config.cache, self._key(item.task.clip)
         entry = cache.get(key) if cache is not None and key is not None else None

@@ -99,7 +99,7 @@ class Answer(ModelStage, RunningStage):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._answering: Answering[Visual] | None = None
+        self._answering: Answering[Visual | None] | None = None
         self._joined: dict[int, Item] = {}
         """Items with visual tokens, by name."""
         self._ended: dict[int, Finished] = {}
@@ -116,7 +116,7 @@ class Answer(ModelStage, RunningStage):
         return self._answering is None or not self._answering.num_waiting
 
     @property
-    def answering(self) -> Answering[Visual]:
+    def answering(self) -> Answering[Visual | None]:
         """What is under way in the model."""
         if self._answering is None:
             settings = replace(self.model.generation, **self.config.generation)
@@ -130,8 +130,9 @@ class Answer(ModelStage, RunningStage):
     def add(self, items: Mapping[int, Item]) -> None:
         """Let items with visual tokens join."""
         for name, item in items.items():
-            visual: Visual = item.payload  # type: ignore[assignment]
-            self._joined[name] = item = replace(item, payload=visual.to(self.model.device))
+            visual: Visual | None = item.payload  # type: ignore[assignment]
+            shown = None if visual is None else visual.to(self.model.device)
+            self._joined[name] = item = replace(item, payload=shown)
             self.answering.add(name, item.payload, item.task.requests)  # type: ignore[arg-type]
 
     def advance(self) -> dict[int, Finished]:
@@ -139,7 +140,7 @@ class Answer(ModelStage, RunningStage):
         ends, self._ended = self._ended, {}
         if self._answering is None or not self._joined:
             return ends
-        attempt: Attempts[Answering[Visual], list[Answered]] = Attempts([self._answering])
+        attempt: Attempts[Answering[Visual | None], list[Answered]] = Attempts([self._answering])
         for (answering,) in attempt:
             with attempt:
                 attempt.add([answering.advance()])
@@ -170,7 +171,7 @@ class Answer(ModelStage, RunningStage):
 
     def _answer_alone(self, item: Item) -> Finished:
         """Answer the requests of an item, those that fail together one by one."""
-        visual: Visual = item.payload  # type: ignore[assignment]
+        visual: Visual | None = item.payload  # type: ignore[assignment]
         settings = replace(self.model.generation, **self.config.generation)
         began = time.perf_counter()
         attempts: Attempts[JobRequest, ModelAnswer] = Attempts(item.task.requests)
@@ -252,11 +253,18 @@ class EncodeAnswer(Answer):
 
 
 def encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None = None) -> list[StageResult]:
-    """Replace the frames or cache entries of items by visual tokens, on the model's device.
+    """Replace the frames or cache entries of items by visual tokens, on the model's device; unseen ones have none.
 
     Args:
         cache: where to keep the features of the frames.
     """
+    made = iter(_encode(model, [item for item in items if item.task.seen], cache))
+    return [next(made) if item.task.seen else Advance(item=item) for item in items]
+
+
+def _encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None) -> list[StageResult]:
+    if not items:
+        return []
     import torch
 
     began = time.perf_counter()
@@ -323,5 +331,5 @@ def _keep(cache: FeatureCache | None, item: Item, clip: EncodedClip | Exception)
 
 
 def _with_tokens_on_cpu(item: Item) -> Item:
-    visual: Visual = item.payload  # type: ignore[assignment]
-    return replace(item, payload=visual.to("cpu"))
+    visual: Visual | None = item.payload  # type: ignore[assignment]
+    return item if visual is None else replace(item, payload=visual.to("cpu"))

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Literal
 from videollm.adapters.dialect import MAY_LACK, REFUSALS, Dialect, Words
 from videollm.adapters.flight import Ask, InFlight
 from videollm.adapters.jpeg import CHROMA, Jpeg
-from videollm.adapters.message import FORMS, ClipOnce, Shown, write_messages
+from videollm.adapters.message import FORMS, NO_PICTURES, ClipOnce, Shown, write_messages
 from videollm.adapters.reply import error_of, read_reply
 from videollm.adapters.retry import FULL, Backoff, Gate, is_passing, seconds_asked
 from videollm.adapters.transport import USUAL_KEY, Broken, EndpointError, Response, Transport, check_url, read_key
@@ -23,7 +23,7 @@ from videollm.checkpoints.options import Options
 from videollm.engines.settings import check_generation
 from videollm.errors import UserError
 from videollm.models.answering import Answering
-from videollm.models.protocol import ModelInfo, Visual
+from videollm.models.protocol import NO_SCORES, ModelInfo, Visual, seen_by
 from videollm.models.whole import VisualFrames, WholeModel
 from videollm.prompts.question import NO_OCR
 from videollm.types import Answer, Generation, Request
@@ -132,7 +132,9 @@ class EndpointModel(WholeModel):
         """Describe the model, see `VideoModel.describe`."""
         return self.info(device="endpoint")
 
-    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+    def start(
+        self, generation: Generation | None = None, *, max_requests: int | None = None
+    ) -> Answering[Visual | None]:
         """Start to answer clips that join at any time, see `VideoModel.start`."""
         settings = generation or self.generation
         check_generation(settings)
@@ -141,7 +143,7 @@ class EndpointModel(WholeModel):
 
     def answer_batch(
         self,
-        items: Sequence[tuple[Visual, Sequence[Request]]],
+        items: Sequence[tuple[Visual | None, Sequence[Request]]],
         generation: Generation | None = None,
         *,
         on_text: Callable[[str], None] | None = None,
@@ -167,16 +169,21 @@ class EndpointModel(WholeModel):
             on_text(answers[0][0].text)
         return answers
 
-    def _show(self, generation: Generation, visual: Visual) -> Ask:
-        assert isinstance(visual, VisualFrames)
-        return partial(self._ask, ClipOnce(frames=visual.frames, jpeg=self._jpeg), generation)
+    def _show(self, generation: Generation, visual: Visual | None) -> Ask:
+        assert visual is None or isinstance(visual, VisualFrames)
+        clip = None if visual is None else ClipOnce(frames=visual.frames, jpeg=self._jpeg)
+        return partial(self._ask, visual, clip, generation)
 
-    def _ask(self, clip: ClipOnce, generation: Generation, request: Request) -> Answer:
+    def _ask(self, visual: Visual | None, clip: ClipOnce | None, generation: Generation, request: Request) -> Answer:
         """Ask the server until it answers, or there is no use in it."""
+        if request.continuations:  # servers tell of the likeliest tokens alone
+            raise UserError(f"{self.name}: {NO_SCORES}")
         if request.ocr is not None:
             raise UserError(NO_OCR)
         limit = self.config.max_request_mb * 1e6
-        shown = FORMS[self.config.frames_as if len(clip.frames.indices) else "images"](clip, request, limit)
+        shown = NO_PICTURES
+        if seen_by(request, visual) is not None and clip is not None:
+            shown = FORMS[self.config.frames_as if len(clip.frames.indices) else "images"](clip, request, limit)
         self._check_images(shown)
         messages, text = write_messages(shown, request)
         told = {"model": self.served_name, "messages": messages, **shown.body}

@@ -30,7 +30,7 @@ class _Clip:
         return sum(outcome is None for outcome in self.outcomes)
 
 
-class InFlight(Answering[Visual]):
+class InFlight(Answering[Visual | None]):
     """Clips whose requests are under way.
 
     Args:
@@ -38,7 +38,7 @@ class InFlight(Answering[Visual]):
         most: requests at once.
     """
 
-    def __init__(self, show: Callable[[Visual], Ask], most: int) -> None:
+    def __init__(self, show: Callable[[Visual | None], Ask], most: int) -> None:
         self._show, self._most = show, most
         self._clips: list[_Clip] = []
         self._waiting: deque[tuple[_Clip, int, Ask, Request]] = deque()
@@ -46,7 +46,7 @@ class InFlight(Answering[Visual]):
         self._changed = threading.Condition()
         self._since = time.perf_counter()
 
-    def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
+    def add(self, key: Hashable, visual: Visual | None, requests: Sequence[Request]) -> None:
         """Let a clip join, see `Answering.add`."""
         ask = self._show(visual)
         clip = _Clip(key=key, outcomes=[None] * len(requests), seconds=[0.0] * len(requests))

@@ -34,8 +34,9 @@ from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
 from videollm.engines.base import Prompt
 from videollm.engines.sampler import Sampler
+from videollm.engines.scoring import SCORED, Scoring, take
 from videollm.errors import UserError
-from videollm.models.protocol import ModelInfo, Visual
+from videollm.models.protocol import ModelInfo, Visual, seen_by
 from videollm.models.whole import VisualFrames
 from videollm.types import Answer, FrameBatch, Generation, Request
 
@@ -69,12 +70,14 @@ class TransformersVLM(ProcessedModel):
             device=str(self.model.device),
             dtype=str(self.model.dtype).removeprefix("torch."),
             attention=self.model.config._attn_implementation,
+            can_score=True,
+            context_tokens=self.context_tokens,
         )
 
     @torch.inference_mode()
     def answer_batch(
         self,
-        items: Sequence[tuple[Visual, Sequence[Request]]],
+        items: Sequence[tuple[Visual | None, Sequence[Request]]],
         generation: Generation | None = None,
         *,
         on_text: Callable[[str], None] | None = None,
@@ -87,45 +90,73 @@ class TransformersVLM(ProcessedModel):
 
     def _answer(
         self,
-        visual: Visual,
+        visual: Visual | None,
         request: Request,
         generation: Generation,
         choose: Sampler,
         on_text: Callable[[str], None] | None,
     ) -> Answer:
-        assert isinstance(visual, VisualFrames)
-        batch = visual.frames
-        if self._seen is None or self._seen.batch is not batch:
+        visual = seen_by(request, visual)
+        assert visual is None or isinstance(visual, VisualFrames)
+        batch = None if visual is None else visual.frames
+        if batch is not None and (self._seen is None or self._seen.batch is not batch):
             self._seen = _Seen(batch)
-        seen = self._seen
+        seen = self._seen if batch is not None and self._seen is not None else _Seen(batch)
         written, note = self.write(request, batch)
         with seen.processed_once(self.processor):
             settings = {"return_mm_token_type_ids": True} if "mm_token_type_ids" in self._accepts else {}
             made = process(self.processor, written, batch, as_images=self.as_images, **settings)
         inputs = dict(made.to(self.model.device, dtype=self.model.dtype))
-        if "mm_encoder_outputs" in self._accepts:
+        if batch is not None and "mm_encoder_outputs" in self._accepts:
             seen.encode(self.model, inputs)
             inputs = {name: value for name, value in inputs.items() if not name.startswith(PIXELS)}
             inputs["mm_encoder_outputs"] = dict(seen.encoded)
         ids: list[int] = made["input_ids"][0].tolist()
         prompt = self.prompt(ids, request, generation, streams=on_text is not None)
-        limit = getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-        if limit is not None and len(ids) >= limit:
+        limit, behind = self.context_tokens, 1 if prompt.scoring is None else prompt.scoring.longest + 1
+        if limit is not None and len(ids) + behind > limit:
             raise UserError(
                 f"Prompt has {len(ids)} tokens ({sum(i in self.visual for i in ids)} of them visual) but the model "
                 f"takes fewer than {limit}. Use fewer frames (--num-frames), or a shorter text."
             )
         if limit is not None:
             prompt.budget = min(prompt.budget, limit - len(ids))
-        self._generate(inputs, prompt, choose, on_text)
+        if prompt.scoring is not None:
+            self._score(inputs, prompt, prompt.scoring)
+        else:
+            self._generate(inputs, prompt, choose, on_text)
         return self.answer_of(prompt, visual, note)
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens that the LLM's context holds, see `VideoModel.context_tokens`."""
+        limit: int | None = getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        return limit
+
+    def _score(self, inputs: dict[str, Any], prompt: Prompt, scoring: Scoring) -> None:
+        """Score the continuations of a prompt, by a forward for each of their branches."""
+        for branch in scoring.branches or ((),):
+            self._forget()
+            behind = {"input_ids": branch, "attention_mask": [1] * len(branch), "mm_token_type_ids": [0] * len(branch)}
+            whole = {
+                name: torch.cat([inputs[name], inputs[name].new_tensor([ids])], 1)
+                for name, ids in behind.items()
+                if name in inputs and branch
+            }
+            kept = {"logits_to_keep": len(branch) + 1} if "logits_to_keep" in self._accepts else {}
+            logits = self.model(**{**inputs, **whole}, **kept, use_cache=False).logits[0, -len(branch) - 1 :]
+            take([(scoring, branch, depth) for depth in range(len(branch) + 1)], logits)
+        prompt.finish_reason = SCORED
+
+    def _forget(self) -> None:
+        inner: Any = self.model.base_model
+        if hasattr(inner, "rope_deltas"):
+            inner.rope_deltas = None  # of the clip before
 
     def _generate(
         self, inputs: dict[str, Any], prompt: Prompt, choose: Sampler, on_text: Callable[[str], None] | None
     ) -> None:
-        inner: Any = self.model.base_model
-        if hasattr(inner, "rope_deltas"):
-            inner.rope_deltas = None  # of the clip before
+        self._forget()
         pad = self.processor.tokenizer.pad_token_id
         generate: Any = self.model.generate
         generate(
@@ -145,7 +176,7 @@ class TransformersVLM(ProcessedModel):
 class _Seen:
     """What was made of a clip's frames for its first question, for the others."""
 
-    batch: FrameBatch
+    batch: FrameBatch | None
 
     def __post_init__(self) -> None:
         self.processed: dict[str, Any] = {}

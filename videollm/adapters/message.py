@@ -47,6 +47,10 @@ class Shown:
     frame_seconds: tuple[float, ...] = ()
 
 
+NO_PICTURES: Final = Shown(parts=(), text="", says="none")
+"""What is shown where text alone is asked about."""
+
+
 @dataclass
 class ClipOnce:
     """A clip whose frames are compressed once, by whichever thread asks first."""

@@ -7,9 +7,19 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from videollm.adapters.processing import OWN_SIZE, control_tokens, shown_prompt, takes_videos, visual_ids, write_prompt
+from videollm.adapters.processing import (
+    OWN_SIZE,
+    control_tokens,
+    literal,
+    shown_prompt,
+    takes_videos,
+    visual_ids,
+    write_prompt,
+)
 from videollm.engines.base import Prompt
+from videollm.engines.scoring import Scoring
 from videollm.engines.streaming import Text, decode
+from videollm.errors import UserError
 from videollm.models.protocol import ModelInfo, Visual
 from videollm.models.running import budget_of
 from videollm.models.whole import WholeModel
@@ -36,9 +46,13 @@ class ProcessedModel(WholeModel):
         self.visual = visual_ids(processor, config)
         self.control = control_tokens(processor)
 
-    def write(self, request: Request, batch: FrameBatch) -> tuple[str, str | None]:
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text, see `VideoModel.count_tokens`."""
+        return len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def write(self, request: Request, batch: FrameBatch | None) -> tuple[str, str | None]:
         """Write the prompt of a request, see `write_prompt`."""
-        num_images = len(batch.frames) if self.as_images else None
+        num_images = len(batch.frames) if batch is not None and self.as_images else None
         return write_prompt(self.processor, request, batch, tokens=self.control, num_images=num_images)
 
     def prompt(self, ids: Sequence[int], request: Request, generation: Generation, *, streams: bool) -> Prompt:
@@ -49,19 +63,31 @@ class ProcessedModel(WholeModel):
             request: what is asked.
             generation: its budget and stop strings.
             streams: whether the text will be passed on piece by piece.
+        Raises:
+            UserError: a text to score has no tokens, or names a control token.
         """
+        scored = tuple(self._continuation(text) for text in request.continuations)
         return Prompt(
             ids=ids,
             positions=range(len(ids) + 1),
             key=request.id,
             budget=budget_of(request, generation),
             text=Text(self.processor.tokenizer, generation.stop) if generation.stop or streams else None,
+            scoring=Scoring(continuations=scored) if scored else None,
         )
 
-    def answer_of(self, prompt: Prompt, visual: Visual, note: str | None) -> Answer:
+    def _continuation(self, text: str) -> tuple[int, ...]:
+        """Tokenize a text by itself, as `ChatPrompt.continuation` does."""
+        ids = tuple(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
+        if not ids or literal(text, self.control) != text:
+            raise UserError(f"Continuation {text!r} is empty, or names a control token; expected a text to score.")
+        return ids
+
+    def answer_of(self, prompt: Prompt, visual: Visual | None, note: str | None) -> Answer:
         """Make the answer of a finished prompt."""
         tokenizer = self.processor.tokenizer
         text = prompt.text.final() if prompt.text is not None else decode(tokenizer, prompt.generated)
+        pictures = "images" if self.as_images else "video"
         return Answer(
             text=text.strip(),
             prompt=shown_prompt(tokenizer, prompt.ids, self.visual),
@@ -70,14 +96,17 @@ class ProcessedModel(WholeModel):
             num_prompt_tokens=len(prompt.ids),
             num_generated_tokens=len(prompt.generated),
             engine=self.engine,
-            frames_sent="images" if self.as_images else "video",
+            frames_sent="none" if visual is None else pictures,
             note=note,
-            frame_indices=visual.frame_indices,
-            frame_seconds=visual.frame_seconds,
+            scores=() if prompt.scoring is None else prompt.scoring.scores,
+            frame_indices=() if visual is None else visual.frame_indices,
+            frame_seconds=() if visual is None else visual.frame_seconds,
         )
 
 
-def check_streaming(on_text: Callable[[str], None] | None, items: Sequence[tuple[Visual, Sequence[Request]]]) -> None:
+def check_streaming(
+    on_text: Callable[[str], None] | None, items: Sequence[tuple[Visual | None, Sequence[Request]]]
+) -> None:
     """Check that what is streamed is one answer.
 
     Raises:

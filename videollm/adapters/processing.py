@@ -108,14 +108,19 @@ def literal(text: str, tokens: Set[str]) -> str:
 
 
 def write_prompt(
-    processor: ProcessorMixin, request: Request, batch: FrameBatch, *, tokens: Set[str], num_images: int | None = None
+    processor: ProcessorMixin,
+    request: Request,
+    batch: FrameBatch | None,
+    *,
+    tokens: Set[str],
+    num_images: int | None = None,
 ) -> tuple[str, str | None]:
     """Write the prompt of a request by the processor's chat template, with its own entries for the frames.
 
     Args:
         processor: that of the model.
         request: what is asked.
-        batch: the frames.
+        batch: the frames; None where the request is about text alone.
         tokens: the control tokens.
         num_images: entries for images; None is one entry for a video.
     Returns:
@@ -127,10 +132,13 @@ def write_prompt(
 
     if request.ocr:
         raise UserError(NO_OCR)
-    asked = with_subtitles(format_question(request.question, request.options), request.subtitles, batch.seconds)
+    seconds = () if batch is None else batch.seconds
+    asked = with_subtitles(format_question(request.question, request.options), request.subtitles, seconds)
     text, system = literal(asked, tokens), literal(request.system or "", tokens)
     changed = text != asked or system != (request.system or "")
-    frames: list[dict[str, str]] = [{"type": "video"}] if num_images is None else [{"type": "image"}] * num_images
+    frames: list[dict[str, str]] = []
+    if batch is not None:
+        frames = [{"type": "video"}] if num_images is None else [{"type": "image"}] * num_images
     try:
         prompt = _render(processor, frames, text, system)
     except (TemplateError, ValueError, TypeError) as error:
@@ -138,13 +146,15 @@ def write_prompt(
     return prompt, f"control tokens in the question are broken by U+{ord(BREAK):04X}" if changed else None
 
 
-def process(processor: ProcessorMixin, prompt: str, batch: FrameBatch, *, as_images: bool, **settings: Any) -> Any:
+def process(
+    processor: ProcessorMixin, prompt: str, batch: FrameBatch | None, *, as_images: bool, **settings: Any
+) -> Any:
     """Make a model's inputs of a prompt and its frames, all of which are taken as they are.
 
     Args:
         processor: that of the model.
         prompt: made by `write_prompt`.
-        batch: the frames.
+        batch: the frames; None where there are none.
         as_images: give one image a frame.
         settings: of the processor's call.
     Raises:
@@ -156,16 +166,19 @@ def process(processor: ProcessorMixin, prompt: str, batch: FrameBatch, *, as_ima
     begin = processor.tokenizer.bos_token
     if begin and prompt.startswith(begin):
         settings = {"add_special_tokens": False, **settings}
-    if as_images:
-        shown: dict[str, Any] = {"images": [Image.fromarray(frame) for frame in batch.frames]}
+    shown: dict[str, Any] = {}
+    if batch is None:
+        pass
+    elif as_images:
+        shown = {"images": [Image.fromarray(frame) for frame in batch.frames]}
     else:
         known = VideoMetadata(**metadata(batch))
         shown = {"videos": [batch.frames], "video_metadata": [known], "do_sample_frames": False}
     try:
         return processor(text=[prompt], return_tensors="pt", **shown, **settings)
     except (ValueError, IndexError, TypeError) as error:
-        size = "x".join(map(str, batch.frames.shape[:3]))
-        raise UserError(f"The {type(processor).__name__} refuses the clip (t h w: {size}): {_line(error)}.") from error
+        size = "" if batch is None else f" with the clip (t h w: {'x'.join(map(str, batch.frames.shape[:3]))})"
+        raise UserError(f"The {type(processor).__name__} refuses the prompt{size}: {_line(error)}.") from error
 
 
 def shown_prompt(tokenizer: Any, ids: Sequence[int], visual: Set[int]) -> str:

@@ -28,10 +28,10 @@ from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
 from videollm.engines.base import Prompt
 from videollm.engines.settings import check_generation
-from videollm.engines.vllm_requests import Requests, living, parameters
+from videollm.engines.vllm_requests import Requests, check_single, living, parameters
 from videollm.errors import UserError
 from videollm.models.answering import Answered, Answering
-from videollm.models.protocol import ModelInfo, Visual
+from videollm.models.protocol import ModelInfo, Visual, seen_by
 from videollm.models.whole import VisualFrames
 from videollm.types import Answer, FrameBatch, Generation, Request
 
@@ -56,16 +56,24 @@ class ServedVLM(ProcessedModel):
 
     def describe(self, *, with_tower_key: bool = False) -> ModelInfo:
         """Describe the model, see `VideoModel.describe`."""
-        return self.info(**self.facts)
+        return self.info(**self.facts, can_score=True, context_tokens=self.context_tokens)
 
-    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens that a prompt with its answer may have, see `VideoModel.context_tokens`."""
+        limit: int = self.vllm.model_config.max_model_len
+        return limit
+
+    def start(
+        self, generation: Generation | None = None, *, max_requests: int | None = None
+    ) -> Answering[Visual | None]:
         """Start to answer clips that join at any time, see `VideoModel.start`."""
         check_generation(generation or self.generation)
         return _UnderWay(self, generation or self.generation)
 
     def answer_batch(
         self,
-        items: Sequence[tuple[Visual, Sequence[Request]]],
+        items: Sequence[tuple[Visual | None, Sequence[Request]]],
         generation: Generation | None = None,
         *,
         on_text: Callable[[str], None] | None = None,
@@ -91,10 +99,13 @@ class ServedVLM(ProcessedModel):
                 made[-1].append(outcome)
         return made
 
-    def ask(self, request: Request, batch: FrameBatch, clip: str, generation: Generation, *, streams: bool) -> _Asked:
+    def ask(
+        self, request: Request, batch: FrameBatch | None, clip: str, generation: Generation, *, streams: bool
+    ) -> _Asked:
         """Hand a request to vLLM.
 
         Args:
+            batch: the frames; None where the request is about text alone.
             clip: names the frames.
             streams: whether its text will be passed on piece by piece.
         Raises:
@@ -102,13 +113,15 @@ class ServedVLM(ProcessedModel):
         """
         text, note = self.write(request, batch)
         prompt = self.prompt((), request, generation, streams=streams)
+        if prompt.scoring is not None:
+            check_single(prompt.scoring)
         tokenizer = self.processor.tokenizer
         begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
         options = {"tokenization_kwargs": {"add_special_tokens": False}} if begun else {}
         try:
             self.requests.add(
                 prompt,
-                {"prompt": text, **_shown(batch, clip, as_images=self.as_images)},
+                {"prompt": text, **({} if batch is None else _shown(batch, clip, as_images=self.as_images))},
                 parameters(generation, prompt, self.end_ids),
                 self.end_ids,
                 **options,
@@ -122,6 +135,8 @@ class ServedVLM(ProcessedModel):
 class _Asked:
     """A request under way."""
 
+    visual: Visual | None = None
+    """What it is shown."""
     prompt: Prompt | UserError
     """Its ids are not known before vLLM's processor has written it out; or why it cannot be asked."""
     note: str | None = None
@@ -135,11 +150,10 @@ class _Asked:
 @dataclass(kw_only=True)
 class _Clip:
     key: Hashable
-    visual: Visual
     asked: list[_Asked] = field(default_factory=list)
 
 
-class _UnderWay(Answering[Visual]):
+class _UnderWay(Answering[Visual | None]):
     """Clips under way in vLLM, which decides what runs beside what."""
 
     def __init__(self, model: ServedVLM, generation: Generation, on_text: Callable[[str], None] | None = None) -> None:
@@ -162,15 +176,18 @@ class _UnderWay(Answering[Visual]):
         self._model.requests.drop([prompt for prompt in asked if isinstance(prompt, Prompt)])
         self._clips = []
 
-    def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
+    def add(self, key: Hashable, visual: Visual | None, requests: Sequence[Request]) -> None:
         """Let a clip join, see `Answering.add`; its frames are named once for all its requests."""
-        assert isinstance(visual, VisualFrames)
-        name, streams = name_of(visual.frames), self._on_text is not None
-        clip = _Clip(key=key, visual=visual)
+        assert visual is None or isinstance(visual, VisualFrames)
+        name, streams = "" if visual is None else name_of(visual.frames), self._on_text is not None
+        clip = _Clip(key=key)
         self._clips.append(clip)
         for request in requests:
             try:
-                asked = self._model.ask(request, visual.frames, name, self._generation, streams=streams)
+                seen = visual if seen_by(request, visual) is not None else None
+                frames = None if seen is None else seen.frames
+                asked = self._model.ask(request, frames, name, self._generation, streams=streams)
+                asked.visual = seen
             except UserError as error:
                 asked = _Asked(prompt=error)
             clip.asked.append(asked)
@@ -190,16 +207,16 @@ class _UnderWay(Answering[Visual]):
         return [
             Answered(
                 key=clip.key,
-                outcomes=[self._outcome(a, clip.visual) for a in clip.asked],
+                outcomes=[self._outcome(a) for a in clip.asked],
                 seconds=[a.seconds for a in clip.asked],
             )
             for clip in ended
         ]
 
-    def _outcome(self, asked: _Asked, visual: Visual) -> Answer | Exception:
+    def _outcome(self, asked: _Asked) -> Answer | Exception:
         if isinstance(asked.prompt, UserError):
             return asked.prompt
-        return self._model.answer_of(asked.prompt, visual, asked.note)
+        return self._model.answer_of(asked.prompt, asked.visual, asked.note)
 
 
 def name_of(batch: FrameBatch) -> str:

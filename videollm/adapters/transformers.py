@@ -71,6 +71,7 @@ def describe(options: Options, engine: str, check: Any) -> ModelInfo:
         frame_size=asdict(OWN_SIZE),
         generation=asdict(Generation(**settings)),
         notice=notice,
+        can_score=True,
         revision=folder.name if folder.parent.name == "snapshots" else None,
     )
 

@@ -174,8 +174,11 @@ def resolve(options: Options) -> ResolvedModel:
     """
     if (adapter := adapter_of(options)) is not None:
         return ResolvedModel(folder=None, info=adapter.describe(options))
+    can_score = True
     if options.engine != DEFAULT_ENGINE:
-        ENGINES.load(options.engine).check_installed()
+        engine = ENGINES.load(options.engine)
+        engine.check_installed()
+        can_score = engine.scores
     folder = find_model(options.name, patterns=CONFIGURATION)
     family = _family(folder, options)
     info = family.describe(folder, options)
@@ -183,7 +186,8 @@ def resolve(options: Options) -> ResolvedModel:
         family.check_weights(folder)
     if options.connector is not None:
         _check_connector(options)
-    return ResolvedModel(folder=folder, info=replace(info, revision=_revision(folder)))
+    can_score = info.can_score or (can_score and issubclass(family, ComposedFamily))
+    return ResolvedModel(folder=folder, info=replace(info, revision=_revision(folder), can_score=can_score))
 
 
 def outline(options: Options) -> VideoLLM:

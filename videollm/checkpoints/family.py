@@ -145,6 +145,7 @@ class ComposedFamily(Family):
                 frame_size=None if size is None else asdict(size),
                 generation=asdict(config.build_generation()),
                 takes_ocr=config.prompt.get("ocr") is not None,
+                context_tokens=config.llm.get("max_position_embeddings"),
                 notice=UNTRAINED.format(name=name) if options.leaves_untrained(own) else config.notice,
             )
 

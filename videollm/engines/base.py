@@ -122,6 +122,8 @@ class Engine(ABC):
 
     spreads: ClassVar[bool] = False
     """Whether it spreads an LLM over several devices by itself."""
+    scores: ClassVar[bool] = False
+    """Whether it takes prompts with continuations, and fills their `scoring` in."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -285,12 +287,14 @@ class Engine(ABC):
             text=Text(self.tokenizer, generation.stop) if generation.stop or streams else None,
         )
 
-    def check_scoring(self, scoring: Scoring) -> None:  # noqa: B027 (most score any)
+    def check_scoring(self, scoring: Scoring) -> None:
         """Check that the engine can score continuations.
 
         Raises:
             UserError: it cannot; the message says why.
         """
+        if not self.scores:
+            raise UserError(f"{type(self).__name__} generates answers, and scores no texts. Use --engine builtin.")
 
     def completion(self, prompt: Prompt) -> Completion:
         """Return what was generated for a finished prompt, or its scores."""

@@ -25,7 +25,14 @@ from videollm.types import Generation
 
 
 class BuiltinEngine(Engine):
-    """Generates answers with the model's own LLM, in eval mode."""
+    """Generates answers with the model's own LLM, in eval mode, and scores continuations of any length.
+
+    A prompt whose continuations are one token each takes no step beyond its own forward. Others take one forward more,
+    in which all that was fed for the prompt is there already: what differs between its continuations lies in rows side
+    by side.
+    """
+
+    scores = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Engine.Config):

@@ -31,7 +31,8 @@ from transformers.utils import logging
 
 from videollm.engines import packing
 from videollm.engines.base import Batch, Engine, Prefix, Prompt
-from videollm.engines.vllm_requests import Requests, living, parameters
+from videollm.engines.scoring import Scoring
+from videollm.engines.vllm_requests import Requests, check_single, living, parameters
 from videollm.errors import UserError
 from videollm.types import Generation
 
@@ -52,7 +53,7 @@ MODULES: Final = ("vllm.v1.engine.llm_engine", "vllm.model_executor.layers.atten
 
 
 class VLLMEngine(Engine):
-    """Generates answers with vLLM.
+    """Generates answers with vLLM, and scores continuations of one token each.
 
     All of the LLM's weights but its input embedding are given up to vLLM, through files in a temporary folder that are
     gone when the engine is there.
@@ -61,7 +62,7 @@ class VLLMEngine(Engine):
         UserError: there is no vLLM, it is not for this device, or it cannot run this LLM; no disk space.
     """
 
-    spreads = True
+    spreads = scores = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Engine.Config):
@@ -164,6 +165,10 @@ class VLLMEngine(Engine):
         self._check_ready(generation)
         self._requests.clear()
         return _Batch(self, generation, max_prompts)
+
+    def check_scoring(self, scoring: Scoring) -> None:
+        """Check that continuations have one token each, see `Engine.check_scoring`."""
+        check_single(scoring)
 
     def _check_prompt(self, prefix: Prefix, prompt: Prompt) -> None:
         """Refuse what would end the process inside vLLM."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from itertools import count
@@ -11,9 +11,12 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from videollm.engines.base import Prompt
+from videollm.engines.scoring import SCORED, Scoring
 from videollm.errors import UserError
 from videollm.types import Generation
 
+MAX_SCORED: Final = 128
+"""Tokens whose log-probabilities vLLM tells at once."""
 _LIVING: Final[WeakSet[Any]] = WeakSet()
 """vLLM keeps some of its state once a process, and the end of one engine clears it."""
 
@@ -64,7 +67,10 @@ class Requests:
             if output.request_id not in self._prompts:
                 continue
             prompt, end_ids = self._prompts[output.request_id]
-            for token in output.outputs[0].token_ids:
+            if prompt.scoring is not None:
+                _score(prompt.scoring, output.outputs[0].logprobs[0])
+                prompt.finish_reason = SCORED
+            for token in () if prompt.scoring is not None else output.outputs[0].token_ids:
                 prompt.take(token, end_ids)
                 if on_text is not None:
                     prompt.stream(on_text)
@@ -110,6 +116,28 @@ def living() -> Iterator[Callable[[object], None]]:
     yield _LIVING.add
 
 
+def check_single(scoring: Scoring) -> None:
+    """Check that continuations can be scored by the first token that vLLM generates.
+
+    Raises:
+        UserError: one has more tokens than one, or there are more of them than vLLM tells of.
+    """
+    if scoring.branches:
+        longest = scoring.longest + 1
+        raise UserError(
+            f"vLLM tells of the first token of an answer alone, and a continuation has {longest}. Score texts of one "
+            "token (Yes and No, or letters of options), or use --engine builtin."
+        )
+    if (number := len(set(scoring.continuations))) > MAX_SCORED:
+        raise UserError(f"vLLM scores at most {MAX_SCORED} tokens at once; got {number}. Ask for fewer at a time.")
+
+
+def _score(scoring: Scoring, told: Mapping[int, Any]) -> None:
+    """Take note of the log-probabilities of first tokens."""
+    for key, token in scoring.wanted((), 0):
+        scoring.known[key] = float(told[token].logprob)
+
+
 def seed_of(generation: Generation, key: str) -> int:
     """Make the seed of one request, which depends on the job's seed and the request's key alone."""
     digest = blake2b(f"{generation.seed}/{key}".encode(errors="backslashreplace"), digest_size=7).digest()
@@ -123,8 +151,10 @@ def parameters(generation: Generation, prompt: Prompt, end_ids: frozenset[int]) 
 
     from videollm.engines.vllm_penalty import PENALTY
 
+    scored = prompt.scoring is not None
     return SamplingParams(
-        max_tokens=prompt.budget,
+        logprob_token_ids=sorted({ids[0] for ids in prompt.scoring.continuations}) if prompt.scoring else None,
+        max_tokens=1 if scored else prompt.budget,
         temperature=generation.temperature,
         top_p=generation.top_p,
         top_k=generation.top_k,

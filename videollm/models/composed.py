@@ -29,9 +29,10 @@ from videollm.models.config import ModelConfig, build_part
 from videollm.models.connecting import check_needs, connector_errors, gather, runs, show
 from videollm.models.fingerprint import tower_key
 from videollm.models.layout import lay_out
-from videollm.models.protocol import EncodedClip, ModelInfo, TrainableModel, Visual
-from videollm.models.running import Running, budget_of, make_answer
+from videollm.models.protocol import EncodedClip, ModelInfo, Visual, seen_by
+from videollm.models.running import Running, Written, budget_of, make_answer
 from videollm.models.saving import save
+from videollm.models.trainable import TrainableModel
 from videollm.prompts.chat import ChatPrompt
 from videollm.prompts.positions import Positions
 from videollm.prompts.subtitles import with_subtitles
@@ -124,6 +125,8 @@ class VideoLLM(nn.Module, TrainableModel):
             frame_size=None if size is None else asdict(size),
             generation=asdict(self.generation),
             takes_ocr=self.prompt.ocr is not None,
+            can_score=self.engine.scores,
+            context_tokens=self.context_tokens,
             notice=self.notice,
             revision=self.revision,
             device=str(self.device),
@@ -265,37 +268,58 @@ class VideoLLM(nn.Module, TrainableModel):
         places = visual.places or [Places(grid=None)] * len(spans)
         return ids, self.positions(ids, spans, places), text
 
-    def _write(self, visual: Visual, request: Request) -> tuple[list[int], list[Position], str]:
-        question = with_subtitles(request.question, request.subtitles, visual.frame_seconds)
-        return self.write_prompt(visual, question, options=request.options, system=request.system, ocr=request.ocr)
+    @cached_property
+    def _nothing(self) -> Visual:
+        """What the LLM sees where it is asked about text alone."""
+        return Visual(tokens=self._embed("").detach(), frame_indices=(), frame_seconds=())
 
-    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+    def _write(self, visual: Visual | None, request: Request) -> Written:
+        of_clip = seen_by(request, visual)
+        seen = self._nothing if of_clip is None else of_clip.of(request.question)
+        question = with_subtitles(request.question, request.subtitles, seen.frame_seconds)
+        ids, positions, text = self.write_prompt(
+            seen, question, options=request.options, system=request.system, ocr=request.ocr
+        )
+        return Written(seen, ids, positions, text, [self.prompt.continuation(c) for c in request.continuations])
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens that the LLM's context holds, see `VideoModel.context_tokens`."""
+        return self.engine.limit
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text, see `VideoModel.count_tokens`."""
+        return len(self.prompt.continuation(text))
+
+    def start(
+        self, generation: Generation | None = None, *, max_requests: int | None = None
+    ) -> Answering[Visual | None]:
         """Start to answer clips that join at any time, see `VideoModel.start`."""
         return Running(self.engine, self._write, generation or self.generation, max_requests)
 
     def answer_batch(
         self,
-        items: Sequence[tuple[Visual, Sequence[Request]]],
+        items: Sequence[tuple[Visual | None, Sequence[Request]]],
         generation: Generation | None = None,
         *,
         on_text: Callable[[str], None] | None = None,
     ) -> list[list[Answer]]:
         """Answer the requests of several clips at once, see `VideoModel.answer_batch`."""
         generation = generation or self.generation
-        asked = [(i, v.of(r.question), r) for i, (v, requests) in enumerate(items) for r in requests]
-        prompts = [self._write(visual, request) for _, visual, request in asked]
+        asked = [(i, self._write(v, r), r) for i, (v, requests) in enumerate(items) for r in requests]
         # The requests of a clip share one row, unless the connector asks: then those of a question do.
         rows: dict[tuple[int, int], list[int]] = {}
-        for n, (i, visual, _) in enumerate(asked):
-            rows.setdefault((i, id(visual)), []).append(n)
-        visuals = [asked[of_row[0]][1] for of_row in rows.values()]
+        for n, (i, written, _) in enumerate(asked):
+            rows.setdefault((i, id(written.visual)), []).append(n)
+        prompts = [[asked[n][1] for n in of_row] for of_row in rows.values()]
         completions = self.engine.generate(
             [
-                (Prefix(tokens=v.tokens, deep=v.deep), [prompts[n][0] for n in of_row])
-                for v, of_row in zip(visuals, rows.values(), strict=True)
+                (Prefix(tokens=of_row[0].visual.tokens, deep=of_row[0].visual.deep), [p.ids for p in of_row])
+                for of_row in prompts
             ],
             generation,
-            positions=[[prompts[n][1] for n in of_row] for of_row in rows.values()],
+            positions=[[p.positions for p in of_row] for of_row in prompts],
+            continuations=[[p.continuations for p in of_row] for of_row in prompts],
             keys=[[asked[n][2].id for n in of_row] for of_row in rows.values()],
             max_new_tokens=[[budget_of(asked[n][2], generation) for n in of_row] for of_row in rows.values()],
             on_text=on_text,
@@ -303,6 +327,7 @@ class VideoLLM(nn.Module, TrainableModel):
         order = [n for of_row in rows.values() for n in of_row]
         done = dict(zip(order, (completion for of_row in completions for completion in of_row), strict=True))
         answers = (
-            make_answer(visual, len(prompts[n][0]), prompts[n][2], done[n]) for n, (_, visual, _) in enumerate(asked)
+            make_answer(written.visual, len(written.ids), written.text, done[n])
+            for n, (_, written, _) in enumerate(asked)
         )
         return [[next(answers) for _ in requests] for _, requests in items]

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from videollm.errors import UserError
 from videollm.models.answering import Answering, InTurn
@@ -25,15 +25,14 @@ from videollm.types import Answer, Clip, FrameBatch, Generation, Places, Request
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from torch import Tensor
 
-    from connectors import ClipFeatures, Connector
-    from videollm.engines.packing import Position
-    from videollm.prompts.chat import ChatPrompt
-    from videollm.prompts.positions import Positions
-    from videollm.video.preprocessing import Preprocessing
+    from connectors import ClipFeatures
     from videollm.video.sampling import Sampling
+
+
+NO_SCORES: Final = "it cannot score texts exactly. Use --engine builtin or transformers, or ask for answers."
+"""What is said where a request brings continuations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +102,19 @@ class Visual:
         )
 
 
+def seen_by(request: Request, visual: Visual | None) -> Visual | None:
+    """Return what a model is shown for a request; None where it asks about text alone.
+
+    Raises:
+        UserError: it asks about a clip, and there is none.
+    """
+    if not request.seen:
+        return None
+    if visual is None:
+        raise UserError(f"Request {request.id!r} asks about a clip, and came without one. Give it, or ask seen=False.")
+    return visual
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
     """Facts of a model for stages, rows and run.json; the last fields are known of a loaded model only."""
@@ -117,6 +129,10 @@ class ModelInfo:
     """Generation settings of the model's makers: fields of Generation."""
     takes_ocr: bool = False
     """Whether a request may bring text found in the pictures."""
+    can_score: bool = False
+    """Whether a request may bring continuations; with --engine vllm, of one token each."""
+    context_tokens: int | None = None
+    """Tokens that the LLM's context holds, visual tokens and answer included; None where it is not known."""
     notice: str | None = None
     """One line that users should see before they trust the answers."""
     revision: str | None = None
@@ -191,7 +207,7 @@ class VideoModel(ABC):
     @abstractmethod
     def answer_batch(
         self,
-        items: Sequence[tuple[Visual, Sequence[Request]]],
+        items: Sequence[tuple[Visual | None, Sequence[Request]]],
         generation: Generation | None = None,
         *,
         on_text: Callable[[str], None] | None = None,
@@ -199,14 +215,17 @@ class VideoModel(ABC):
         """Answer the requests of several clips at once.
 
         Args:
-            items: visual tokens of each clip, and the requests on it.
+            items: visual tokens of each clip, and the requests on it; None in the place of a clip where all of them
+                are about text alone (`seen=False`). Those that bring continuations get their scores for an answer.
             generation: settings; by default the model's own.
             on_text: is given the text of the only request, piece by piece.
         Raises:
-            UserError: a prompt does not fit the LLM, or a setting is out of its range.
+            UserError: a prompt does not fit the LLM, a setting is out of its range, or the model cannot score.
         """
 
-    def start(self, generation: Generation | None = None, *, max_requests: int | None = None) -> Answering[Visual]:
+    def start(
+        self, generation: Generation | None = None, *, max_requests: int | None = None
+    ) -> Answering[Visual | None]:
         """Start to answer clips that join at any time, and leave as they are answered.
 
         A model that only knows whole batches takes one after the other.
@@ -218,6 +237,19 @@ class VideoModel(ABC):
             UserError: a setting is out of its range.
         """
         return InTurn(partial(self.answer_batch, generation=generation), max_requests)
+
+    @property
+    def context_tokens(self) -> int | None:
+        """Tokens that the LLM's context holds, visual tokens and answer included; None where it is not known."""
+        return None
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens that a text takes by itself.
+
+        Raises:
+            UserError: what runs the model does not say how it makes tokens.
+        """
+        raise UserError(f"{self.name} does not tell how many tokens a text has. Use a model that runs here.")
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
@@ -270,47 +302,37 @@ class VideoModel(ABC):
             VideoError: the clip cannot be decoded.
             UserError: the prompt does not fit the LLM, or the model takes no text of pictures.
         """
-        if isinstance(clip, (str, Path, Clip)):
-            clip = self.decode(clip)
         asked = [question] if isinstance(question, str) else question
-        visual = clip if isinstance(clip, Visual) else self.encode([clip], [asked])[0]
+        visual = self._see(clip, asked)
         requests = [Request(id=str(i), clip=Clip(video=""), question=q, ocr=ocr) for i, q in enumerate(asked)]
         answers = self.answer_batch([(visual, requests)], generation, on_text=on_text)[0]
         return answers[0] if isinstance(question, str) else answers
 
-
-class TrainableModel(VideoModel):
-    """A model of parts that can learn: gradients flow through `encode_frames`, `connect` and the LLM."""
-
-    tower: nn.Module
-    connector: Connector
-    llm: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    prompt: ChatPrompt
-    positions: Positions
-    transform: Preprocessing
-    """From frames to the pixels that the tower takes."""
-
-    @abstractmethod
-    def write_prompt(
-        self,
-        visual: Visual,
-        question: str,
-        *,
-        options: Sequence[str] = (),
-        system: str | None = None,
-        ocr: str | None = None,
-    ) -> tuple[list[int], list[Position], str]:
-        """Write the prompt of a question.
+    def score(
+        self, clip: str | Path | Clip | FrameBatch | Visual | None, question: str, continuations: Sequence[str]
+    ) -> list[float]:
+        """Score texts behind the prompt of a question: how likely the model is to begin its answer with each.
 
         Args:
-            visual: the clip.
-            question: the user's text, taken literally.
-            options: answers to choose from.
-            system: system message, instead of the model's own.
-            ocr: text found in the pictures.
+            clip: what is asked about; None asks about text alone.
+            question: the user's text.
+            continuations: texts as the model would write them, see `ChatPrompt.continuation`.
         Returns:
-            The ids, VISUAL for every visual token; the position of each and of the token to come; and the text.
+            For each the sum of the log-probabilities of its tokens: natural logarithm, temperature 1, no penalty.
         Raises:
-            UserError: as `ChatPrompt`.
+            VideoError: the clip cannot be decoded.
+            UserError: the prompt does not fit the LLM, or the model cannot score these texts.
         """
+        if not continuations:
+            return []
+        visual = None if clip is None else self._see(clip, [question])
+        nowhere = Clip(video="")
+        request = Request(
+            id="0", clip=nowhere, question=question, continuations=tuple(continuations), seen=clip is not None
+        )
+        return list(self.answer_batch([(visual, [request])])[0][0].scores)
+
+    def _see(self, clip: str | Path | Clip | FrameBatch | Visual, questions: Sequence[str]) -> Visual:
+        if isinstance(clip, (str, Path, Clip)):
+            clip = self.decode(clip)
+        return clip if isinstance(clip, Visual) else self.encode([clip], [questions])[0]

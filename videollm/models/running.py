@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from videollm.engines.base import Engine, Prefix, Prompt
 from videollm.engines.packing import Position
@@ -12,11 +13,21 @@ from videollm.models.answering import Answered, Answering
 from videollm.models.protocol import Visual
 from videollm.types import Answer, Completion, Generation, Request, Room
 
-Written = tuple[list[int], list[Position], str]
-"""Ids of a prompt, the position of each and of the token to come, and its text."""
+
+class Written(NamedTuple):
+    """The prompt of a request."""
+
+    visual: Visual
+    """What the LLM sees."""
+    ids: list[int]
+    positions: list[Position]
+    """Of each, and of the token to come."""
+    text: str
+    continuations: list[list[int]]
+    """Ids of the texts to score; none where an answer is wanted."""
 
 
-class Running(Answering[Visual]):
+class Running(Answering[Visual | None]):
     """Clips under way in an engine.
 
     Args:
@@ -29,7 +40,7 @@ class Running(Answering[Visual]):
     def __init__(
         self,
         engine: Engine,
-        write: Callable[[Visual, Request], Written],
+        write: Callable[[Visual | None, Request], Written],
         generation: Generation,
         max_requests: int | None = None,
     ) -> None:
@@ -53,19 +64,19 @@ class Running(Answering[Visual]):
         del self._batch  # its memory is part of what the next one plans with
         self._batch = self._engine.start(self._generation, max_prompts=self._max_requests)
 
-    def add(self, key: Hashable, visual: Visual, requests: Sequence[Request]) -> None:
+    def add(self, key: Hashable, visual: Visual | None, requests: Sequence[Request]) -> None:
         """Let a clip join, see `Answering.add`."""
         clip = _Clip(key=key, asked=[self._ask(visual, request) for request in requests])
         self._clips.append(clip)
         # The requests of a clip share one row, unless the connector asks: then those of a question do.
         rows: dict[int, tuple[Visual, list[Prompt]]] = {}
         for asked in clip.asked:
-            if asked.prompt is not None:
+            if asked.prompt is not None and asked.visual is not None:
                 rows.setdefault(id(asked.visual), (asked.visual, []))[1].append(asked.prompt)
         for seen, prompts in rows.values():
             self._batch.join(Prefix(tokens=seen.tokens, deep=seen.deep), prompts)
 
-    def room(self, visual: Visual, requests: Sequence[Request]) -> Room | None:
+    def room(self, visual: Visual | None, requests: Sequence[Request]) -> Room | None:
         """Tell what a clip would take, and what there is, see `Batch.room`."""
         prompts = [self._ask(visual, request).prompt for request in requests]
         return self._batch.room([prompt for prompt in prompts if prompt is not None])
@@ -86,18 +97,19 @@ class Running(Answering[Visual]):
             for c in ended
         ]
 
-    def _ask(self, visual: Visual, request: Request) -> _Asked:
+    def _ask(self, visual: Visual | None, request: Request) -> _Asked:
         try:
-            seen = visual.of(request.question)
-            ids, positions, text = self._write(seen, request)
+            seen, ids, positions, text, continuations = self._write(visual, request)
             budget = budget_of(request, self._generation)
-            prompt = self._engine.prompt(ids, positions, request.id, budget, self._generation)
+            prompt = self._engine.prompt(
+                ids, positions, request.id, budget, self._generation, continuations=continuations
+            )
         except Exception as error:  # a prompt that does not fit, or a text that the tokenizer fails on
-            return _Asked(visual=visual, error=error)
+            return _Asked(error=error)
         return _Asked(visual=seen, prompt=prompt, text=text)
 
     def _outcome(self, asked: _Asked) -> Answer | Exception:
-        if asked.prompt is None:
+        if asked.prompt is None or asked.visual is None:
             assert asked.error is not None
             return asked.error
         completion = self._engine.completion(asked.prompt)
@@ -108,7 +120,7 @@ class Running(Answering[Visual]):
 class _Asked:
     """A request under way."""
 
-    visual: Visual
+    visual: Visual | None = None
     prompt: Prompt | None = None
     text: str = ""
     error: Exception | None = None
@@ -136,6 +148,7 @@ def make_answer(visual: Visual, num_prompt_tokens: int, prompt: str, completion:
         text=completion.text.strip(),
         prompt=prompt,
         finish_reason=completion.finish_reason,
+        scores=completion.scores,
         num_visual_tokens=len(visual.tokens),
         num_prompt_tokens=num_prompt_tokens,
         num_generated_tokens=len(completion.ids),

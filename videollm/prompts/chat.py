@@ -91,7 +91,23 @@ class ChatPrompt:
                 f"Chat template wrote {written} spans of visual tokens; expected {len(sizes)}. "
                 "Use a template that writes the user's content once."
             )
-        ids: list[int] = [self.tokenizer.bos_token_id] if self.begin else []
+        begin = [self.tokenizer.bos_token_id] if self.begin else []
+        return [*begin, *self._ids(pieces, words, sizes)], _MARK.sub(lambda m: words[int(m[1])], rendered)
+
+    def continuation(self, text: str) -> list[int]:
+        """Tokenize a text as the LLM would write it behind a prompt, taken literally.
+
+        The text is tokenized by itself, as the first text of an answer: without control tokens, and never merged with
+        the end of the prompt, whose ids stay what they are. A tokenizer of the kind of sentencepiece that puts a space
+        in front of a text does so here too, as it did in training behind `ASSISTANT:`; one that works on bytes does
+        not, as behind a line break. No space is taken away, and none is added: " yes" and "yes" are two texts.
+        """
+        words = [TAG]
+        return self._ids(_MARK.split(self._guard(text, words)), words, ())
+
+    def _ids(self, pieces: Sequence[str], words: Sequence[str], sizes: Sequence[int]) -> list[int]:
+        """Make ids of a text that is split at its marks, given the words that marks stand for, and sizes of spans."""
+        ids: list[int] = []
         remaining = iter(sizes)
         for i, piece in enumerate(pieces):
             if i % 2 == 0:
@@ -101,7 +117,7 @@ class ChatPrompt:
             else:  # No token's name is read in two halves.
                 word = words[int(piece)]
                 ids += [*self._tokenize(word[:1]), *self._tokenize(word[1:])]
-        return ids, _MARK.sub(lambda m: words[int(m[1])], rendered)
+        return ids
 
     def _read(self, ocr: str | None) -> str:
         if not ocr:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from videollm.errors import UserError
-from videollm.models.protocol import TrainableModel
+from videollm.models.trainable import TrainableModel
 from videollm.shapes.stories import tell
 from videollm.shapes.world import BACKGROUNDS, COLOURS, SHAPES, Image, draw, patch_labels
 from videollm.training.objectives.base import Objective

@@ -10,7 +10,7 @@ from videollm.errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-    from videollm.models.protocol import TrainableModel
+    from videollm.models.trainable import TrainableModel
 
 Part = Literal["connector", "llm", "vision"]
 PARTS: Final[dict[str, str]] = {"connector": "connector", "llm": "llm", "vision": "tower"}

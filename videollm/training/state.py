@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from videollm.errors import UserError
-from videollm.models.protocol import TrainableModel
+from videollm.models.trainable import TrainableModel
 
 STATE: Final = "training.safetensors"
 """Weights that learn, the optimiser's moments and, in its metadata, the step and the run's settings."""

@@ -15,7 +15,8 @@ from torch.nn.functional import cross_entropy
 
 from videollm.engines import packing
 from videollm.engines.layers import RECURRENT, layer_kinds
-from videollm.models.protocol import TrainableModel, Visual
+from videollm.models.protocol import Visual
+from videollm.models.trainable import TrainableModel
 from videollm.training.data import Data, Example, Lesson
 from videollm.training.objectives.base import Objective
 

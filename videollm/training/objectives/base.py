@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from videollm.models.protocol import TrainableModel
+from videollm.models.trainable import TrainableModel
 
 
 class Objective(ABC):

@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from connectors import Connector, Tokens
 from videollm.errors import UserError
-from videollm.models.protocol import TrainableModel
+from videollm.models.trainable import TrainableModel
 from videollm.training.data import Data, Example
 from videollm.training.objectives.base import Objective
 
