@@ -42,8 +42,9 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, Qwen2
 from videollm import VideoLLM
 from videollm.checkpoints.weights import without_weights
 from videollm.engines import packing
-from videollm.engines.base import Engine, Prefix
+from videollm.engines.base import Engine
 from videollm.engines.builtin import BuiltinEngine
+from videollm.engines.prompt import Prefix
 from videollm.types import Clip, Generation, Request
 
 QUESTIONS: Final = tuple(f"What happens in part {i} of the video?" for i in range(8))

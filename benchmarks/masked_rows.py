@@ -29,7 +29,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from videollm.engines import packing
-from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.base import Engine
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Generation

@@ -32,7 +32,7 @@ from videollm.adapters.processed import ProcessedModel, check_streaming
 from videollm.adapters.processing import load_processor, process
 from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
-from videollm.engines.base import Prompt
+from videollm.engines.prompt import Prompt
 from videollm.engines.sampler import Sampler
 from videollm.engines.scoring import SCORED, Scoring, take
 from videollm.errors import UserError

@@ -16,7 +16,7 @@ from videollm.adapters.processing import (
     visual_ids,
     write_prompt,
 )
-from videollm.engines.base import Prompt
+from videollm.engines.prompt import Prompt
 from videollm.engines.scoring import Scoring
 from videollm.engines.streaming import Text, decode
 from videollm.errors import UserError

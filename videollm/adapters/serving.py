@@ -26,7 +26,7 @@ from videollm.adapters.processed import ProcessedModel, check_streaming
 from videollm.adapters.processing import load_processor, metadata, takes_videos
 from videollm.checkpoints.assemble import choose_device, choose_dtype
 from videollm.checkpoints.options import Options
-from videollm.engines.base import Prompt
+from videollm.engines.prompt import Prompt
 from videollm.engines.settings import check_generation
 from videollm.engines.vllm_requests import Requests, check_single, living, parameters
 from videollm.errors import UserError

@@ -15,10 +15,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from videollm.engines.backbone import Backbone, check
-from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine
 from videollm.engines.graphs import Captured, Capturing
 from videollm.engines.memory import bytes_per_token, free_bytes
 from videollm.engines.pools import SPARE
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.running import RunningBatch
 from videollm.engines.sampler import Sampler
 from videollm.types import Generation

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.graphs import Capturing
 from videollm.engines.link import Link
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.sampler import Sampler
 from videollm.engines.streaming import Text
 from videollm.engines.team import Team

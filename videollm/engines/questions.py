@@ -7,9 +7,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 from videollm.engines import packing
-from videollm.engines.base import Prefix, Prompt
 from videollm.engines.layers import States
 from videollm.engines.pools import Place, row_width
+from videollm.engines.prompt import Prefix, Prompt
 
 
 @dataclass(eq=False, kw_only=True)

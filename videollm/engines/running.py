@@ -16,13 +16,14 @@ from torch import Tensor
 
 from videollm.engines import packing, scoring
 from videollm.engines.backbone import Backbone
-from videollm.engines.base import Batch, Prefix, Prompt
+from videollm.engines.base import Batch
 from videollm.engines.cascade import Prefill, Step
 from videollm.engines.forward import forward
 from videollm.engines.graphs import Captured
 from videollm.engines.layers import States, stack
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Place, Pools, row_width
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.questions import Group, Question
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError

@@ -30,7 +30,8 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.utils import logging
 
 from videollm.engines import packing
-from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.scoring import Scoring
 from videollm.engines.vllm_requests import Requests, check_single, living, parameters
 from videollm.errors import UserError

@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, Final
 from weakref import WeakSet
 
-from videollm.engines.base import Prompt
+from videollm.engines.prompt import Prompt
 from videollm.engines.scoring import SCORED, Scoring
 from videollm.errors import UserError
 from videollm.types import Generation

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from connectors import ClipFeatures, Connector, Tokens, build_connector
-from videollm.engines.base import Engine, Prefix
+from videollm.engines.base import Engine
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import Position
+from videollm.engines.prompt import Prefix
 from videollm.models.answering import Answering
 from videollm.models.backbones import build_llm
 from videollm.models.config import ModelConfig, build_part

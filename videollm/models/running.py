@@ -7,8 +7,9 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from videollm.engines.base import Engine, Prefix, Prompt
+from videollm.engines.base import Engine
 from videollm.engines.packing import Position
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.models.answering import Answered, Answering
 from videollm.models.protocol import Visual
 from videollm.types import Answer, Completion, Generation, Request, Room

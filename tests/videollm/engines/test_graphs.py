@@ -15,10 +15,10 @@ from tests.support.tiny_llms import LLMS, clips, llm, tokenizer
 from tests.videollm.engines.test_parallel import answers as answers_of
 from tests.videollm.engines.test_parallel import golden
 from tests.videollm.engines.test_running import SAMPLED, SIZES, answers, prompts_of, run
-from videollm.engines.base import Prefix
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.fixed import rounded
 from videollm.engines.graphs import MOST
+from videollm.engines.prompt import Prefix
 from videollm.engines.recorders import NotFixedError, OperationRecorder
 from videollm.engines.running import RunningBatch
 from videollm.types import Generation

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.support.tiny_llms import LLMS, clips, llm, tokenizer
-from videollm.engines.base import Batch, Engine, Prefix, Prompt
+from videollm.engines.base import Batch, Engine
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.pools import Pools, row_width
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.running import RunningBatch
 from videollm.types import Generation
 

@@ -10,10 +10,10 @@ import torch
 
 from tests.support.tiny_llms import LLMS, clips, llm, tokenizer
 from tests.videollm.engines.test_running import SIZES, run
-from videollm.engines.base import Prefix, Prompt
 from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.memory import bytes_per_token
 from videollm.engines.packing import embed
+from videollm.engines.prompt import Prefix, Prompt
 from videollm.engines.running import RunningBatch
 from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
