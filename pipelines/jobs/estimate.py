@@ -17,6 +17,7 @@ from pipelines.requests.types import ClipTask
 from pipelines.stages.base import Advance, Item, Stage
 from pipelines.stages.decoding.client import Decoder, Failure
 from pipelines.stages.model import Answer, EncodeAnswer, encode
+from videollm.models.protocol import Visual
 from videollm.types import Room
 
 MAX_PROBED: Final = 500
@@ -121,6 +122,7 @@ def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None
     if not isinstance(encoded, Advance):
         return None
     room = stage.room(encoded.item)
+    visual: Visual | None = encoded.item.payload  # type: ignore[assignment]
     Answer.add(stage, {0: encoded.item})
     while stage.num_items:
         stage.advance()
@@ -128,7 +130,7 @@ def _time(decode_stage: Stage, stage: EncodeAnswer, item: Item) -> Timing | None
         decode=encoded.item.info.decode_seconds,
         model=time.perf_counter() - began,
         num_frames=len(encoded.item.info.frame_indices),
-        num_visual_tokens=len(encoded.item.payload.tokens),  # type: ignore[union-attr]
+        num_visual_tokens=0 if visual is None else len(visual.tokens),
         room=room,
     )
 

@@ -15,7 +15,7 @@ from tests.support.official import clip
 from tests.support.paths import GOLDEN
 from tests.support.tensors import read
 from videollm.errors import UserError
-from videollm.types import Generation
+from videollm.types import Clip, Generation, Request
 from videollm.video.sampling import Sampling
 from videollm.video.sampling.base import Sampled
 
@@ -96,3 +96,26 @@ def test_missing_torchvision_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parts_cannot_be_asked_for() -> None:
     with pytest.raises(UserError, match="runs as a whole: --connector"):
         videollm.load(Path("some/model"), engine="transformers", connector="stc")
+
+
+@needs_torchvision
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_and_texts_are_those_of_the_built_in_engine(name: str) -> None:
+    """On a clip and without one, where both write the same prompt."""
+    tensors, facts = read(GOLDEN / f"{name}_tiny" / "golden.safetensors.gz")
+    model, ours = load(name), videollm.load(GOLDEN / f"{name}_tiny", device="cpu")
+    wanted = These(wanted=tuple(tensors["frame_indices"].tolist()))
+    question, texts = facts["question"], ["a red ball", "b", "a blue", "a"]
+    batch = model.decode(clip(facts["video"]), sampling=wanted)
+    expected = ours.score(ours.decode(clip(facts["video"]), sampling=wanted), question, texts)
+    assert model.score(batch, question, texts) == pytest.approx(expected, abs=2e-3)
+    assert model.score(None, question, texts) == pytest.approx(ours.score(None, question, texts), abs=2e-3)
+    unseen = Request(id="a", clip=Clip(video=""), question=question, seen=False)
+    short = Generation(max_new_tokens=12)
+    (made,), (theirs,) = (m.answer_batch([(None, [unseen])], short)[0] for m in (model, ours))
+    assert (made.text, made.num_prompt_tokens, made.num_visual_tokens) == (theirs.text, theirs.num_prompt_tokens, 0)
+    assert (made.frames_sent, made.frame_indices) == ("none", ())
+    with pytest.raises(UserError, match="is empty, or names a control token"):
+        model.score(None, question, [model.processor.tokenizer.eos_token])
+    assert model.describe().can_score
+    assert model.describe().context_tokens == model.context_tokens == ours.context_tokens

@@ -88,6 +88,10 @@ def test_parts_of_an_llm_say_what_the_whole_says(name: str, attention: str, tmp_
     asked = clips(32, (5, 3), (90, 5), (0, 2), (20, 1))
     for generation in (GREEDY, SAMPLED):
         assert parts.generate(asked, generation) == whole.generate(asked, generation)
+    texts = [[[(5,), (5, 9, 30), (5, 9, 31)] for _ in prompts] for _, prompts in asked]
+    for made, expected in zip(*(e.generate(asked, GREEDY, continuations=texts) for e in (parts, whole)), strict=True):
+        for mine, theirs in zip(made, expected, strict=True):
+            assert mine.scores == pytest.approx(theirs.scores, abs=1e-4)
 
 
 def test_each_part_is_held_once() -> None:

@@ -21,6 +21,7 @@ from videollm.engines.builtin import BuiltinEngine
 from videollm.engines.packing import VISUAL
 from videollm.engines.vllm import VLLMEngine, _start
 from videollm.engines.vllm_requests import seed_of
+from videollm.errors import UserError
 from videollm.types import Generation
 
 GREEDY = Generation(max_new_tokens=30)
@@ -216,3 +217,22 @@ def test_several_devices_are_vllms_to_fill(monkeypatch):
     for number in (1, 4):
         _start("folder", llm("qwen2"), VLLMEngine.Config(num_devices=number))
     assert [(t["tensor_parallel_size"], t["distributed_executor_backend"]) for t in told] == [(1, "uni"), (4, "mp")]
+
+
+@needs_vllm
+def test_texts_of_one_token_are_scored_as_by_the_built_in_engine(engines):
+    """Beside prompts that are answered, with settings that mean nothing to scores; a longer text is refused."""
+    built_in, vllm = engines
+    texts = [[[], [[5], [9], [200]], [[7]]], [[], [[1], [1]], [], [], [[255], [0]]], [[[3]], []], [[]]]
+    odd = replace(GREEDY, temperature=0.7, repetition_penalty=1.3, top_p=0.5)
+    made = vllm.generate(clips(), odd, continuations=texts)
+    expected = built_in.generate(clips(), odd, continuations=texts)
+    for mine, theirs, given in zip(chain(*made), chain(*expected), chain(*texts), strict=True):
+        assert (mine.finish_reason == "scored") == bool(given)
+        assert mine.scores == pytest.approx(theirs.scores, abs=1e-4)
+        assert len(mine.scores) == len(given)
+    with pytest.raises(UserError, match=r"a continuation has 2\. Score texts of one token"):
+        vllm.generate(clips()[:1], GREEDY, continuations=[[[], [[5, 9]], []]])
+    with pytest.raises(UserError, match="at most 128 tokens at once; got 200"):
+        vllm.generate(clips()[:1], GREEDY, continuations=[[[], [[i] for i in range(200)], []]])
+    assert vllm.generate(clips(), GREEDY) == built_in.generate(clips(), GREEDY)
