@@ -14,6 +14,7 @@ import videollm
 from tests.support.official import clip
 from tests.support.paths import GOLDEN
 from tests.support.tensors import read
+from videollm.engines.sampler import Sampler
 from videollm.errors import UserError
 from videollm.types import Clip, Generation, Request
 from videollm.video.sampling import Sampling
@@ -100,16 +101,38 @@ def test_parts_cannot_be_asked_for() -> None:
 
 @needs_torchvision
 @pytest.mark.parametrize("name", NAMES)
-def test_scores_and_texts_are_those_of_the_built_in_engine(name: str) -> None:
-    """On a clip and without one, where both write the same prompt."""
+def test_scores_are_those_of_the_steps_of_generate(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tensors, facts = read(GOLDEN / f"{name}_tiny" / "golden.safetensors.gz")
+    model = load(name)
+    noted: list[tuple[int, float]] = []
+    choose = Sampler.__call__
+
+    def note(self: Sampler, logits: Any, *rest: Any) -> list[int]:
+        chosen = choose(self, logits, *rest)
+        noted.append((chosen[0], float(logits.float().log_softmax(-1)[0, chosen[0]])))
+        return chosen
+
+    monkeypatch.setattr(Sampler, "__call__", note)
+    batch = model.decode(clip(facts["video"]), sampling=These(wanted=tuple(tensors["frame_indices"].tolist())))
+    for shown in (batch, None):
+        noted.clear()
+        (visual,) = [None] if shown is None else model.encode([shown])
+        asked = Request(id="a", clip=Clip(video=""), question=facts["question"], seen=shown is not None)
+        model.answer_batch([(visual, [asked])], Generation(max_new_tokens=6))
+        ids = [token for token, _ in noted]
+        texts = {"one": ids[:1], "four": ids[:4], "two": ids[:2]}
+        with monkeypatch.context() as patch:
+            patch.setattr(model, "_continuation", lambda text, texts=texts: tuple(texts[text]))
+            made = model.score(shown, facts["question"], [*texts])
+        assert made == pytest.approx([sum(score for _, score in noted[: len(t)]) for t in texts.values()], abs=1e-4)
+
+
+@needs_torchvision
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_alone_are_answered_as_by_the_built_in_engine(name: str) -> None:
     model, ours = load(name), videollm.load(GOLDEN / f"{name}_tiny", device="cpu")
-    wanted = These(wanted=tuple(tensors["frame_indices"].tolist()))
-    question, texts = facts["question"], ["a red ball", "b", "a blue", "a"]
-    batch = model.decode(clip(facts["video"]), sampling=wanted)
-    expected = ours.score(ours.decode(clip(facts["video"]), sampling=wanted), question, texts)
-    assert model.score(batch, question, texts) == pytest.approx(expected, abs=2e-3)
-    assert model.score(None, question, texts) == pytest.approx(ours.score(None, question, texts), abs=2e-3)
+    question, texts = "Sum up: a man runs.", ["a red ball", "b", "a blue", "a"]
+    assert model.score(None, question, texts) == pytest.approx(ours.score(None, question, texts), abs=1e-3)
     unseen = Request(id="a", clip=Clip(video=""), question=question, seen=False)
     short = Generation(max_new_tokens=12)
     (made,), (theirs,) = (m.answer_batch([(None, [unseen])], short)[0] for m in (model, ours))

@@ -19,7 +19,7 @@ from tests.support.paths import GOLDEN
 from tests.support.tensors import read
 from tests.videollm.adapters.test_transformers import These
 from videollm.errors import UserError
-from videollm.types import FrameBatch, Generation
+from videollm.types import Clip, FrameBatch, Generation, Request
 
 WITH_VLLM = all(find_spec(name) is not None for name in ("vllm", "torchvision"))
 needs_vllm = pytest.mark.skipif(not WITH_VLLM, reason="vLLM and torchvision are not installed (`vllm`, `peers`)")
@@ -136,3 +136,17 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
 
     with pytest.raises(UserError, match=message):
         VLLMNative.config(Options(name="some/model", engine="vllm-native", engine_config=settings))
+
+
+@needs_vllm
+def test_texts_of_one_token_are_scored_and_texts_alone_are_answered(case: Case) -> None:
+    whole, texts = case.load("transformers"), ["a", "b", "7"]
+    for shown in (case.frames, None):
+        made = case.model.score(shown, case.question, texts)
+        assert made == pytest.approx(whole.score(shown, case.question, texts), abs=1e-3)
+        asked = Request(id="a", clip=Clip(video=""), question=case.question, seen=shown is not None)
+        visual = None if shown is None else case.model.encode([shown])[0]
+        (mine,), (theirs,) = (m.answer_batch([(visual, [asked])], GREEDY)[0] for m in (case.model, whole))
+        assert (mine.text, mine.num_prompt_tokens) == (theirs.text, theirs.num_prompt_tokens)
+    with pytest.raises(UserError, match=r"a continuation has \d+. Score texts of one token"):
+        case.model.score(None, case.question, ["many words here"])
