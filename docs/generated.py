@@ -37,6 +37,7 @@ TABLES: Final = (
     "videollm.engines:ENGINES",
     "pipelines.executors.base:EXECUTORS",
     "pipelines.timelines.splitters:SPLITTERS",
+    "pipelines.timelines.strategies.base:STRATEGIES",
     "pipelines.evals.benchmarks:BENCHMARKS",
     "pipelines.timelines.track_formats:TRACK_FORMATS",
     "pipelines.timelines.exports.base:EXPORTS",

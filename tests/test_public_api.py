@@ -19,6 +19,7 @@ from pipelines.evals.benchmarks import BENCHMARKS
 from pipelines.executors.base import EXECUTORS
 from pipelines.timelines.exports.base import EXPORTS
 from pipelines.timelines.splitters import SPLITTERS
+from pipelines.timelines.strategies.base import STRATEGIES
 from pipelines.timelines.track_formats import TRACK_FORMATS
 from tests.support.paths import ROOT
 from videollm.adapters import ADAPTERS
@@ -47,6 +48,7 @@ TABLES: tuple[Table, ...] = (
     POSITIONS,
     PREPROCESSINGS,
     SPLITTERS,
+    STRATEGIES,
     TOWERS,
     TRACK_FORMATS,
 )

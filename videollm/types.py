@@ -109,6 +109,23 @@ class Subtitles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Search:
+    """What a long video is searched by for an answer."""
+
+    stem: str
+    """The question without the options to choose from."""
+    options: tuple[str, ...] = ()
+    """Those options."""
+    lettered: bool = True
+    """Whether the question shows them with letters, by which an answer names them."""
+    probes: tuple[str, ...] = ()
+    """Questions of yes or no, asked of each part of the video; yes is where the evidence lies. Of an order of two
+    events, one for each, the first one named first. None are made of the stem."""
+    kind: str | None = None
+    """A name in KINDS of `pipelines.timelines.questions`; None is told from the words of the stem."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """One question on one clip."""
 
@@ -127,6 +144,8 @@ class Request:
     """Texts to score in the place of an answer: the log-likelihood of each after the prompt is wanted."""
     seen: bool = True
     """Whether the model is shown the clip; False asks about text alone."""
+    search: Search | None = None
+    """How its video is searched, by strategies that do; None is told from the question."""
 
 
 @dataclass(frozen=True, kw_only=True)

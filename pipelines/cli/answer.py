@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipelines.cli.options import InputOptions
+from pipelines.cli.strategy_options import StrategyOptions
 from pipelines.jobs.run import run
 
 
@@ -12,12 +13,16 @@ from pipelines.jobs.run import run
 class AnswerOptions(InputOptions):
     """Answer the requests of manifests.
 
-    Their rows hold video, question [, id, start, end, options, system, ocr, max_new_tokens].
+    Their rows hold video, question [, id, start, end, options, system, ocr, max_new_tokens, probes,
+    search_kind].
     """
+
+    search: StrategyOptions = field(default_factory=StrategyOptions)
 
 
 def main(options: AnswerOptions) -> None:
     """Run the job, or the rest of it."""
     requests = options.requests(question=None)
     described = {"command": "answer", "inputs": options.absolute_inputs()}
-    run(options.batch_job(described), requests, files=options.manifests())
+    job = options.batch_job({**described, **options.search.config})
+    run(job, requests, method=options.search.method, files=options.manifests())

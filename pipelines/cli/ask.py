@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from tyro.conf import Positional
 
 from pipelines.cli.options import FrameOptions, GenerationOptions, ModelOptions
-from videollm.types import Clip
+from pipelines.cli.strategy_options import StrategyOptions
+from pipelines.requests.discover import absolute
+from videollm.errors import VideollmError
+from videollm.types import Clip, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +31,14 @@ class AskOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     frames: FrameOptions = field(default_factory=FrameOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
+    search: StrategyOptions = field(default_factory=StrategyOptions)
 
 
 def main(options: AskOptions) -> None:
-    """Print the answer."""
+    """Print the answer; with a strategy, where in the video its evidence lies."""
+    if options.search.strategy != "none":
+        _search(options)
+        return
     from pipelines.jobs.resolve import check_ocr, resolve
     from videollm.checkpoints import load_with
     from videollm.video.sampling import Sampling
@@ -53,6 +60,22 @@ def main(options: AskOptions) -> None:
         print()
     else:
         print(model.answer(batch, options.question, generation=generation, ocr=options.ocr).text)
+
+
+def _search(options: AskOptions) -> None:
+    from pipelines.timelines.ask import search, show
+
+    clip = Clip(video=absolute(options.video), start=options.start, end=options.end)
+    row = search(
+        Request(id="answer", clip=clip, question=options.question, ocr=options.ocr),
+        model=options.model.load_options(),
+        frames=options.frames.choice(),
+        generation=options.generation.given(),
+        method=options.search.method,
+    )
+    if row["error"] is not None:
+        raise VideollmError(row["status"], row["error"])
+    print(show(row))
 
 
 def _show(text: str) -> None:

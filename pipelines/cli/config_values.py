@@ -61,6 +61,26 @@ def read_sampling_config(policy: str | None, pairs: Sequence[str]) -> dict[str, 
     return _parse(get_type_hints(POLICIES.load(str(policy))), strings, str(policy), expected)
 
 
+def read_strategy_config(name: str, pairs: Sequence[str]) -> dict[str, object]:
+    """Read the settings of a strategy.
+
+    Args:
+        name: as for `STRATEGIES.load`.
+        pairs: `k=v`, each.
+    Raises:
+        UserError: there is no such strategy, it lacks a setting, or a value does not fit its type.
+    """
+    if not pairs:
+        return {}
+    strings = _split("strategy", name, pairs)
+    from pipelines.timelines.strategies.base import STRATEGIES
+
+    hints = get_type_hints(STRATEGIES.load(name))
+    if unknown := sorted(strings.keys() - hints.keys()):
+        raise UserError(f"The strategy {name} has no {', '.join(unknown)}; expected one of {', '.join(hints)}.")
+    return _parse(hints, strings, name, f"It has {', '.join(hints)}.")
+
+
 def _split(option: str, name: str | None, pairs: Sequence[str]) -> dict[str, str]:
     split = [pair.partition("=") for pair in pairs]
     if name is None or not all(equals for _, equals, _ in split):

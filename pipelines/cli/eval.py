@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tyro.conf import Positional
 
 from pipelines.cli.options import BatchOptions
 from pipelines.cli.score import score_and_print
+from pipelines.cli.strategy_options import StrategyOptions
 from pipelines.evals.run import Eval, EvalSpec, resolve_eval
 from pipelines.jobs.run import run
 
@@ -22,17 +23,20 @@ class EvalOptions(EvalSpec, BatchOptions):
 
     benchmark: Positional[str]
     """A name (videomme, mvbench, ...), a table of questions (.jsonl, .csv), or `path/to/file.py:Class`."""
+    search: StrategyOptions = field(default_factory=StrategyOptions)
 
 
 def main(options: EvalOptions) -> None:
     """Run the eval, or the rest of it, and print its scores."""
     limit_tokens = options.generation.max_new_tokens is None and not options.model.thinking
-    resolved = resolve_eval(options, limit=options.limit, limit_tokens=limit_tokens)
+    searches = options.search.strategy != "none"
+    resolved = resolve_eval(options, limit=options.limit, limit_tokens=limit_tokens, searches=searches)
     _print_questions(resolved)
     greedy = replace(options, generation=replace(options.generation, temperature=options.generation.temperature or 0.0))
     run(
-        greedy.batch_job(resolved.config),
+        greedy.batch_job({**resolved.config, **options.search.config}),
         resolved.requests,
+        method=options.search.method,
         files=resolved.files,
         on_claimed=lambda: resolved.save_questions(options.output),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from videollm.prompts.question import format_question
-from videollm.types import Clip
+from videollm.types import Clip, Search
 
 Span = tuple[float, float]
 """First second and last one, exclusive."""
@@ -107,6 +107,10 @@ class Benchmark(ABC):
             subtitles: the subtitles will stand before it.
         """
         return format_question(sample.question, sample.options)
+
+    def search(self, sample: Sample) -> Search:
+        """Tell by what a strategy searches for the answer."""
+        return Search(stem=sample.question, options=sample.options, lettered=sample.lettered)
 
     def official(self, sample: Sample, text: str) -> bool | None:
         """Tell whether an answer is right under the benchmark's own rule, quirks included; None: there is no rule.

@@ -28,7 +28,8 @@ def costs_of(row: Row | None) -> dict[str, float]:
     if row is None or row["status"] != OK:
         return {}
     frames = row.get("num_frames_scanned")
-    tokens = [row.get(name) or 0 for name in ("num_prompt_tokens", "num_generated_tokens")]
+    read = row.get("num_tokens_scanned") or row.get("num_prompt_tokens") or 0
+    tokens = [read, row.get("num_generated_tokens") or 0]
     seconds = [row.get(f"{name}_seconds") or 0.0 for name in ("decode", "encode", "generate")]
     return {
         "looks": float(row.get("num_looks") or 1),

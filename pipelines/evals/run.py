@@ -64,12 +64,15 @@ class Eval:
         save_questions(self.samples, output)
 
 
-def resolve_eval(spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool = True) -> Eval:
+def resolve_eval(
+    spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool = True, searches: bool = False
+) -> Eval:
     """Read a benchmark's questions and check whatever would otherwise show after the run, or never.
 
     Args:
         limit: number of questions to ask, the first ones; None: all.
         limit_tokens: cut answers after the benchmark's own number of tokens.
+        searches: videos are searched by a strategy, which is told the questions apart from their options.
     Raises:
         UserError: there is no such benchmark, folder, split or judge; a question cannot be scored; an option does not
             suit the benchmark; or no video is there.
@@ -93,6 +96,7 @@ def resolve_eval(spec: EvalSpec, *, limit: int | None = None, limit_tokens: bool
         circular=spec.circular,
         own_prompt=spec.prompt == "benchmark",
         limit_tokens=limit_tokens,
+        searches=searches,
     )
     if twice := [id for id, times in Counter(request.id for request in requests).items() if times > 1]:
         raise UserError(f"The id {twice[0]!r} is also that of a variant of another question. Rename one of them.")

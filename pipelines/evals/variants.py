@@ -59,12 +59,14 @@ def build_requests(
     circular: bool,
     own_prompt: bool,
     limit_tokens: bool,
+    searches: bool = False,
 ) -> list[JobRequest]:
     """Build the requests of all questions in all variants.
 
     Args:
         own_prompt: ask with the benchmark's prompt; else as the product asks (options lettered "(A) ...").
         limit_tokens: cut answers after the benchmark's own number of tokens.
+        searches: tell how each question's video is searched.
     Raises:
         UserError: a file of subtitles is wanted and cannot be read.
     """
@@ -82,6 +84,7 @@ def build_requests(
                 subtitles=spoken,
                 ocr=sample.ocr,
                 max_new_tokens=benchmark.max_new_tokens if limit_tokens else None,
+                search=benchmark.search(asked) if searches else None,
             )
             made.append(job_request(request, sample.clip.video))
     return made

@@ -31,6 +31,35 @@ class Resources:
     num_gpus: float
 
 
+class Source:
+    """Items of a job, a span at a time: what one call of the first stage takes together."""
+
+    def __init__(self, items: Iterator[Item | None]) -> None:
+        self._items = items
+        self._ahead: Item | None = None
+        """The first item of the next span."""
+        self.ended = False
+        """Whether all items were taken."""
+
+    def take(self) -> list[Item]:
+        """Take the items of a span; [] where there are none, for now or for good."""
+        taken = [] if self._ahead is None else [self._ahead]
+        self._ahead = None
+        while not taken or taken[0].task.span is not None:
+            try:
+                item = next(self._items)
+            except StopIteration:
+                self.ended = True
+                return taken
+            if item is None:
+                return taken
+            if taken and item.task.span != taken[0].task.span:
+                self._ahead = item
+                return taken
+            taken.append(item)
+        return taken
+
+
 class Executor(ABC):
     """Runs items through stages; use it as a context manager."""
 
@@ -78,7 +107,7 @@ class Executor(ABC):
         """
 
     @abstractmethod
-    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item | None]) -> Iterator[Finished | None]:
         """Take every item through all stages.
 
         Workers of early stages begin while those of later ones are still being set up. A worker's death is charged to
@@ -86,7 +115,8 @@ class Executor(ABC):
 
         Args:
             stages: the first takes items as they come, the last gives rows of all that reach it.
-            items: taken as the workers need them, so that what is under way is bounded.
+            items: taken as the workers need them, so that what is under way is bounded; None is for now, where others
+                depend on results that are yet to come.
         Returns:
             Each item's end, as soon as it comes, in any order; None every second or so, to redraw.
         Raises:

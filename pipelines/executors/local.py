@@ -8,6 +8,7 @@ ends the job, which then goes on with another executor.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -17,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, pairwise
 from typing import Any, Final
 
-from pipelines.executors.base import Executor, Resources, num_cpus_here, num_gpus_here
+from pipelines.executors.base import Executor, Resources, Source, num_cpus_here, num_gpus_here
 from pipelines.stages.base import Advance, Finished, Item, RunningStage, Stage, StageCall, StageResult, StageSpec
 from pipelines.stages.batching import Attempts, describe_error, trace_of
 from videollm.errors import EngineLost, Status, UserError, VideollmError
@@ -30,6 +31,8 @@ TICK_SECONDS: Final = 1.0
 END_SECONDS: Final = 2.0
 """How long threads are waited for after an interruption; one that decodes would end with its clip."""
 
+WAIT_SECONDS: Final = 0.02
+"""After which a thread asks again for items that there were none of."""
 SLICE_SECONDS: Final = 0.5
 """How long a running stage works on before it says what is done."""
 JOIN_SECONDS: Final = 0.05
@@ -142,7 +145,7 @@ class Local(Executor):
         """Count the items that wait for each stage but the first."""
         return {name: len(channel) for name, channel in self._channels.items()}
 
-    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item | None]) -> Iterator[Finished | None]:
         """Run the first stages in threads, and set up and run the last stage in this thread."""
         # A bounded channel stands between two stages. Its limit, two batches of the later stage, keeps that stage
         # supplied while the earlier one cannot decode the whole job ahead.
@@ -248,16 +251,23 @@ class _Closed(Exception):  # noqa: N818 (no error: the run was ended)
 class _Source:
     """Items of the job, shared by the threads of the first stage."""
 
-    def __init__(self, items: Iterator[Item]) -> None:
-        self._items, self._lock, self._closed = items, threading.Lock(), False
+    def __init__(self, items: Iterator[Item | None]) -> None:
+        self._source, self._lock, self._closed = Source(items), threading.Lock(), False
 
     def take(self, limit: int, timeout: float | None) -> list[StageResult] | None:
-        """Take at most `limit` items; None after the last."""
-        with self._lock:
+        """Take at most `limit` items, or one span; an empty list after the timeout, and None after the last."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        while not self._closed:
             taken: list[StageResult] = []
-            while not self._closed and len(taken) < limit and (item := next(self._items, None)) is not None:
-                taken.append(Advance(item=item))
-            return taken or None
+            with self._lock:
+                while len(taken) < limit and (items := self._source.take()):
+                    taken += [Advance(item=item) for item in items]
+                if not taken and self._source.ended:
+                    return None
+            if taken or time.monotonic() >= deadline:
+                return taken
+            time.sleep(WAIT_SECONDS)
+        return None
 
     def close(self) -> None:
         """Give no more items."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayError
 
-from pipelines.executors.base import Executor, Resources
+from pipelines.executors.base import Executor, Resources, Source
 from pipelines.executors.ray_cluster import Cluster, Node, connect, first_line, waiting_text
 from pipelines.executors.ray_metrics import Metrics
 from pipelines.executors.ray_pool import Held, Incident, Suspicion, Worker, WorkerPool
@@ -93,7 +93,7 @@ class RayActors(Executor):
         """Count the items that wait for each stage."""
         return {p.spec.name: len(p.queue) + len(p.quarantine) for p in self._pools}
 
-    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item | None]) -> Iterator[Finished | None]:
         """Start the missing pools, and hand items from pool to pool.
 
         Every turn: take up new items; give what waits to workers that are up and whose node has room, the last stage
@@ -101,18 +101,20 @@ class RayActors(Executor):
         what goes on at the next pool, and give back what is finished.
         """
         # Pools that `describe` started go on as they are: their models are loaded, or are loading.
-        there = list(self._pools)
+        source, there = Source(items), list(self._pools)
         self._pools = [next((p for p in there if p.spec == s), None) or WorkerPool(s) for s in stages]
         while True:
             # Room is counted anew every turn, so that no count can drift when workers or nodes are lost.
-            self._feed(items)
+            self._feed(source)
             room = _Room(self._pools, self._cluster.nodes(), self._largest)
             # The last stage comes first: what it takes frees room on the nodes for frames yet to be decoded.
             for pool in reversed(self._pools):
                 pool.launch(room.reserve)
             calls = {ref: (at, w) for at, pool in enumerate(self._pools) for w in pool.workers for ref in w.calls}
             if not any(p.underway() for p in self._pools):
-                return
+                if source.ended:
+                    return
+                raise RuntimeError("Items are to come, nothing is under way that they could wait for.")
             # Wait for one event of any kind, then take all calls that have ended by now, of whichever pool.
             self._step_workers([*calls])
             for ref in ray.wait([*calls], num_returns=len(calls), timeout=0, fetch_local=False)[0] if calls else []:
@@ -131,7 +133,7 @@ class RayActors(Executor):
             except RayError as error:
                 pool.on_death(worker, error, node_lost=self._cluster.lost(worker.node))
 
-    def _feed(self, items: Iterator[Item]) -> None:
+    def _feed(self, source: Source) -> None:
         """Queue new items at the first pool, up to its free calls."""
         # On the way are at most two batches per worker of the later stages, and two items per worker of the first:
         # enough that no worker runs dry, and few enough that payloads do not pile up. Those that have joined a stage
@@ -140,11 +142,11 @@ class RayActors(Executor):
         most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
         underway = sum(not held.joined for p in self._pools for held in p.underway())
         while len(first.queue) < max(1, first.free_calls()) and underway < max(1, most):
-            item = next(items, None)
-            if item is None:
+            span = source.take()
+            if not span:
                 return
-            first.queue.append(Held(item=item))
-            underway += 1
+            first.queue.extend(Held(item=item, span=item.task.span) for item in span)
+            underway += len(span)
 
     def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
         """Take the results of a finished call: queue items at the next pool, retry items of a dead worker."""

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +23,7 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 
-from pipelines.executors.base import Executor, Resources
+from pipelines.executors.base import Executor, Resources, Source
 from pipelines.executors.ray_actors import RayActors
 from pipelines.executors.ray_cluster import Cluster, connect, waiting_text
 from pipelines.executors.ray_data_worker import Parcel, StageActor, pack, unpack
@@ -96,11 +98,19 @@ class RayData(Executor):
             actors.drop_workers()
         return self._descriptions[stage.name]
 
-    def run(self, stages: Sequence[StageSpec], items: Iterator[Item]) -> Iterator[Finished | None]:
-        """Run passes over the items that have no end yet: the first over all, later ones item by item."""
-        left = dict(enumerate(items))
+    def run(self, stages: Sequence[StageSpec], items: Iterator[Item | None]) -> Iterator[Finished | None]:
+        """Run passes: over all items that there are by then, and over those that were lost, item by item."""
+        source, numbers = Source(items), count()
+        left: dict[int, Item] = {}
         isolated, futile = False, 0
-        while left:
+        while True:
+            if not left:  # nothing was lost
+                isolated, futile = False, 0
+                left = {next(numbers): item for span in iter(source.take, []) for item in span}
+            if not left:
+                if source.ended:
+                    return
+                raise RuntimeError("Items are to come, nothing is under way that they could wait for.")
             before, nodes = len(left), self._nodes()
             for parcel in self._one_pass(stages, left, isolated=isolated):
                 if parcel is None:
@@ -113,7 +123,7 @@ class RayData(Executor):
             if futile == MAX_FUTILE_PASSES:
                 for item in left.values():
                     yield item.fail(Status.WORKER_DIED, f"lost with its worker ({futile} times)")
-                return
+                left = {}
 
     def _one_pass(
         self, stages: Sequence[StageSpec], left: Mapping[int, Item], *, isolated: bool
@@ -158,13 +168,18 @@ class RayData(Executor):
         parcels = [Parcel(number=number, result=Advance(item=item)) for number, item in left.items()]
         size = min(ITEMS_PER_TASK, len(parcels) // (TASKS_PER_WORKER * stages[0].num_workers))
         size = 1 if isolated else max(1, size, -(-len(parcels) // MAX_TASKS))
-        dataset = ray.data.from_blocks([pack(parcels[i : i + size]) for i in range(0, len(parcels), size)])
+        blocks = [parcels[i : i + size] for i in range(0, len(parcels), size)]
+        in_spans = not isolated and any(item.task.span is not None for item in left.values())
+        if in_spans:  # a block each, which the first stage takes in one call
+            spans = [item.task.span or number for number, item in left.items()]
+            blocks = [[p for p, _ in of] for _, of in groupby(zip(parcels, spans, strict=True), key=itemgetter(1))]
+        dataset = ray.data.from_blocks([pack(block) for block in blocks])
         for spec in stages:
             actor_class = type(spec.name, (StageActor,), {})  # the name by which processes and dashboards show workers
             dataset = dataset.map_batches(
                 actor_class,
                 fn_constructor_args=(spec, *self._folder(spec)),
-                batch_size=1 if isolated else spec.batch_size,
+                batch_size=None if in_spans and spec is stages[0] else 1 if isolated else spec.batch_size,
                 batch_format="pyarrow",
                 compute=self._pool(spec, len(parcels), isolated=isolated),
                 num_cpus=spec.num_cpus,

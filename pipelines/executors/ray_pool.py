@@ -53,6 +53,8 @@ class Held:
     """An item on the driver: its payload is a reference."""
 
     item: Item
+    span: str | None = None
+    """Name of the span of a video that is decoded in one go."""
     payload: Any = None
     node: str | None = None
     """Where the payload lies."""
@@ -280,8 +282,12 @@ class WorkerPool:
         # Only a window at the head of the queue is considered, which keeps the order roughly. Items whose payload lies
         # on this node, or nowhere yet, come first; the others would have to be copied here. The oldest item may be
         # passed over a few times only, so that no item starves.
-        size = self.spec.batch_size
+        # The items of a span are one call, however many they are.
+        size, span = self.spec.batch_size, self.queue[0].span
         window = list(islice(self.queue, 4 * size))
+        if span is not None:
+            window = list(takewhile(lambda held: held.span == span, self.queue))
+            size = len(window)
         if window[0].passed_over < MAX_PASSED_OVER:
             window.sort(key=lambda h: h.node not in (None, worker.node))  # stable: else in order
         chosen = list(takewhile(lambda held: reserve(worker, held), window[:size]))

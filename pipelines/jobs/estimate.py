@@ -49,9 +49,9 @@ def dry_run(plan: Plan) -> None:
         broken = _print_probed(decoder, videos)
     finally:
         decoder.close()
-    timed = [t for t in _spread(tasks, 4 * MAX_TIMED) if t.clip.video not in broken][: MAX_TIMED + 1]
+    timed = [t for t in spread(tasks, 4 * MAX_TIMED) if t.clip.video not in broken][: MAX_TIMED + 1]
     if timed:
-        _print_estimate(plan, timed, len(tasks))
+        print_estimate(plan, timed, len(tasks))
     else:
         print("no clip could be timed")
 
@@ -60,7 +60,7 @@ def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
     """Probe, print, and return the videos that failed."""
     seconds, errors, shapes = [], Counter[str](), Counter[str]()
     failed: dict[str, str] = {}
-    chosen = _spread(videos, MAX_PROBED)
+    chosen = spread(videos, MAX_PROBED)
     for video in tqdm(chosen, unit="video", disable=None, leave=False):
         info = decoder.probe(video)
         if isinstance(info, Failure):
@@ -80,7 +80,13 @@ def _print_probed(decoder: Decoder, videos: Sequence[str]) -> set[str]:
     return set(failed)
 
 
-def _print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> None:
+def print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> None:
+    """Time clips, and print frames, tokens and hours of a job.
+
+    Args:
+        tasks: some of the job's clips.
+        num_clips: all of them.
+    """
     began = time.perf_counter()
     here = Resources(num_cpus=num_cpus_here(), num_gpus=num_gpus_here())
     size = plan.sizes(here)
@@ -90,8 +96,9 @@ def _print_estimate(plan: Plan, tasks: Sequence[ClipTask], num_clips: int) -> No
     if info.notice:
         print(info.notice, file=sys.stderr)
     decode_stage = plan.decode_stage(size, info).build()
+    items = [item for item in make_items(map(_few, tasks), info) if item is not None]
     try:
-        timings = [_time(decode_stage, stage, replace(item, task=_few(item.task))) for item in make_items(tasks, info)]
+        timings = [_time(decode_stage, stage, item) for item in items]
     finally:
         decode_stage.teardown()
     found = [t for t in timings if t is not None]
@@ -139,7 +146,7 @@ def _few(task: ClipTask) -> ClipTask:
     return replace(task, requests=task.requests[:8])
 
 
-def _spread(items: Sequence[Any], number: int) -> list[Any]:
+def spread(items: Sequence[Any], number: int) -> list[Any]:
     """Choose at most `number` items, evenly spread."""
     if len(items) <= number:
         return list(items)

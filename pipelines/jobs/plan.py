@@ -142,6 +142,7 @@ class Plan:
         )
 
 
-def make_items(tasks: Sequence[ClipTask], info: ModelInfo) -> Iterator[Item]:
+def make_items(tasks: Iterator[ClipTask | None], info: ModelInfo) -> Iterator[Item | None]:
     """Make the items of the first stage."""
-    return (Item(task=task, model=info.name, connector=info.connector) for task in tasks)
+    for task in tasks:
+        yield None if task is None else Item(task=task, model=info.name, connector=info.connector)

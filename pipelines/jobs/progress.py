@@ -86,8 +86,13 @@ class Progress:
             self._busy = self.busy_shares()
             self._write_status(state)
 
-    def keep_clip(self, finished: Finished | None) -> None:
-        """Keep the rows of a clip; after None, only redraw."""
+    def keep_clip(self, finished: Finished | None, *, num_clips: int) -> None:
+        """Keep the rows of a clip; after None, only redraw.
+
+        Args:
+            num_clips: clips in all, as far as they are known.
+        """
+        self.total_clips = self._bar.total = num_clips
         if finished is None:
             self._bar.refresh()
             return

@@ -15,13 +15,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipelines.executors.base import EXECUTORS
-from pipelines.jobs.estimate import dry_run
 from pipelines.jobs.interrupts import noticing_interrupts
 from pipelines.jobs.job import BatchJob
 from pipelines.jobs.logs import logging_to
 from pipelines.jobs.plan import Plan, make_items
 from pipelines.jobs.progress import Progress
-from pipelines.jobs.resolve import check_ocr, check_scores, resolve_job
+from pipelines.jobs.resolve import ResolvedJob, check_ocr, check_scores, resolve_job
+from pipelines.jobs.work import ByClip, Method
 from pipelines.requests.types import BadRequest, JobRequest
 from pipelines.results.journal import Output
 from pipelines.results.run_record import Record, file_hashes
@@ -44,12 +44,14 @@ def run(
     job: BatchJob,
     requests: Sequence[JobRequest | BadRequest],
     *,
+    method: Callable[[ResolvedJob], Method] = lambda _: ByClip(),
     files: Sequence[Path] = (),
     on_claimed: Callable[[], None] | None = None,
 ) -> None:
     """Run a job, or the rest of it; a dry run ends after the plan, with an estimate of the rest.
 
     Args:
+        method: how the job goes about its requests; it may refuse what was resolved.
         files: where the requests come from; their hashes are recorded.
         on_claimed: called once this job holds the output folder.
     Raises:
@@ -60,8 +62,10 @@ def run(
     asked, info = [request for request in requests if isinstance(request, JobRequest)], plan.resolved.model.info
     check_ocr(info, (request.ocr for request in asked))
     check_scores(info, (bool(request.continuations) for request in asked))
+    how = method(plan.resolved)
+    how.check(plan)
     if job.dry_run:
-        dry_run(plan)
+        how.dry_run(plan)
         return
     with claim(plan) as claimed, logging_to(job.output / "logs", job.log_level):
         claimed.record.note(files=file_hashes(files))
@@ -71,7 +75,7 @@ def run(
             claimed.output, num_left=len(claimed.left.requests), has_cache=plan.resolved.cache is not None
         )
         if claimed.left.requests:
-            execute(claimed, progress)
+            execute(claimed, progress, how)
         claimed.output.flush()
         claimed.record.finish(rows=dict(claimed.output.counts()), **progress.facts())
         progress.summary(already=claimed.num_done)
@@ -104,14 +108,14 @@ def claim(plan: Plan) -> Iterator[Claim]:
             raise
 
 
-def execute(claimed: Claim, progress: Progress) -> None:
+def execute(claimed: Claim, progress: Progress, method: Method) -> None:
     """Execute the remaining plan; keep every row at once."""
     plan, record = claimed.left, claimed.record
     progress.keep([bad_request_row(bad) for bad in plan.bad])
-    tasks = plan.tasks
-    if not tasks:
+    work = method.work(plan, claimed.output)
+    if not work.num_tasks:
         return
-    name = plan.executor_name(len(tasks), interrupted=record.interrupted)
+    name = plan.executor_name(work.num_tasks, interrupted=record.interrupted)
     with EXECUTORS.load(name)(plan.executor_config()) as executor:
         executor.notify = lambda message: tqdm.write(message, file=sys.stderr)
         sizes = plan.sizes(executor.resources())
@@ -122,13 +126,17 @@ def execute(claimed: Claim, progress: Progress) -> None:
         decode = plan.decode_stage(sizes, info)
         record.note(executor=name, notice=info.notice, sampling=decode.config.sampling, frame_size=info.frame_size,
                     workers=asdict(sizes), start_seconds=progress.elapsed())  # fmt: skip
-        watch = progress.watch(executor, [decode, *models], num_clips=len(tasks))
+        watch = progress.watch(executor, [decode, *models], num_clips=work.num_tasks)
         with noticing_interrupts() as check_interrupt, watch:
             if info.notice:
                 tqdm.write(info.notice, file=sys.stderr)
-            for finished in executor.run([decode, *models], make_items(tasks, info)):
-                progress.keep_clip(finished)
+            for finished in executor.run([decode, *models], make_items(work.tasks(), info)):
+                rows = tuple(work.take(finished))
+                progress.keep_clip(finished and replace(finished, rows=rows), num_clips=work.num_tasks)
+                if finished is None and rows:
+                    progress.keep(rows)
                 check_interrupt()
+            progress.keep(work.take(None))
         for warning in progress.warnings:
             print(warning, file=sys.stderr)
         record.note(**(executor.describe(models[0]).loaded or {}))

@@ -17,7 +17,7 @@ from pipelines.requests.readers import NumberedRow, read_rows
 from pipelines.requests.types import BadRequest, ClipTask, JobRequest, job_request, json_hash, printable
 from videollm.errors import UserError
 from videollm.io import is_remote, local_name
-from videollm.types import Clip, Request
+from videollm.types import Clip, Request, Search
 
 Fields = dict[str, Any]
 
@@ -30,6 +30,8 @@ _EXPECTED: Final = {
     "system": "text",
     "ocr": "text",
     "max_new_tokens": "a whole number above 0",
+    "probes": "a list of texts",
+    "search_kind": "text",
 }
 
 
@@ -145,8 +147,17 @@ def _request(fields: Fields, source: Source, default_question: str | None) -> Jo
         system=_field(fields, "system", _text),
         ocr=_field(fields, "ocr", _text),
         max_new_tokens=_field(fields, "max_new_tokens", _count),
+        search=_search(fields, question),
     )
     return job_request(request, video if source.is_manifest else source.shown)
+
+
+def _search(fields: Fields, question: str) -> Search | None:
+    """Read by what the video is to be searched, where a row says so."""
+    probes, kind = _field(fields, "probes", parse_options) or (), _field(fields, "search_kind", _text)
+    if not probes and kind is None:
+        return None
+    return Search(stem=question, options=_field(fields, "options", parse_options) or (), probes=probes, kind=kind)
 
 
 def _field(fields: Fields, name: str, parse: Callable[[Any], Any]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -37,6 +38,16 @@ class ClipTask:
 
     clip: Clip
     requests: tuple[JobRequest, ...]
+    key: str = ""
+    """By which whoever made the task knows it again."""
+    span: str | None = None
+    """Names the tasks that are decoded in one go, windows of one video that follow one another; None is alone."""
+    sampling: Mapping[str, Any] | None = None
+    """Fields of videollm.Sampling, where the job's own choice of frames is not wanted."""
+    survey: str | None = None
+    """Cues to look for in the whole video (a name in CUES; "" for none), in the place of all that follows."""
+    pooled: bool = False
+    """Whether the mean of the tower's features is wanted, in the place of answers."""
 
     @property
     def seen(self) -> bool:
@@ -58,6 +69,8 @@ def job_request(request: Request, video: str) -> JobRequest:
         asked.append({"ocr": request.ocr})
     if request.continuations or not request.seen:
         asked.append({"continuations": request.continuations, "seen": request.seen})
+    if request.search is not None:
+        asked.append({"search": asdict(request.search)})
     if request.subtitles is not None:
         asked.append(asdict(request.subtitles))
     known = {f.name: getattr(request, f.name) for f in fields(Request)}

@@ -106,7 +106,9 @@ class ResultRow:
     num_looks: int | None = None
     """Parts of the video that were looked at for the answer."""
     num_frames_scanned: int | None = None
-    """Frames that were encoded for the answer, other questions of the video not counted."""
+    """Frames that the answer took, all looks together; questions of one video share them."""
+    num_tokens_scanned: int | None = None
+    """Tokens of all prompts that the answer took."""
     scores: tuple[float, ...] = ()
     """Log-likelihoods of the texts that the request asked to score."""
     fingerprint: str

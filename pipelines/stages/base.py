@@ -23,6 +23,7 @@ from videollm.types import Answer, FrameBatch
 
 if TYPE_CHECKING:
     from videollm.models.protocol import Visual
+    from videollm.video.surveys import Survey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,13 @@ class Item:
 
     def finish(self, rows: Sequence[ResultRow], *, trace: str | None = None) -> Finished:
         """Give the rows of all requests of the clip."""
-        return Finished(rows=tuple(rows), from_cache=self.from_cache, warnings=self.warnings, trace=trace)
+        return Finished(
+            rows=tuple(rows), key=self.task.key, from_cache=self.from_cache, warnings=self.warnings, trace=trace
+        )
+
+    def found(self, *, survey: Survey | None = None, pooled: Sequence[float] = ()) -> Finished:
+        """Give what was asked for in the place of rows."""
+        return replace(self.finish([]), survey=survey, pooled=tuple(pooled))
 
     def failed(self, request: JobRequest, status: Status, error: str) -> ResultRow:
         """Make the row of a request that has no answer."""
@@ -147,6 +154,12 @@ class Finished:
     """The clip is done: a row for each of its requests."""
 
     rows: tuple[ResultRow, ...]
+    key: str = ""
+    """The task's own."""
+    survey: Survey | None = None
+    """What is known of the video, where that was asked for; there are no rows then."""
+    pooled: tuple[float, ...] = ()
+    """Mean of the tower's features over all patches and frames, where that was asked for; likewise."""
     from_cache: bool = False
     """Whether its features came from the feature cache."""
     warnings: tuple[str, ...] = ()

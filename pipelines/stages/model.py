@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -267,19 +268,23 @@ def _encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None
         return []
     import torch
 
+    from videollm.models.protocol import EncodedClip
+
     began = time.perf_counter()
     with torch.inference_mode():
         clips = _encode_uncached(model, items)
         warnings = [_keep(cache, item, clip) for item, clip in zip(items, clips, strict=True)]
         asked = [[request.question for request in item.task.requests] for item in items]
+        goes_on = [isinstance(c, EncodedClip) and not item.task.pooled for item, c in zip(items, clips, strict=True)]
+        wanted = [cast("EncodedClip", c) for c in compress(clips, goes_on)]
         connected: Attempts[tuple[EncodedClip, list[str]], Visual] = Attempts(
-            [(c, of_clip) for c, of_clip in zip(clips, asked, strict=True) if not isinstance(c, Exception)]
+            list(zip(wanted, compress(asked, goes_on), strict=True))
         )
         for some in connected:
             with connected:
                 connected.add(model.connect([c for c, _ in some], [of_clip for _, of_clip in some]))
         made = iter(connected.outcomes)
-        visuals = [c if isinstance(c, Exception) else next(made) for c in clips]
+        visuals = [next(made) if goes else c for goes, c in zip(goes_on, clips, strict=True)]
     seconds = (time.perf_counter() - began) / max(len(items), 1)
     results: list[StageResult] = []
     for item, visual, warning in zip(items, visuals, warnings, strict=True):
@@ -288,6 +293,8 @@ def _encode(model: VideoModel, items: Sequence[Item], cache: FeatureCache | None
         )
         if isinstance(visual, Exception):
             results.append(item.fail(Status.ENCODE_ERROR, describe_error(visual), trace=trace_of(visual)))
+        elif isinstance(visual, EncodedClip):
+            results.append(item.found(pooled=visual.mean_features()))
         else:
             results.append(Advance(item=replace(item, payload=visual, num_bytes=visual.num_bytes)))
     return results

@@ -52,6 +52,14 @@ class EncodedClip:
     frame_indices: tuple[int, ...]
     frame_seconds: tuple[float, ...]
 
+    def mean_features(self) -> list[float]:
+        """Average the features over all patches and frames (d values): what the clip looks like, on the whole."""
+        import torch
+
+        patches = [frame.flatten(0, 1) for group in self.features for frame in group.frames]
+        mean: list[float] = torch.cat(patches).float().mean(0).tolist()
+        return mean
+
 
 @dataclass(frozen=True, kw_only=True)
 class Visual:

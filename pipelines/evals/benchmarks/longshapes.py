@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipelines.evals.annotations import Fields, checked, jsonl_rows
 from pipelines.evals.benchmark import Benchmark, Sample
@@ -14,7 +15,11 @@ from pipelines.evals.metrics.grounding import time_error
 from videollm.shapes.clips import QUESTIONS
 from videollm.shapes.long_questions import NUMBERS
 from videollm.shapes.timeline import MAX_COUNT
-from videollm.types import Clip
+from videollm.types import Clip, Search
+
+SEARCHED: Final = {"exists": "exists", "when": "when", "order": "order", "count": "count", "chapter": "global",
+                   "gist": "global"}  # fmt: skip
+"""Kind of a question -> how its video is searched; the others are asked where what they name shows."""
 
 
 class LongShapes(Benchmark):
@@ -45,6 +50,10 @@ class LongShapes(Benchmark):
     def prompt(self, sample: Sample, *, subtitles: bool = False) -> str:
         """Write the question alone."""
         return sample.question
+
+    def search(self, sample: Sample) -> Search:
+        """Tell how the kind of a question is searched."""
+        return replace(super().search(sample), kind=SEARCHED.get(str(sample.groups["kind"]), "localized"))
 
     def said(self, sample: Sample, text: str) -> str:
         """Write a count in digits as the word that the options have."""

@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,10 +19,15 @@ from pipelines.stages.scratch import Scratch, private_folder
 from videollm.errors import Status
 from videollm.types import Clip, FrameBatch
 
+if TYPE_CHECKING:
+    from videollm.video.surveys import Survey
+
 START_SECONDS: Final = 120.0
 """A child that is not ready after this time is given up."""
 CLIPS_PER_CHILD: Final = 250
 """Clips after which the child is replaced: what libraries leak over 100,000 videos cannot add up."""
+SURVEY_PATIENCE: Final = 60
+"""Deadlines of a clip that a pass over all frames of a video may take: two hours, by default."""
 _ROOT: Final = str(Path(__file__).resolve().parents[3])
 
 
@@ -35,6 +40,25 @@ class Failure:
     error: str
     trace: str | None = None
     """Of a bug."""
+
+
+def _read_frames(reply: wire.Header, body: bytearray) -> tuple[FrameBatch, float] | Failure:
+    """Read the frames of a clip, and the seconds that they took."""
+    if reply["status"] != "ok":
+        return Failure(status=Status(reply["status"]), error=reply["error"], trace=reply.get("trace"))
+    batch = FrameBatch(
+        frames=np.frombuffer(body, np.uint8).reshape(reply["shape"]),
+        indices=tuple(reply["indices"]),
+        seconds=tuple(reply["seconds"]),
+        missing=tuple(reply["missing"]),
+        model_seconds=tuple(reply["model_seconds"]),
+        packing=reply["packing"],
+        fps=reply["fps"],
+        num_in_range=reply["num_in_range"],
+        video_hash=reply["video_hash"],
+        decoder=reply["decoder"],
+    )
+    return batch, reply["decode_seconds"]
 
 
 class Decoder:
@@ -87,21 +111,60 @@ class Decoder:
                 "allow_partial": allow_partial,
             }
         )
+        return _read_frames(reply, body)
+
+    def decode_windows(
+        self,
+        clips: Sequence[Clip],
+        sampling: Mapping[str, Any],
+        size: Mapping[str, Any] | None,
+        *,
+        decoder: str = "auto",
+        allow_partial: bool = False,
+    ) -> list[tuple[FrameBatch, float] | Failure]:
+        """Decode windows of one video in one pass, see `decode`; each has the deadline of a clip.
+
+        Windows have a start and an end, and are of the same video otherwise.
+        A window that hangs or ends the child is charged, and the others go on behind it.
+        """
+        made: dict[int, tuple[FrameBatch, float] | Failure] = {}
+        died: int | None = None
+        while left := [i for i in range(len(clips)) if i not in made]:
+            request = {
+                "do": "decode_windows",
+                "clips": [asdict(clips[i]) for i in left],
+                "sampling": sampling,
+                "size": size,
+                "decoder": decoder,
+                "allow_partial": allow_partial,
+            }
+            try:
+                for reply, body in self._stream(request, len(left)):
+                    made[left[reply["window"]]] = _read_frames(reply, body)
+            except TimeoutError:
+                made[self._first(left, made)] = Failure(status=Status.TIMEOUT, error=self._too_slow())
+            except (EOFError, BrokenPipeError):
+                how, first = self._wait(), self._first(left, made)
+                if died == first:
+                    made[first] = Failure(status=Status.DECODER_DIED, error=f"decoder died, {how}")
+                died = first
+            else:
+                continue
+            self.close()
+        return [made[i] for i in range(len(clips))]
+
+    def survey(self, video: str, cues: str) -> Survey | Failure:
+        """Find out what is to be known of a video before it is split; its deadline grows with its length.
+
+        Args:
+            cues: a name in CUES; "" for none.
+        """
+        reply, _ = self._ask({"do": "survey", "video": video, "cues": cues}, patience=SURVEY_PATIENCE if cues else 1)
         if reply["status"] != "ok":
             return Failure(status=Status(reply["status"]), error=reply["error"], trace=reply.get("trace"))
-        batch = FrameBatch(
-            frames=np.frombuffer(body, np.uint8).reshape(reply["shape"]),
-            indices=tuple(reply["indices"]),
-            seconds=tuple(reply["seconds"]),
-            missing=tuple(reply["missing"]),
-            model_seconds=tuple(reply["model_seconds"]),
-            packing=reply["packing"],
-            fps=reply["fps"],
-            num_in_range=reply["num_in_range"],
-            video_hash=reply["video_hash"],
-            decoder=reply["decoder"],
-        )
-        return batch, reply["decode_seconds"]
+        from videollm.video.surveys import Survey
+
+        return Survey.from_dict(reply["survey"])
 
     def probe(self, video: str) -> dict[str, Any] | Failure:
         """Probe a video: return the fields of videollm.VideoInfo, or the failure."""
@@ -127,27 +190,43 @@ class Decoder:
             if self._scratch is not None:
                 self._scratch.release()
 
-    def _ask(self, request: wire.Header) -> tuple[wire.Header, bytearray]:
+    @staticmethod
+    def _first(left: Sequence[int], made: Mapping[int, Any]) -> int:
+        """Name the window that a child was at: the first one that it gave no frames of."""
+        return next(i for i in left if i not in made)
+
+    def _too_slow(self) -> str:
+        return f"timeout after {self.timeout_seconds:.1f}s"
+
+    def _ask(self, request: wire.Header, *, patience: float = 1) -> tuple[wire.Header, bytearray]:
         """Ask the child; restart a dead child and ask once more, as an earlier video may have harmed the child."""
-        if self._num_asked >= CLIPS_PER_CHILD:
-            self.close()
         for last in (False, True):
             try:
-                child = self._running()
-                assert child.stdin is not None
-                assert child.stdout is not None
-                self._num_asked += 1
-                wire.write(child.stdin.fileno(), request)
-                return wire.read(child.stdout.fileno(), deadline=time.monotonic() + self.timeout_seconds)
+                (answer,) = self._stream(request, 1, patience=patience)
+                return answer
             except TimeoutError:
                 self.close()
-                return {"status": "timeout", "error": f"timeout after {self.timeout_seconds:.1f}s"}, bytearray()
+                return {"status": "timeout", "error": self._too_slow()}, bytearray()
             except (EOFError, BrokenPipeError):
                 how = self._wait()
                 self.close()
                 if last:
                     return {"status": "decoder_died", "error": f"decoder died, {how}"}, bytearray()
         raise AssertionError("unreachable")
+
+    def _stream(
+        self, request: wire.Header, num_replies: int, *, patience: float = 1
+    ) -> Iterator[tuple[wire.Header, bytearray]]:
+        """Ask the child, and yield its replies, each with a deadline of its own."""
+        if self._num_asked >= CLIPS_PER_CHILD:
+            self.close()
+        child = self._running()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        self._num_asked += num_replies
+        wire.write(child.stdin.fileno(), request)
+        for _ in range(num_replies):
+            yield wire.read(child.stdout.fileno(), deadline=time.monotonic() + patience * self.timeout_seconds)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from pipelines.stages.batching import describe_error
 from pipelines.stages.decoding import wire
 from videollm.errors import VideoError
 from videollm.lifeline import die_with
-from videollm.types import Clip
+from videollm.types import Clip, FrameBatch
 from videollm.video.decoding.decode import decode
 from videollm.video.preprocessing import FrameSize
 from videollm.video.sampling import Sampling
@@ -41,16 +41,25 @@ def main(parent: int) -> None:
             request, _ = wire.read(0)
         except EOFError:
             return
+        if request["do"] == "decode_windows":
+            for reply, body in _decode_windows(**{name: value for name, value in request.items() if name != "do"}):
+                wire.write(answers, reply, body)
+            continue
         try:
             reply, body = _OPERATIONS[request.pop("do")](**request)
-        except VideoError as error:
-            reply, body = {"status": error.status, "error": str(error)}, memoryview(b"")
-        except MemoryError:
-            reply, body = {"status": "decode_error", "error": "its frames do not fit into memory"}, memoryview(b"")
-        except Exception as error:  # a bug, ours or of a decoder from outside; the next clip is decoded all the same
-            trace = "".join(traceback.format_exception(error))
-            reply, body = {"status": "internal_error", "error": describe_error(error), "trace": trace}, memoryview(b"")
+        except Exception as error:
+            reply, body = _failure(error), memoryview(b"")
         wire.write(answers, reply, body)
+
+
+def _failure(error: Exception) -> wire.Header:
+    """Say why there are no frames; a bug, ours or of a decoder from outside, does not keep the next clip from its."""
+    if isinstance(error, VideoError):
+        return {"status": error.status, "error": str(error)}
+    if isinstance(error, MemoryError):
+        return {"status": "decode_error", "error": "its frames do not fit into memory"}
+    trace = "".join(traceback.format_exception(error))
+    return {"status": "internal_error", "error": describe_error(error), "trace": trace}
 
 
 def _decode(
@@ -64,6 +73,48 @@ def _decode(
         decoder=decoder,
         allow_partial=allow_partial,
     )
+    return _frames(batch, time.perf_counter() - start)
+
+
+def _decode_windows(
+    *,
+    clips: list[dict[str, Any]],
+    sampling: dict[str, Any],
+    size: dict[str, Any] | None,
+    decoder: str,
+    allow_partial: bool,
+) -> Iterator[tuple[wire.Header, memoryview]]:
+    """Yield a reply for each window, as soon as it is whole, in any order."""
+    from videollm.video.decoding.windows import decode_windows
+
+    left = dict.fromkeys(range(len(clips)))
+    start = time.perf_counter()
+    try:
+        whole = Clip(**{**clips[0], "start": None, "end": None})
+        for window in decode_windows(
+            whole,
+            [(clip["start"], clip["end"]) for clip in clips],
+            Sampling.from_dict(sampling),
+            size=None if size is None else FrameSize(**size),
+            decoder=decoder,
+            allow_partial=allow_partial,
+        ):
+            now = time.perf_counter()
+            if window.error is not None:
+                made = _failure(window.error), memoryview(b"")
+            else:
+                assert window.batch is not None
+                made = _frames(window.batch, now - start)
+            start = now
+            del left[window.number]
+            made[0]["window"] = window.number
+            yield made
+    except Exception as error:  # of the file, or a bug: it ends all that is left
+        for number in left:
+            yield {**_failure(error), "window": number}, memoryview(b"")
+
+
+def _frames(batch: FrameBatch, seconds: float) -> tuple[wire.Header, memoryview]:
     header = {
         "status": "ok",
         "shape": batch.frames.shape,
@@ -76,7 +127,7 @@ def _decode(
         "num_in_range": batch.num_in_range,
         "video_hash": batch.video_hash,
         "decoder": batch.decoder,
-        "decode_seconds": time.perf_counter() - start,
+        "decode_seconds": seconds,
     }
     return header, np.ascontiguousarray(batch.frames).data.cast("B")
 
@@ -85,6 +136,12 @@ def _probe(*, video: str) -> tuple[wire.Header, memoryview]:
     from videollm.video.probe import probe
 
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
+
+
+def _survey(*, video: str, cues: str) -> tuple[wire.Header, memoryview]:
+    from videollm.video.surveys import survey
+
+    return {"status": "ok", "survey": survey(video, cues or None).to_dict()}, memoryview(b"")
 
 
 def _digest(*, video: str) -> tuple[wire.Header, memoryview]:
@@ -97,6 +154,7 @@ _OPERATIONS: Final[dict[str, Callable[..., tuple[wire.Header, memoryview]]]] = {
     "decode": _decode,
     "probe": _probe,
     "digest": _digest,
+    "survey": _survey,
 }
 
 

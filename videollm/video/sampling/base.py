@@ -129,6 +129,7 @@ POLICIES: Final[Table[Sampling]] = Table(
         "linspace": "videollm.video.sampling.linspace:Linspace",
         "nearest_seconds": "videollm.video.sampling.nearest_seconds:NearestSeconds",
         "first_seconds": "videollm.video.sampling.first_seconds:FirstSeconds",
+        "at_seconds": "videollm.video.sampling.at_seconds:AtSeconds",
         "every": "videollm.video.sampling.every:Every",
         "fps_stride": "videollm.video.sampling.fps_stride:FpsStride",
         "fps_pack": "videollm.video.sampling.fps_pack:FpsPack",

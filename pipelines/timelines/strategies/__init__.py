@@ -1,0 +1,1 @@
+"""Strategies, which search a long video for an answer: one per file."""
