@@ -1,7 +1,8 @@
 """The page, one HTML file of page.html, page.css, the scripts and the data, which fetches nothing.
 
 Data stand in blocks of JSON in which no character of HTML is left; the scripts show them as text only. The page's
-Content-Security-Policy allows the very style and script below, by their hashes, and pictures made of data; no network.
+Content-Security-Policy allows the very style and script below, by their hashes, pictures made of data, and videos that
+lie where the page lies; no network.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from typing import Any, Final
 
 from videollm.io import atomic_write
 
-SCRIPTS: Final = ("data.js", "draw.js", "summary.js", "list.js", "question.js", "page.js")
+SCRIPTS: Final = (
+    *("data.js", "draw.js", "rows.js", "summary.js", "list.js", "question.js"),
+    *("videos.js", "watch.js", "strip.js", "page.js"),
+)
 """In the order in which they need each other; all of them are one script of the page."""
+STYLES: Final = ("page.css", "videos.css")
 UNSAFE: Final = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 """What could end a block of JSON, or is no text that UTF-8 can hold."""
 
@@ -35,10 +40,10 @@ def write_page(path: Path, *, title: str, data: Any, pictures: Iterable[Sequence
     Raises:
         OSError: it cannot be written.
     """
-    style, script = _part("page.css"), "\n".join(_part(name) for name in SCRIPTS)
+    style, script = ("\n".join(map(_part, names)) for names in (STYLES, SCRIPTS))
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        "default-src 'none'; img-src data:; media-src 'self'; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
     )
     head, _, tail = (
         Template(_part("page.html"))

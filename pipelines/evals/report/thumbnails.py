@@ -42,7 +42,7 @@ class Strip:
     video_hash: str | None = None
     """Of the video as the run read it; None: it is not known."""
     sampling: Mapping[str, Any] | None = field(default=None, compare=False)
-    """How the run chose them: fields of videollm.Sampling; None: it does not say."""
+    """How the run chose them: fields of videollm.Sampling; None: it does not say, or a strategy did."""
     decoder: str = field(default="auto", compare=False)
     allow_partial: bool = field(default=False, compare=False)
 
@@ -128,7 +128,7 @@ def _pictures(strip: Strip, decoder: Decoder, spec: PictureSpec, share: int) -> 
     if is_remote(strip.clip.video):
         return Pictures(missing=f"The video is remote ({strip.clip.video}); a report fetches nothing.")
     if strip.sampling is None:
-        return Pictures(missing="run.json does not say how frames were chosen.")
+        return Pictures(missing="run.json does not say how frames were chosen, or a strategy chose them.")
     size = {"height": spec.height, "width": spec.height, "mode": "shortest_edge"}
     found = decoder.decode(strip.clip, strip.sampling, size, decoder=strip.decoder, allow_partial=strip.allow_partial)
     if isinstance(found, Failure):

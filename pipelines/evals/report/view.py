@@ -5,8 +5,11 @@ Questions and answers are laid out in columns, and texts that many of them share
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache, partial
+from itertools import zip_longest
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,6 +17,7 @@ from pipelines.evals.answers.choice import read_choice
 from pipelines.evals.benchmark import Sample, each
 from pipelines.evals.grades import MISSING, UNPARSED
 from pipelines.evals.report.runs import (
+    AnsweredRun,
     Run,
     headline_facts,
     paired_differences,
@@ -22,6 +26,7 @@ from pipelines.evals.report.runs import (
     sampling,
 )
 from pipelines.evals.report.thumbnails import Strip
+from pipelines.evals.report.videos import VideoRow, lay_out_videos
 from pipelines.evals.scores import Score, ScoredQuestion, ScoredRun
 from pipelines.evals.settings import differing_settings
 from pipelines.evals.statistics.bootstrap import Estimate
@@ -31,10 +36,12 @@ from videollm.types import Clip
 
 VERSION: Final = 1
 """Of the data's form; goes up when a reader of older pages could not read them."""
+AS_SAMPLED: Final = (None, "single")
+"""Strategies that look at the frames which the run's sampling names."""
 T = TypeVar("T", bound=Hashable)
 Fields = dict[str, Any]
-Key = tuple[str, str]
-"""A question's id and its setting."""
+Key = tuple[str, str, float | None, float | None]
+"""A question's id, its setting and, where it is about a part of a split video, the part's start and end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +71,13 @@ class Item:
     """Index of the right option."""
     references: list[str] | None = None
     """Texts that are right."""
+    level: str | None = None
+    """What part of a split video it is about."""
+
+    @property
+    def key(self) -> Key:
+        """Tell questions apart; segments of one number may lie elsewhere in another run."""
+        return (self.id, self.setting, *((None, None) if self.level is None else (self.start, self.end)))
 
 
 @dataclass(kw_only=True)
@@ -91,16 +105,34 @@ class Answer:
     missing: list[int] | None = None
     strip: int | None = None
     """Place among the strips."""
+    cut: int | None = None
+    """Why the segment ends where it does: place among the texts."""
+    failed: int | None = None
+    """Segments of the part that have no answer."""
+    strategy: int | None = None
+    """Place among the texts."""
+    evidence: list[tuple[float, float, float | None]] | None = None
+    """Start, end and score; best first."""
+    looked: tuple[int | None, int | None] | None = None
+    """Parts of the video that were looked at, and frames."""
+    note: int | None = None
+    """Place among the texts."""
 
 
-def make_view(runs: Sequence[Run]) -> View:
-    """Lay out runs side by side: every question of any of them, with the answers of each."""
+def make_view(runs: Sequence[Run], folder: Path | None = None) -> View:
+    """Lay out runs side by side: every question of any of them, with the answers of each.
+
+    Args:
+        folder: where the page will lie; None: in the first run's.
+    """
     texts, strips = _Table[str](), _Table[Strip]()
     items: dict[Key, Item] = {}
     answers: list[dict[Key, Answer]] = []
     metrics = list(dict.fromkeys(s.metric for run in runs if isinstance(run, ScoredRun) for s in run.scores))
     groupings = list(dict.fromkeys(name for run in runs for name in _groupings(run)))
-    for run in runs:
+    told: list[tuple[int, Key, Row, str]] = []
+    for number, run in enumerate(runs):
+        path = cache(partial(find_video, run.record))
         if isinstance(run, ScoredRun):
             found = [(_item(s, groupings, texts), _answer(s, metrics), s.row, s.sample.clip) for s in run.items]
         else:
@@ -109,9 +141,13 @@ def make_view(runs: Sequence[Run]) -> View:
         for item, answer, row, clip in found:
             if row is not None:
                 _add_row(answer, row, texts)
-                answer.strip = strips.place(_strip(row, clip, run)) if row["frame_indices"] else None
-            items.setdefault((item.id, item.setting), item)
-            answers[-1][item.id, item.setting] = answer
+                answer.strip = strips.place(_strip(row, clip, run, path)) if row["frame_indices"] else None
+                if clip.video and (isinstance(run, AnsweredRun) or row.get("strategy") is not None):
+                    told.append((number, item.key, row, path(clip.video)))
+            items.setdefault(item.key, item)
+            answers[-1][item.key] = answer
+    places = {key: place for place, key in enumerate(items)}
+    rows = [VideoRow(item=places[key], run=number, row=row, video=video) for number, key, row, video in told]
     data = {
         "version": VERSION,
         "runs": [_run(run, name) for run, name in zip(runs, run_names(runs), strict=True)],
@@ -121,6 +157,7 @@ def make_view(runs: Sequence[Run]) -> View:
         "paired": paired_differences(runs),
         "items": _columns(Item, list(items.values())),
         "answers": [_columns(Answer, [of_run.get(key) for key in items]) for of_run in answers],
+        "videos": lay_out_videos(rows, runs[0].folder if folder is None else folder),
         "texts": texts.values,
     }
     return View(data=data, strips=tuple(strips.values))
@@ -236,6 +273,7 @@ def _asked(row: Row, texts: _Table[str]) -> Item:
         end=row["end"],
         question=row["question"] or "",
         groups=[],
+        level=row.get("level"),
     )
 
 
@@ -250,20 +288,27 @@ def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
     answer.size = f"{row['frame_width']} by {row['frame_height']}" if row["frame_height"] else None
     answer.seconds = [round(row[name], 4) for name in ("decode_seconds", "encode_seconds", "generate_seconds")]
     answer.missing = row["missing_frames"] or None
+    answer.failed = row.get("children_failed") or None
+    for name, column in (("cut", "split_reason"), ("strategy", "strategy"), ("note", "note")):
+        setattr(answer, name, None if row.get(column) is None else texts.place(row[column]))
+    if row.get("strategy") is not None:
+        columns = [row.get(f"evidence_{name}") or () for name in ("start", "end", "scores")]
+        answer.evidence = [(round(a, 3), round(b, 3), score) for a, b, score in zip_longest(*columns)]
+        answer.looked = (row.get("num_looks"), row.get("num_frames_scanned"))
 
 
 def _clip(row: Row) -> Clip:
     return Clip(video=row["video"] or "", start=row["start"], end=row["end"])
 
 
-def _strip(row: Row, clip: Clip, run: Run) -> Strip:
+def _strip(row: Row, clip: Clip, run: Run, path: Callable[[str], str]) -> Strip:
     config = run.record["config"]
     return Strip(
-        clip=replace(clip, video=find_video(run.record, clip.video)),
+        clip=replace(clip, video=path(clip.video)),
         indices=tuple(row["frame_indices"]),
         seconds=tuple(row["frame_seconds"]),
         video_hash=row.get("video_hash"),
-        sampling=sampling(run),
+        sampling=sampling(run) if row.get("strategy") in AS_SAMPLED else None,
         decoder=config.get("decoder", "auto"),
         allow_partial=config.get("allow_partial", False),
     )

@@ -52,7 +52,7 @@ def write_report(
     _check(folders, page)
     page = page or folders[0] / PAGE
     runs = [read_run(folder, judge, on_judged) for folder in folders]
-    view = make_view(runs)
+    view = make_view(runs, page.parent)
     made = make_pictures(view.strips, pictures or PictureSpec(), on_picture)
     strips = [
         {"indices": strip.indices, "seconds": strip.seconds, **_facts(found)}

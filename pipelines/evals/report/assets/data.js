@@ -43,6 +43,11 @@ function promptOf(answer) {
   return answer.prompt === null ? null : answer.prompt.map((place) => DATA.texts[place]).join("");
 }
 
+// A text of the table; null: none.
+function placed(place) {
+  return place === null ? null : DATA.texts[place];
+}
+
 function commonFolder(paths) {
   let folder = paths.length > 1 ? paths[0] : "";
   for (const path of paths) while (!path.startsWith(folder)) folder = folder.slice(0, -1);
@@ -58,9 +63,10 @@ function distinct(values) {
   return [...new Set(values)];
 }
 
-// What became of a question in a run: right, wrong, graded, answered (nothing is known of it), or its status.
+// What became of a question in a run: right, wrong, graded, answered (nothing more is known), partial, or its status.
 function verdict(answer) {
   if (answer === null) return "absent";
+  if (answer.status === "partial" && answer.correct === null) return "partial";
   if (answer.status !== "ok") return answer.status === "unparsed" || answer.status === "missing" ? answer.status : "failed";
   if (answer.correct === null) return "answered";
   if (answer.graded) return "graded";

@@ -108,7 +108,7 @@ function stacked(counts, total) {
 }
 
 function statusClass(status) {
-  return `status-${["ok", "unparsed", "missing"].includes(status) ? status : "failed"}`;
+  return `status-${["ok", "unparsed", "missing", "partial"].includes(status) ? status : "failed"}`;
 }
 
 const BADGES = {
@@ -116,6 +116,7 @@ const BADGES = {
   wrong: ["✕", "wrong"],
   graded: ["", "score"],
   answered: ["●", "answered"],
+  partial: ["◐", "answered in part"],
   unparsed: ["?", "could not be read"],
   missing: ["–", "missing"],
   failed: ["!", "failed"],

@@ -1,7 +1,5 @@
-// The list of questions: what it is narrowed to, and only those of its rows that are in sight.
+// The list of questions: what it is narrowed to, and its rows.
 
-const ROW_PIXELS = 58;
-const ROWS_BEYOND = 6;
 let listed = [];
 
 function drawFilters() {
@@ -76,30 +74,17 @@ function drawList(state, keepScroll) {
 }
 
 function drawRows() {
-  const list = document.getElementById("list");
-  if (!listed.length) {
-    put(list, h("p", { class: "empty" }, ITEMS.length ? "No question fits. Clear a filter or search for less." : "The runs hold no questions."));
-    return;
-  }
-  const first = Math.max(0, Math.floor(list.scrollTop / ROW_PIXELS) - ROWS_BEYOND);
-  const last = Math.min(listed.length, Math.ceil((list.scrollTop + list.clientHeight) / ROW_PIXELS) + ROWS_BEYOND);
-  const space = h("div", { class: "space", role: "presentation" });
-  space.style.height = `${listed.length * ROW_PIXELS}px`;
-  for (let place = first; place < last; place++) space.append(row(listed[place], place));
-  const open = listed.findIndex((item) => item === state.open);
-  if (open >= first && open < last) list.setAttribute("aria-activedescendant", `row-${state.open.index}`);
-  else list.removeAttribute("aria-activedescendant");
-  put(list, space);
+  const empty = ITEMS.length ? "No question fits. Clear a filter or search for less." : "The runs hold no questions.";
+  drawInSight(document.getElementById("list"), listed, row, state.open, empty);
 }
 
-function row(item, place) {
+function row(item) {
   const answers = item.answers.filter(Boolean);
   const outputs = answers.map((a) => a.output || a.error || "").filter(Boolean);
   const readings = SCORED && item.options ? answers.map((a) => a.reading || "–").join(" / ") : null;
   const title = ONE_QUESTION ? outputs[0] || "(no text)" : item.question || "(no question)";
   const right = item.right === null ? null : LETTERS[item.right];
-  const element = h("div", { id: `row-${item.index}`, class: "row", role: "option", "aria-selected": String(item === state.open),
-    "aria-setsize": listed.length, "aria-posinset": place + 1, onclick: () => open(item) },
+  return h("div", { id: `row-${item.index}`, class: "row", onclick: () => open(item) },
     h("span", { class: "badges" }, item.answers.map((answer, i) => badge(answer, RUNS[i]))),
     h("span", { class: "row-title" }, title),
     h("span", { class: "row-note" },
@@ -107,16 +92,8 @@ function row(item, place) {
       SETTINGS.length > 1 && h("span", { class: "tag" }, item.setting),
       h("span", { class: "row-id" }, ONE_QUESTION ? shortVideo(item) || item.id : item.id),
       readings === null && !ONE_QUESTION && h("span", { class: "row-output" }, outputs[0] || "")));
-  element.style.top = `${place * ROW_PIXELS}px`;
-  return element;
 }
 
 function scrollToOpen() {
-  const list = document.getElementById("list");
-  const place = listed.indexOf(state.open);
-  if (place < 0) return;
-  const top = place * ROW_PIXELS;
-  if (top < list.scrollTop) list.scrollTop = top;
-  else if (top + ROW_PIXELS > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW_PIXELS - list.clientHeight;
-  drawRows();
+  if (bringIntoSight(document.getElementById("list"), listed.indexOf(state.open))) drawRows();
 }

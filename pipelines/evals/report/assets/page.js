@@ -3,17 +3,19 @@
 const EMPTY = { search: "", sort: "", ...Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ""])) };
 const SCORED_NOTHING = !SCORED && ITEMS.some((item) => item.options);
 const NARROW = window.matchMedia("(max-width: 899px)");
-let state = { ...EMPTY, open: null };
+const NOTHING_OPEN = { ...EMPTY, open: null, find: "", video: null };
+let state = NOTHING_OPEN;
 let writing = 0;
 
 function readFragment() {
   const found = new URLSearchParams(location.hash.slice(1));
-  const read = { ...EMPTY, open: null };
+  const read = { ...NOTHING_OPEN, find: found.get("find") || "" };
   for (const name of Object.keys(EMPTY)) read[name] = found.get(name) || "";
   if (!SORTS[read.sort]) read.sort = "";
   if (read.verdict && !VERDICTS[read.verdict.split(":")[0]]) read.verdict = "";
   const setting = found.get("in");
   read.open = (found.has("open") && ITEMS.find((item) => item.id === found.get("open") && (setting === null || item.setting === setting))) || null;
+  read.video = VIDEOS.find((video) => video.name === found.get("video")) || null;
   return read;
 }
 
@@ -24,6 +26,8 @@ function fragment() {
     parts.set("open", state.open.id);
     if (SETTINGS.length > 1) parts.set("in", state.open.setting);
   }
+  if (state.find) parts.set("find", state.find);
+  if (state.video !== null) parts.set("video", state.video.name);
   return `#${parts}`;
 }
 
@@ -79,12 +83,16 @@ function showWorkspace(focus) {
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.matches("input, select, textarea");
-  if (event.key === "Escape" && state.open !== null) close();
+  const atVideos = event.target.closest("#videos") !== null;
+  if (event.key === "Escape" && !typing && atVideos && state.video !== null) closeVideo();
+  else if (event.key === "Escape" && !(typing && atVideos) && state.open !== null) close();
   else if (event.key === "Escape" && typing) event.target.blur();
   else if (typing) return;
   else if (event.key === "/") {
-    showWorkspace(false);
-    document.getElementById("search").focus({ preventScroll: true });
+    if (!atVideos) showWorkspace(false);
+    document.getElementById(atVideos ? "find" : "search").focus({ preventScroll: true });
+  } else if (atVideos) {
+    if (!pressedAtVideos(event)) return;
   } else if (event.key === "j" || (event.key === "ArrowDown" && event.target.id === "list")) step(1);
   else if (event.key === "k" || (event.key === "ArrowUp" && event.target.id === "list")) step(-1);
   else return;
@@ -98,29 +106,23 @@ function start() {
   drawGroups();
   drawDifferences();
   drawProvenance();
+  drawVideos();
   drawFilters();
-  const list = document.getElementById("list");
-  let waiting = false;
-  const redraw = () => {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      drawRows();
-    });
-  };
-  list.addEventListener("scroll", redraw, { passive: true });
-  new ResizeObserver(redraw).observe(list);
+  redrawOnScroll(document.getElementById("list"), drawRows);
   document.addEventListener("keydown", pressed);
   window.addEventListener("popstate", follow);
   document.addEventListener("DOMContentLoaded", () => state.open !== null && drawQuestion()); // Pictures come last.
   follow();
-  if (location.hash.length > 1) showWorkspace(false);
+  if (state.video !== null && state.open === null) document.getElementById("videos").scrollIntoView();
+  else if (location.hash.length > 1) showWorkspace(false);
 }
 
 // Stand where the address says.
 function follow() {
+  const before = state.video;
   state = readFragment();
+  drawVideoList(true);
+  if (state.video !== before) drawVideo();
   drawList(state, true);
   drawQuestion();
   scrollToOpen();

@@ -98,6 +98,12 @@ function answerPart(item, answer, run) {
     ["Finished by", answer.finish],
     ["Visual tokens", answer.tokens && answer.tokens.toLocaleString("en-US")],
     ["Frame size", answer.size],
+    ["Note", placed(answer.note)],
+    ["Segment ends by", placed(answer.cut)],
+    ["Segments without an answer", answer.failed],
+    ["Strategy", placed(answer.strategy)],
+    ["Evidence", answer.evidence && (answer.evidence.map(momentText).join("; ") || "none found")],
+    ["Looked at", answer.looked && lookedText(answer.looked)],
     ["Frames missing", answer.missing && answer.missing.join(", ")],
     ...(seconds || []),
   ].filter(([, value]) => value);

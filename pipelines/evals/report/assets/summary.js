@@ -24,6 +24,8 @@ function drawHeader() {
   put(document.getElementById("header"), 
     h("div", { class: "title" },
       h("div", null, h("p", { class: "overline" }, "videollm report"), h("h1", null, title)),
+      VIDEOS.length > 0 && h("button", { type: "button", class: "primary", onclick: showVideos },
+        count(VIDEOS.length, "video"), h("span", { "aria-hidden": "true" }, " ↓")),
       h("button", { class: "primary", type: "button", onclick: () => showWorkspace(true) },
         count(ITEMS.length, SETTINGS.length > 1 ? "answer" : "question"), h("span", { "aria-hidden": "true" }, " ↓"))),
     h("div", { class: "runs" }, RUNS.map((run) =>

@@ -122,8 +122,8 @@ def test_search_and_filters_narrow_the_list(
         lambda i: not a[i].right and b[i].right and samples[i].groups["duration"] == "short"
     )
     browser.js("document.getElementById('reset').click()")
-    enter(browser, "[data-filter=rule]", f"0:{a[10].mark.rule}")
-    assert listed(browser) == expected(lambda i: a[i].mark.rule == a[10].mark.rule)
+    enter(browser, "[data-filter=rule]", f"0:{a[10].grade.rule}")
+    assert listed(browser) == expected(lambda i: a[i].grade.rule == a[10].grade.rule)
     browser.js("document.getElementById('reset').click()")
     enter(browser, "[data-filter=sort]", "video")
     assert listed(browser) == [s.id for s in sorted(samples, key=lambda s: s.clip.video)]
