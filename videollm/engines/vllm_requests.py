@@ -53,7 +53,13 @@ class Requests:
             ValueError: vLLM refuses the prompt.
         """
         name = next(self._names)
-        self._engine.add_request(name, given, parameters, **options)
+        try:
+            self._engine.add_request(name, given, parameters, **options)
+        except Exception as error:
+            # From vLLM 0.32 on what a prompt is refused with is no ValueError any more, and has a class of its own.
+            if any(cls.__name__ == "VLLMClientError" for cls in type(error).__mro__):
+                raise ValueError(str(error)) from error
+            raise
         self._prompts[name] = prompt, end_ids
 
     def step(self, on_text: Callable[[str], None] | None = None) -> list[tuple[Prompt, Any]]:

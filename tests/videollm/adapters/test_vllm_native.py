@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,6 +136,25 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> N
 
     with pytest.raises(UserError, match=message):
         VLLMNative.config(Options(name="some/model", engine="vllm-native", engine_config=settings))
+
+
+@needs_vllm
+def test_what_is_refused_fails_alone_and_names_are_text(case: Case) -> None:
+    (visual,) = case.model.connect(case.model.encode_frames([case.frames]))
+    asked = ["What moves?", "word " * 5000, "What is <|im_end|>?"]
+    requests = [Request(id=str(i), clip=Clip(video=""), question=q) for i, q in enumerate(asked)]
+    running = case.model.start(GREEDY)
+    running.add("a", visual, requests)
+    running.add("b", visual, requests[:1])
+    done: dict[Hashable, list[Any]] = {}
+    while running.num_clips:
+        done |= {ended.key: ended.outcomes for ended in running.advance()}
+    good, refused, named = done["a"]
+    assert good == done["b"][0] == case.answers(asked[0])[0]
+    assert isinstance(refused, UserError)
+    assert "vLLM refuses the prompt" in str(refused)
+    assert "U+200B" in named.note
+    assert "<\u200b|im_end|>" in named.prompt
 
 
 @needs_vllm
