@@ -40,7 +40,8 @@ def lay_out_videos(rows: Iterable[VideoRow], folder: Path) -> list[dict[str, Any
     """
     videos: dict[str, list[VideoRow]] = {}
     for each in rows:
-        videos.setdefault(each.video, []).append(each)
+        path = each.video if is_remote(each.video) else str(Path(each.video).absolute())
+        videos.setdefault(path, []).append(each)
     return [_video(path, told, folder) for path, told in videos.items()]
 
 

@@ -7,7 +7,7 @@ const ITEMS = readItems();
 const SETTINGS = distinct(ITEMS.map((item) => item.setting));
 const SCORED = RUNS.some((run) => run.scores.length);
 // Where all questions are the same ("Describe the video."), answers tell rows of the list apart.
-const ONE_QUESTION = ITEMS.length > 1 && ITEMS.every((item) => item.question === ITEMS[0].question);
+const ONE_QUESTION = ITEMS.length > 1 && distinct(ITEMS.map((item) => item.question).filter(Boolean)).length < 2;
 const FOLDER = commonFolder(ITEMS.map((item) => item.video).filter(Boolean));
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -85,6 +85,7 @@ function isWrong(answer) {
 const FILTERS = {
   verdict: (item, value) => VERDICTS[value.split(":")[0]](item, ...value.split(":").slice(1).map(Number)),
   setting: (item, value) => item.setting === value,
+  level: (item, value) => item.level === value,
   status: (item, value) => ofRun(item, value, "status"),
   rule: (item, value) => ofRun(item, value, "rule"),
 };

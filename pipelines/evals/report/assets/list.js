@@ -12,6 +12,7 @@ function drawFilters() {
     ...(both ? [["all-right", "Right in all runs"], ["all-wrong", "Wrong in all runs"]] : []),
     ["unscored", "No right answer published"],
   ];
+  const levels = tally(ITEMS.map((item) => item.level));
   put(document.getElementById("filters"), 
     h("div", { class: "filter-head" },
       h("h2", { id: "workspace-title" }, "Questions"),
@@ -21,6 +22,7 @@ function drawFilters() {
         placeholder: "Search questions, answers, outputs, videos, ids", oninput: (event) => change({ search: event.target.value }) }),
       verdicts && choice("verdict", "Right or wrong", verdicts),
       SETTINGS.length > 1 && choice("setting", "Setting", [["", "All settings"], ...SETTINGS.map((s) => [s, cap(settingName(s))])]),
+      levels.length > 0 && choice("level", "Parts of videos", [["", "All parts"], ...levels.map(([level, n]) => [level, `${cap(level)} (${n.toLocaleString("en-US")})`])]),
       perRun("status", "Status", "Any status"),
       perRun("rule", "Rule that read the answer", "Any rule"),
       DATA.groupings.map((name, i) => {
@@ -91,6 +93,7 @@ function row(item) {
       readings !== null && h("span", { class: "readings" }, readings, right !== null && h("span", null, ` → ${right}`)),
       SETTINGS.length > 1 && h("span", { class: "tag" }, item.setting),
       h("span", { class: "row-id" }, ONE_QUESTION ? shortVideo(item) || item.id : item.id),
+      item.end !== null && item.level !== null && h("span", null, momentText([item.start || 0, item.end, null])),
       readings === null && !ONE_QUESTION && h("span", { class: "row-output" }, outputs[0] || "")));
 }
 

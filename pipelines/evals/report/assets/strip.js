@@ -1,6 +1,7 @@
 // Chapters, segments and evidence of the open video on its time line. A lane is one stop of the Tab key; arrows move in it.
 
 const DENSE_SEGMENTS = 200; // More than these leave no room for lines between them.
+const LATE = 0.9; // Share of the time line.
 
 function drawStrip() {
   const { chapters, segments, shown } = watched;
@@ -12,7 +13,8 @@ function drawStrip() {
     lane(segments.length > DENSE_SEGMENTS ? "segments dense" : "segments", "Segments", segments.map((piece) => mark(piece.from, piece.to, length, "", piece))),
     lane("evidence", shown === null ? "" : `Evidence: ${ITEMS[shown[1]].question}`, evidence.map(([start, end, score]) => {
       const said = answerOf(shown).output || "";
-      return mark(start, end, length, score !== null && h("span", null, score.toFixed(1)), null, `Evidence ${momentText([start, end, score])}: ${said}`);
+      const place = start > LATE * length ? "before" : null; // the score, where there is no room behind the mark
+      return mark(start, end, length, score !== null && h("span", { class: place }, score.toFixed(1)), null, `Evidence ${momentText([start, end, score])}: ${said}`);
     })),
   ].filter(Boolean);
   watched.stripLength = length;

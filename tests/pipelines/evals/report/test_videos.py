@@ -76,6 +76,14 @@ def test_one_question_on_several_ranges_is_a_track(tmp_path: Path) -> None:
     assert ids(view, [item for _, item in video["answers"]]) == ["alone"]
 
 
+def test_runs_that_name_a_file_otherwise_tell_of_one_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    a = write_output(tmp_path / "a", split_rows("v", "v.mp4", ["one"]))
+    b = write_output(tmp_path / "b", [evidence("q", video=f"{tmp_path}/v.mp4")])
+    (video,) = make_view([read_run(a), read_run(b)]).data["videos"]
+    assert (len(video["tracks"]), len(video["answers"])) == (1, 1)
+
+
 def test_an_eval_has_videos_where_its_answers_have_evidence(runs: tuple[Path, Path]) -> None:
     assert make_view([read_run(run) for run in runs]).data["videos"] == []
 

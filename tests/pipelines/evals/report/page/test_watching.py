@@ -25,12 +25,13 @@ def texts(browser: Any, selector: str) -> list[str]:
     return list(browser.js(f"[...document.querySelectorAll({json.dumps(selector)})].map(e => e.textContent)"))
 
 
-def shown_seconds(browser: Any, act: str) -> float:
-    """Do something that seeks; return the time of the frame that is shown for it."""
-    script = "watched.player.requestVideoFrameCallback((_, frame) => done(frame.mediaTime)); ACT"
-    found = browser.js(f"new Promise(done => {{ {script.replace('ACT', act)} }})")
-    browser.wait(PLAYED)
-    return float(found)
+def seeks(browser: Any, act: str, seconds: float) -> None:
+    """Do something; the player then stands at that time, and the frame that it shows is of that time."""
+    watch = "(_, frame) => { shown = frame.mediaTime; player.requestVideoFrameCallback(watch) }"
+    script = f"(player => {{ const watch = {watch}; player.requestVideoFrameCallback(watch) }})(watched.player)"
+    browser.js(f"shown = null; {script}; {act}")
+    browser.wait(f"{PLAYED} && shown !== null && Math.abs(shown - {seconds}) <= {NEAR_SECONDS}")
+    assert browser.js("watched.player.currentTime") == pytest.approx(seconds, abs=NEAR_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +72,8 @@ def test_clicks_and_enter_seek(browser: Any, watching: Path, video: int) -> None
     starts = browser.js("watched.segments.map(({ from }) => from)")
     assert starts == [0, 10, 20, 30]
     for place in (3, 1, 2):
-        act = f"document.querySelectorAll('.segments button')[{place}].click()"
-        assert shown_seconds(browser, act) == pytest.approx(starts[place], abs=NEAR_SECONDS)
-        assert browser.js("watched.player.currentTime") == pytest.approx(starts[place], abs=NEAR_SECONDS)
-    shown = shown_seconds(browser, "document.querySelectorAll('#captions .row')[1].click()")
-    assert shown == pytest.approx(10, abs=NEAR_SECONDS)
+        seeks(browser, f"document.querySelectorAll('.segments button')[{place}].click()", starts[place])
+    seeks(browser, "document.querySelectorAll('#captions .row')[1].click()", 10)
     browser.js("document.querySelector('.segments [tabindex=\"0\"]').focus()")
     for key, place in (("Home", 0), ("ArrowRight", 1), ("End", 3), ("ArrowLeft", 2)):
         browser.press(key)
