@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipelines.timelines.chapters import branch
 from pipelines.timelines.ranges import windows_per_span
+from pipelines.timelines.segments import MIN_SECONDS
 from pipelines.timelines.splitters.base import SPLITTERS, SplitOptions
 from videollm.checkpoints import EMBEDDED
 from videollm.errors import UserError
@@ -78,14 +79,25 @@ class PartOptions(SplitOptions):
         from pipelines.jobs.work import ByClip
 
         if self.split == "none":
+            self._check_unused()
             return ByClip()
+        from pipelines.timelines.chapters import check_chapter_minutes
         from pipelines.timelines.methods import InParts
-        from pipelines.timelines.options import CaptionPlan, check_levels
+        from pipelines.timelines.options import CaptionPlan, check_levels, check_prompts
+        from videollm.video.cues.base import CUES
 
         model, info = resolved.job.model.name, resolved.model.info
         splitter = SPLITTERS.load(self.split)
         levels = tuple(level.strip() for level in self.levels.split(",") if level.strip())
         check_levels(levels)
+        if (shortest := min(self.segment_seconds, self.max_seconds)) < MIN_SECONDS:
+            raise UserError(
+                f"--segment-seconds or --max-seconds is {shortest:g}; expected {MIN_SECONDS:g} or more, for below "
+                "there are more segments than frames."
+            )
+        check_chapter_minutes(self.chapter_minutes)
+        if splitter.needs_cuts:
+            CUES.load(self.shot_cues)()  # a package that it takes may be missing
         if (self.segments is None) == splitter.needs_given:
             raise UserError(
                 f"--split {self.split} and --segments {self.segments}: --segments FILE goes with --split given, and "
@@ -95,6 +107,8 @@ class PartOptions(SplitOptions):
         if reduce == "auto":
             reduce = "extract" if model in EMBEDDED else "llm"
         prompts = {name.removeprefix("prompt_"): text for name, text in self.prompts().items()}
+        if reduce == "llm":
+            check_prompts(prompts)
         if model in EMBEDDED and self.prompt_segment is None:  # they know their own questions only
             prompts["segment"] = "{question}"
         most = Generation(**{**info.generation, **resolved.job.generation}).max_new_tokens
@@ -112,6 +126,19 @@ class PartOptions(SplitOptions):
                 windows_per_span=windows_per_span(resolved.model.sampling, info.frame_size),
             )
         )
+
+    def _check_unused(self) -> None:
+        """Check that no option is given that does nothing.
+
+        Raises:
+            UserError: one is.
+        """
+        names = [f.name for f in fields(self) if getattr(self, f.name) != f.default]
+        if names:
+            raise UserError(
+                f"--{names[0].replace('_', '-')} is about parts of videos, and --split is none. Name a --split, or "
+                "leave it out."
+            )
 
     def _given(self) -> GivenSegments | None:
         if self.segments is None:

@@ -56,6 +56,11 @@ class StrategyOptions:
         from pipelines.jobs.work import ByClip
 
         if self.strategy == "none":
+            if self != StrategyOptions():
+                raise UserError(
+                    "--look-seconds, --look-frames and --strategy-config are settings of a strategy, and --strategy is "
+                    "none. Name a --strategy, or leave them out."
+                )
             return ByClip()
         from pipelines.timelines.answers import AnswerPlan
         from pipelines.timelines.methods import BySearch
@@ -63,7 +68,8 @@ class StrategyOptions:
         from videollm.types import Generation
 
         info, job = resolved.model.info, resolved.job
-        if self.strategy not in ("single", "dense") and not info.can_score:
+        measures = self.strategy == "dense" and info.context_tokens is not None
+        if (self.strategy not in ("single", "dense") or measures) and not info.can_score:
             raise UserError(
                 f"--strategy {self.strategy} needs how likely answers are, which {job.model.name} on engine "
                 f"{job.model.engine} does not tell. Use --engine builtin, or --strategy single."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import ray
@@ -137,16 +137,18 @@ class RayActors(Executor):
         """Queue new items at the first pool, up to its free calls."""
         # On the way are at most two batches per worker of the later stages, and two items per worker of the first:
         # enough that no worker runs dry, and few enough that payloads do not pile up. Those that have joined a stage
-        # that runs on do not count.
+        # that runs on do not count, and the windows of a span are one: else a single span would keep all but one
+        # worker of the first stage idle.
         first, *later = self._pools
         most = 2 * len(first.workers) + 2 * sum(len(p.workers) * p.spec.batch_size for p in later)
-        underway = sum(not held.joined for p in self._pools for held in p.underway())
-        while len(first.queue) < max(1, first.free_calls()) and underway < max(1, most):
+        underway = _num_spans(held for p in self._pools for held in p.underway() if not held.joined)
+        waiting = _num_spans(first.queue)
+        while waiting < max(1, first.free_calls()) and underway < max(1, most):
             span = source.take()
             if not span:
                 return
             first.queue.extend(Held(item=item, span=item.task.span) for item in span)
-            underway += len(span)
+            waiting, underway = waiting + 1, underway + 1
 
     def _collect(self, ref: Any, at: int, worker: Worker) -> Iterator[Finished]:
         """Take the results of a finished call: queue items at the next pool, retry items of a dead worker."""
@@ -270,6 +272,11 @@ class RayActors(Executor):
         if waiting and told != self._told:
             self.notify(told)
         self._told = told if waiting else ""
+
+
+def _num_spans(some: Iterable[Held]) -> int:
+    """Count items, those of a span as one."""
+    return len({one.item.task.span or id(one) for one in some})
 
 
 def _follow(pool: WorkerPool, there: Resources, begun: Resources, others: Sequence[WorkerPool]) -> int:

@@ -73,6 +73,13 @@ class Output:
         with _explained(self.folder):
             for left in self.folder.glob("*.partial"):
                 left.unlink()
+            if drop_errors:
+                # A row that is made of others comes after them. The last rows go first, so that a process that is
+                # killed here never leaves a row whose parts are gone.
+                self._load_journal(drop_errors)
+                for shard in reversed(self._shards()):
+                    self._load_shard(shard, drop_errors)
+                self.done.clear()
             for shard in self._shards():
                 self._load_shard(shard, drop_errors)
             self._load_journal(drop_errors)

@@ -78,7 +78,7 @@ class Decode(Stage):
         if item.task.survey is None:  # its requests are about text alone
             return Advance(item=item)
         began = time.perf_counter()
-        made = self.decoder.survey(item.task.clip.video, item.task.survey)
+        made = self.decoder.survey(item.task.clip, item.task.survey)
         if isinstance(made, Failure):
             info = ClipInfo(decode_seconds=time.perf_counter() - began)
             return replace(item, info=info).fail(made.status, made.error, trace=made.trace)

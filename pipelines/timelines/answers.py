@@ -16,9 +16,10 @@ from pipelines.jobs.plan import Plan
 from pipelines.requests.types import ClipTask, JobRequest
 from pipelines.results.journal import Output
 from pipelines.results.schema import ResultRow
-from pipelines.stages.base import Finished, Item
+from pipelines.stages.base import Finished
 from pipelines.timelines.looks import Looks
 from pipelines.timelines.questions import Question, read_question
+from pipelines.timelines.ranges import of_range
 from pipelines.timelines.stepwise import Stepwise
 from pipelines.timelines.strategies.base import Finding, Found, Look, Scope, load_strategy
 from videollm.errors import Status, VideollmError
@@ -77,13 +78,12 @@ class Answers(Stepwise):
 
     def __init__(self, options: AnswerPlan, plan: Plan, output: Output) -> None:
         tasks = plan.tasks
-        super().__init__(len(tasks))
-        self.options, self.model = options, plan.resolved.model.info
+        super().__init__(len(tasks), plan.resolved.model.info)
+        self.options = options
         self.sampling = plan.resolved.model.sampling
         self.strategy = load_strategy(options.strategy, options.settings)
         self.looks = Looks(output.folder)
-        requests = [request for task in tasks for request in task.requests]
-        self.known = self.looks.read(request.id for request in requests)
+        self.known = self.looks.read(request for task in tasks for request in task.requests)
         self._left = iter(tasks)
 
     def begin(self) -> Iterable[ResultRow] | None:
@@ -97,18 +97,18 @@ class Answers(Stepwise):
     def _on_survey(self, task: ClipTask, finished: Finished) -> Iterable[ResultRow]:
         if finished.survey is None:
             return [replace(row, strategy=self.options.strategy) for row in finished.rows]
-        start, end = task.clip.start or 0.0, task.clip.end
-        duration = finished.survey.duration
+        try:
+            survey = of_range(finished.survey, task.clip)
+        except VideollmError as error:
+            return [self._failed(request, error.status, str(error)) for request in task.requests]
+        start = task.clip.start or 0.0
         scope = Scope(
             start=start,
-            end=duration if end is None else min(end, duration),
+            end=start + survey.duration,
             context_tokens=self.options.context_tokens,
             max_new_tokens=self.options.max_new_tokens,
         )
-        if start >= scope.end:
-            told = f"{task.clip.video}: start is {start:g} s but the video ends at {duration:.3f} s; start earlier."
-            return [self._failed(request, Status.BAD_RANGE, told) for request in task.requests]
-        video = _Video(clip=task.clip, video_hash=finished.survey.video_hash, searches=[])
+        video = _Video(clip=task.clip, video_hash=survey.video_hash, searches=[])
         rows = []
         for request in task.requests:
             try:
@@ -117,7 +117,8 @@ class Answers(Stepwise):
                 rows.append(self._failed(request, error.status, str(error)))
                 continue
             own = replace(scope, max_new_tokens=request.max_new_tokens or scope.max_new_tokens)
-            findings = self.known.pop(request.id, {})
+            known = self.known.pop(request.id, {}).items()
+            findings = {look: found for look, found in known if found.video_hash == survey.video_hash}
             video.searches.append(_Search(question=question, scope=own, findings=findings))
         return [*rows, *self._go_on(video)]
 
@@ -167,9 +168,10 @@ class Answers(Stepwise):
                 num_visual_tokens=row.num_visual_tokens,
                 num_prompt_tokens=row.num_prompt_tokens,
                 error=None if row.status == Status.OK else f"{row.status}: {row.error}",
+                video_hash=row.video_hash,
             )
             search.findings[look] = finding
-            self.looks.add(search.id, look, finding)
+            self.looks.add(search.question.request, look, finding)
         video.num_waiting -= 1
         ended = {row.id for row in rows}
         video.searches = [search for search in video.searches if search.id not in ended]
@@ -177,9 +179,8 @@ class Answers(Stepwise):
 
     def _computed(self, video: _Video, search: _Search, found: Found) -> ResultRow:
         """Make the row of an answer that follows from the evidence."""
-        row = self._failed(search.question.request, Status.OK, "")
-        row = replace(row, error=None, answer=found.text, video_hash=video.video_hash)
-        row = replace(row, **search.seconds)
+        row = self.computed(search.question.request, found.text or "")
+        row = replace(row, video_hash=video.video_hash, **search.seconds)
         return self._with_search(search, row, found)
 
     def _answered(self, video: _Video, search: _Search, row: ResultRow, found: Found) -> ResultRow:
@@ -189,21 +190,26 @@ class Answers(Stepwise):
         return self._with_search(search, row, found)
 
     def _with_search(self, search: _Search, row: ResultRow, found: Found) -> ResultRow:
-        """Add what was looked at; an answer from less than all of it is partial, and none where all looks failed."""
+        """Add what was looked at.
+
+        An answer from less than all of it is partial. There is none where all looks failed, or the video changed.
+        """
         errors = [finding.error for finding in search.findings.values() if finding.error is not None]
-        status, error = row.status, row.error
+        status, error, answer, note = row.status, row.error, row.answer, found.note
         if errors and row.status == Status.OK:
+            first = next((told for told in errors if told.startswith(Status.CHANGED)), errors[0])
             status = Status.PARTIAL
-            error = f"{len(errors)} of {len(search.findings)} looks failed; the first: {errors[0]}"
-            if len(errors) == len(search.findings):
-                status = Status(errors[0].split(":")[0])
+            error = f"{len(errors)} of {len(search.findings)} looks failed; the first: {first}"
+            if len(errors) == len(search.findings) or first.startswith(Status.CHANGED):
+                status, answer, note = Status(first.split(":")[0]), None, None
         num_frames = sum(finding.num_frames for finding in search.findings.values())
         num_tokens = sum(finding.num_prompt_tokens or 0 for finding in search.findings.values())
         return replace(
             row,
             status=status,
             error=error,
-            note=" ".join(filter(None, (row.note, found.note))) or None,
+            answer=answer,
+            note=" ".join(filter(None, (row.note, note))) or None,
             strategy=self.options.strategy,
             evidence_start=tuple(e.start for e in found.evidence),
             evidence_end=tuple(e.end for e in found.evidence),
@@ -214,9 +220,7 @@ class Answers(Stepwise):
         )
 
     def _failed(self, request: JobRequest, status: Status, error: str) -> ResultRow:
-        task = ClipTask(clip=request.clip, requests=(request,))
-        row = Item(task=task, model=self.model.name, connector=self.model.connector).failed(request, status, error)
-        return replace(row, strategy=self.options.strategy)
+        return replace(self.failed(request, status, error), strategy=self.options.strategy)
 
 
 def clip_task(video: Clip, window: Look, requests: Sequence[JobRequest], sampling: Mapping[str, Any]) -> ClipTask:

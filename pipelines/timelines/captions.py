@@ -18,7 +18,7 @@ from pipelines.jobs.plan import Plan
 from pipelines.requests.types import ClipTask, JobRequest, job_request
 from pipelines.results.journal import Output, read_rows
 from pipelines.results.schema import ResultRow
-from pipelines.stages.base import Finished, Item
+from pipelines.stages.base import Finished
 from pipelines.timelines.chapters import Node, chapters, differences, tree
 from pipelines.timelines.notes import Note, clock, extract, invented_names, write
 from pipelines.timelines.options import MAX_NOTES, CaptionPlan, fill
@@ -81,7 +81,6 @@ class Captions(Stepwise):
     def __init__(self, options: CaptionPlan, plan: Plan, output: Output) -> None:
         requests = [request for request in plan.requests if isinstance(request, JobRequest)]
         self.options, self.output = options, output
-        self.model = plan.resolved.model.info
         self.splitter = SPLITTERS.load(options.splitter)(options.split)
         self.plans = Plans(output.folder)
         wanted = {request.id: request for request in requests}
@@ -90,7 +89,7 @@ class Captions(Stepwise):
         self._planned = {id: video for id, video in planned.items() if not self._is_done(video)}
         finished = planned.keys() - self._planned.keys()
         left = [request for request in requests if request.id not in finished]
-        super().__init__(len(left))
+        super().__init__(len(left), plan.resolved.model.info)
         self._left = iter(left)
         self._load_parts()
 
@@ -140,7 +139,7 @@ class Captions(Stepwise):
                 return []
             return self._split(request, survey)
         except VideollmError as error:
-            return [self._failed(request, error.status, str(error), level="video")]
+            return [self._no_video(request, error)]
 
     def _compare(self, request: JobRequest, survey: Survey, pieces: Segments) -> None:
         """Ask for the features of all pieces, and split once they are there."""
@@ -155,7 +154,7 @@ class Captions(Stepwise):
             try:
                 return self._split(request, survey, alike)
             except VideollmError as error:
-                return [self._failed(request, error.status, str(error), level="video")]
+                return [self._no_video(request, error)]
 
         start = request.clip.start or 0.0
         for number, piece in enumerate(pieces):
@@ -166,7 +165,7 @@ class Captions(Stepwise):
 
     def _split(self, request: JobRequest, survey: Survey, alike: Sequence[float] = ()) -> Iterable[ResultRow]:
         options = self.options
-        given = () if options.given is None else options.given.of(request.clip.video, survey.duration)
+        given = () if options.given is None else options.given.of_clip(request.clip, survey.duration)
         segments = split(options.splitter, survey, options.split, alike=alike, given=given)
         chaptered = "chapter" in options.levels and len(segments) > 1
         unlike = differences(segments, survey)
@@ -184,6 +183,9 @@ class Captions(Stepwise):
         )
         self.plans.add(plan)
         return self._go_on(self._video(request, plan))
+
+    def _no_video(self, request: JobRequest, error: VideollmError) -> ResultRow:
+        return replace(self.failed(request, error.status, str(error)), level="video")
 
     # 2. Segments.
 
@@ -233,7 +235,7 @@ class Captions(Stepwise):
             told = (
                 f"The video was {plan.video_hash} when it was split, is {row.video_hash}. Caption it into another -o."
             )
-            row = self._failed(self._segment_request(video, number), Status.CHANGED, told)
+            row = self.failed(self._segment_request(video, number), Status.CHANGED, told)
         row = replace(
             row,
             parent=video.request.id,
@@ -270,15 +272,15 @@ class Captions(Stepwise):
         request = self._summary_request(video, node, notes)
         if not notes:
             status, error = next(part.error for part in there if part.error is not None)
-            row = self._failed(request, status, f"No part of it has a caption; the first: {error}")
+            row = self.failed(request, status, f"No part of it has a caption; the first: {error}")
             return self._on_summary(video, place, num_failed, notes, Finished(rows=(row,)))
         if self.options.reduce == "llm" and len(notes) + num_failed > 1:
             task = ClipTask(clip=request.clip, requests=(request,))
             self.add(task, partial(self._on_summary, video, place, num_failed, notes))
             return []
         text = write(extract(notes, MAX_NOTES[node.level])) if len(notes) > 1 else notes[0].text
-        row = self._failed(request, Status.OK, "")
-        row = replace(row, error=None, question=None, answer=text, note=EXTRACTED if len(notes) > 1 else None)
+        row = self.computed(request, text)
+        row = replace(row, question=None, note=EXTRACTED if len(notes) > 1 else None)
         return self._on_summary(video, place, num_failed, notes, Finished(rows=(row,)))
 
     def _summary_request(self, video: _Video, node: Node, notes: Sequence[Note]) -> JobRequest:
@@ -297,8 +299,8 @@ class Captions(Stepwise):
         (row,), node = finished.rows, video.nodes[place]
         num_segments = node.segments[1] - node.segments[0] + 1
         if row.status == Status.OK and num_failed:
-            told = f"{num_failed} of its {num_segments} segments have no caption; --retry-errors runs them again."
-            row = replace(row, status=Status.PARTIAL, error=told)
+            told = f"{num_failed} of its {num_segments} segments are left out, as they or what is above them failed; "
+            row = replace(row, status=Status.PARTIAL, error=told + "--retry-errors runs it again.")
         if self.options.reduce == "llm" and row.answer and (names := invented_names(row.answer, notes)):
             row = replace(row, note=f"No note names {', '.join(names)}.")
         row = replace(
@@ -322,8 +324,3 @@ class Captions(Stepwise):
             return _Part(note=note, num_failed=num_failed or 0)
         num_segments = node.segments[1] - node.segments[0] + 1
         return _Part(note=None, num_failed=num_segments, error=(status, error or ""))
-
-    def _failed(self, request: JobRequest, status: Status, error: str, *, level: str | None = None) -> ResultRow:
-        task = ClipTask(clip=request.clip, requests=(request,))
-        row = Item(task=task, model=self.model.name, connector=self.model.connector).failed(request, status, error)
-        return replace(row, level=level)

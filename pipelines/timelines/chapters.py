@@ -6,6 +6,7 @@ The leaves are segments. Consecutive segments are a chapter, cut where neighbour
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,8 +89,7 @@ def chapters(
     Returns:
         Numbers of the first and of the last segment of each chapter.
     """
-    if not chapter_minutes > 0:
-        raise UserError(f"--chapter-minutes is {chapter_minutes:g}; expected a number above 0.")
+    check_chapter_minutes(chapter_minutes)
     wanted, duration, ends = chapter_minutes * 60, segments[-1].end, [segment.end for segment in segments]
     made, first = [], 0
     while first < len(segments):
@@ -103,6 +103,16 @@ def chapters(
         made.append((first, last))
         first = last + 1
     return tuple(made)
+
+
+def check_chapter_minutes(minutes: float) -> None:
+    """Check how long chapters are to be.
+
+    Raises:
+        UserError: no length.
+    """
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise UserError(f"--chapter-minutes is {minutes:g}; expected a number above 0.")
 
 
 def tree(num_segments: int, branch: int, chapters: Sequence[tuple[int, int]] = ()) -> tuple[Node, ...]:

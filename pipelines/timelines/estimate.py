@@ -16,8 +16,8 @@ from pipelines.timelines.chapters import chapters, differences, tree
 from pipelines.timelines.options import CaptionPlan
 from pipelines.timelines.questions import read_question
 from pipelines.timelines.ranges import of_range
-from pipelines.timelines.segments import window
-from pipelines.timelines.splitters.base import SPLITTERS, split
+from pipelines.timelines.segments import Segments, window
+from pipelines.timelines.splitters.base import SPLITTERS, Splitter, split
 from pipelines.timelines.strategies.base import Found, Look, Scope, load_strategy
 from videollm.errors import VideollmError
 from videollm.video.surveys import Survey
@@ -34,19 +34,12 @@ def estimate_captions(options: CaptionPlan, plan: Plan) -> None:
     chosen = spread(requests, MAX_SCANNED if cues else MAX_PROBED)
     tasks: list[ClipTask] = []
     num_nodes, seconds = 0, 0.0
-    for request, survey in _surveys(plan, chosen, cues):
-        part = of_range(survey, request.clip)
-        # Scenes are counted as the shots that they are made of: how many, only the model can tell.
-        segments = (
-            splitter.pieces(part)
-            if splitter.needs_alike
-            else split(
-                options.splitter,
-                part,
-                options.split,
-                given=() if options.given is None else options.given.of(request.clip.video, part.duration),
-            )
-        )
+    for request, part in _surveys(plan, chosen, cues):
+        try:
+            segments = _segments(options, splitter, request, part)
+        except VideollmError as error:
+            print(f"cannot be split: {error}", file=sys.stderr)
+            continue
         grouped: tuple[tuple[int, int], ...] = ()
         if "chapter" in options.levels and len(segments) > 1:
             grouped = chapters(segments, differences(segments, part), options.chapter_minutes)
@@ -54,8 +47,8 @@ def estimate_captions(options: CaptionPlan, plan: Plan) -> None:
         num_nodes += sum(node.level in options.levels for node in nodes) - len(segments)
         seconds += part.duration
         for segment in segments:
-            start, end = window(segment, options.split.overlap, part.duration)
-            clip = replace(request.clip, start=start, end=end, cut_end=True)
+            first, (start, end) = request.clip.start or 0.0, window(segment, options.split.overlap, part.duration)
+            clip = replace(request.clip, start=first + start, end=first + end, cut_end=True)
             tasks.append(ClipTask(clip=clip, requests=(replace(request, clip=clip),)))
     share = len(requests) / max(1, len(chosen))
     about = "" if share == 1 else f" (counted from {len(chosen):,} videos)"
@@ -79,7 +72,8 @@ def estimate_answers(options: AnswerPlan, plan: Plan) -> None:
         survey = surveys.get(video.requests[0])
         if survey is None:
             continue
-        scope = Scope(start=video.clip.start or 0.0, end=min(video.clip.end or survey.duration, survey.duration))
+        start = video.clip.start or 0.0
+        scope = Scope(start=start, end=start + survey.duration)
         windows: dict[Look, list[JobRequest]] = {}
         for request in video.requests:
             step = strategy.step(read_question(request, knows_words=options.knows_words), scope, {})
@@ -99,23 +93,29 @@ def estimate_answers(options: AnswerPlan, plan: Plan) -> None:
     _print_estimate(plan, tasks, share)
 
 
+def _segments(options: CaptionPlan, splitter: Splitter, request: JobRequest, part: Survey) -> Segments:
+    """Split what is asked about; scenes are the shots that they are made of, for only the model can tell how many."""
+    if splitter.needs_alike:
+        return splitter.pieces(part)
+    given = () if options.given is None else options.given.of_clip(request.clip, part.duration)
+    return split(options.splitter, part, options.split, given=given)
+
+
 def _surveys(plan: Plan, requests: Sequence[JobRequest], cues: str) -> list[tuple[JobRequest, Survey]]:
-    """Survey videos; those that cannot be read are counted, and shown."""
+    """Survey what requests are about; videos that cannot be read are counted, and shown."""
     decoder = Decoder(timeout_seconds=plan.resolved.job.workers.decode_timeout_seconds)
     found: list[tuple[JobRequest, Survey]] = []
     failed: list[str] = []
     try:
         for request in requests:
-            made = decoder.survey(request.clip.video, cues)
+            made = decoder.survey(request.clip, cues)
             if isinstance(made, Failure):
                 failed.append(made.error)
                 continue
             try:
-                of_range(made, request.clip)
+                found.append((request, of_range(made, request.clip)))
             except VideollmError as error:
                 failed.append(str(error))
-                continue
-            found.append((request, made))
     finally:
         decoder.close()
     if failed:

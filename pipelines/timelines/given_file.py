@@ -14,7 +14,8 @@ from pipelines.requests.types import BadRequest
 from pipelines.timelines.cues import read_chapters, read_vtt
 from pipelines.timelines.splitters.base import Range
 from pipelines.timelines.splitters.given import check_ranges
-from videollm.errors import UserError
+from videollm.errors import Status, UserError, VideoError
+from videollm.types import Clip
 
 ENDINGS: Final = (".chapters.json", ".json", ".chapters.vtt", ".segments.vtt", ".vtt")
 """Of files in a folder that begin with the name of a video."""
@@ -44,6 +45,23 @@ class GivenSegments:
             )
         for video in distinct:
             self.of(video, math.inf)
+
+    def of_clip(self, clip: Clip, duration: float) -> list[Range]:
+        """Return the ranges of a clip that is `duration` seconds long, in seconds from its start.
+
+        Raises:
+            UserError: of its video there are none.
+            VideoError: `bad_range`: none lies in the clip.
+        """
+        start = clip.start or 0.0
+        found = [(a - start, b - start) for a, b in self.of(clip.video, start + duration)]
+        if clip.start is None and clip.end is None:
+            return found
+        inside = [(max(0.0, a), min(b, duration)) for a, b in found if a < duration and b > 0]
+        if not inside:
+            asked = f"{clip.video} from {start:g} s to {start + duration:g} s"
+            raise VideoError(Status.BAD_RANGE, f"{self.source} gives no segment of {asked}; give one there.")
+        return inside
 
     def of(self, video: str, duration: float) -> list[Range]:
         """Return the ranges of a video that ends at `duration` seconds.

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from pipelines.requests.types import JobRequest
 from pipelines.timelines.strategies.base import Finding, Look
 
 NAME: Final = "looks.jsonl"
@@ -23,9 +24,10 @@ class Looks:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
 
-    def read(self, wanted: Iterable[str]) -> dict[str, dict[Look, Finding]]:
+    def read(self, wanted: Iterable[JobRequest]) -> dict[str, dict[Look, Finding]]:
         """Read the findings of some requests, by id; a line that was cut off while written is none."""
-        found: dict[str, dict[Look, Finding]] = {id: {} for id in wanted}
+        asked = {request.id: request.fingerprint for request in wanted}
+        found: dict[str, dict[Look, Finding]] = {id: {} for id in asked}
         if not found or not self._path.exists():
             return found
         with self._path.open("rb") as file:
@@ -34,13 +36,15 @@ class Looks:
                     value: dict[str, Any] = json.loads(line)
                 except ValueError:
                     continue
-                if value["id"] in found and value["finding"]["error"] is None:
+                # A request that was not answered yet may ask something else by now.
+                if asked.get(value["id"]) == value["fingerprint"] and value["finding"]["error"] is None:
                     found[value["id"]][Look(**_tuples(value["look"]))] = Finding(**_tuples(value["finding"]))
         return found
 
-    def add(self, id: str, look: Look, finding: Finding) -> None:
+    def add(self, request: JobRequest, look: Look, finding: Finding) -> None:
         """Write what was found for a request."""
-        line = json.dumps({"id": id, "look": asdict(look), "finding": asdict(finding)})
+        names = {"id": request.id, "fingerprint": request.fingerprint}
+        line = json.dumps({**names, "look": asdict(look), "finding": asdict(finding)})
         with self._path.open("ab") as file:
             file.write(b"\n" * self._is_torn() + line.encode("ascii") + b"\n")
 

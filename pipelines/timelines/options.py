@@ -58,14 +58,28 @@ def check_levels(levels: Sequence[str]) -> None:
 def read_prompt(level: str, given: str | None) -> str:
     """Return the prompt of a level: a file's content, a text, or the prompt that comes with the product."""
     if given is None:
-        return (PROMPTS / f"{level}.txt").read_text().strip()
-    path = Path(given)
+        return (PROMPTS / f"{level}.txt").read_text("utf-8").strip()
     try:
-        return path.read_text().strip() if path.is_file() else given
+        is_file = Path(given).is_file()
+    except (OSError, ValueError):  # too long for a name of a file, or none
+        is_file = False
+    try:
+        return Path(given).read_text("utf-8").strip() if is_file else given
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--prompt-{level} is {given}, which cannot be read: {error}. Give a text file, or the text."
+            f"--prompt-{level} is {given}, which cannot be read: {error}. Give a text file in UTF-8, or the text."
         ) from error
+
+
+def check_prompts(prompts: Mapping[str, str]) -> None:
+    """Check that the LLM is told what it is to sum up.
+
+    Raises:
+        UserError: a prompt has no place for the notes.
+    """
+    for level in ("chapter", "video"):
+        if "{notes}" not in prompts[level]:
+            raise UserError(f"--prompt-{level} has no {{notes}}, in whose place the LLM reads what it is to sum up.")
 
 
 def fill(prompt: str, **values: str) -> str:

@@ -66,7 +66,7 @@ def read_question(request: JobRequest, *, knows_words: bool) -> Question:
     stem = search.stem
     kind = search.kind or kind_of(stem)
     if kind not in KINDS:
-        raise UserError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}.")
+        raise UserError(f"search_kind is {kind!r}; expected one of {', '.join(KINDS)}.")
     probes, is_reversed = search.probes, False
     pair = next((m for pattern in _PAIRS if (m := re.search(pattern, stem, re.IGNORECASE))), None)
     if kind == "order":

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from videollm.errors import Status, VideoError
 from videollm.types import Clip
+from videollm.video.sampling import check_range
 from videollm.video.surveys import Survey
 
 MAX_WINDOWS: Final = 64
@@ -23,10 +24,11 @@ def of_range(survey: Survey, clip: Clip) -> Survey:
     """Cut a survey to a clip's range; its times then count from the start of that.
 
     Raises:
-        VideoError: `bad_range`: the video ends before.
+        VideoError: `bad_range`: no range, or the video ends before.
     """
     if clip.start is None and clip.end is None:
         return survey
+    check_range(clip.start, clip.end)
     start = clip.start or 0.0
     end = survey.duration if clip.end is None else min(clip.end, survey.duration)
     if start >= end:

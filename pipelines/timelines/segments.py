@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from videollm.errors import UserError
+
+MIN_SECONDS: Final = 0.1
+"""Seconds of a segment or window that a user may ask for; below, there are more of them than frames."""
 
 
 @dataclass(frozen=True)

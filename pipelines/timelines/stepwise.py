@@ -10,9 +10,11 @@ from dataclasses import replace
 from itertools import count
 
 from pipelines.jobs.work import Work
-from pipelines.requests.types import ClipTask
+from pipelines.requests.types import ClipTask, JobRequest
 from pipelines.results.schema import ResultRow
-from pipelines.stages.base import Finished
+from pipelines.stages.base import Finished, Item
+from videollm.errors import Status
+from videollm.models.protocol import ModelInfo
 
 Then = Callable[[Finished], Iterable[ResultRow]]
 """Takes the end of a task, adds the tasks that follow from it, and returns the rows to keep."""
@@ -24,7 +26,8 @@ class Stepwise(Work):
     The executor takes tasks in threads of its own while results come in, so all state is held under one lock.
     """
 
-    def __init__(self, num_videos: int) -> None:
+    def __init__(self, num_videos: int, model: ModelInfo) -> None:
+        self.model = model
         self._lock = threading.RLock()
         self._numbers = count()
         self._ready: deque[ClipTask] = deque()
@@ -38,6 +41,15 @@ class Stepwise(Work):
     @abstractmethod
     def begin(self) -> Iterable[ResultRow] | None:
         """Begin the next video: add its first tasks, and return rows that take none; None after the last video."""
+
+    def failed(self, request: JobRequest, status: Status, error: str) -> ResultRow:
+        """Make the row of a request that no task answers."""
+        task = ClipTask(clip=request.clip, requests=(request,))
+        return Item(task=task, model=self.model.name, connector=self.model.connector).failed(request, status, error)
+
+    def computed(self, request: JobRequest, answer: str) -> ResultRow:
+        """Make the row of a request whose answer follows from those of others."""
+        return replace(self.failed(request, Status.OK, ""), error=None, answer=answer)
 
     def add(self, task: ClipTask, then: Then) -> None:
         """Add a task to those that are ready."""

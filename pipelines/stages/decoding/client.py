@@ -153,13 +153,15 @@ class Decoder:
             self.close()
         return [made[i] for i in range(len(clips))]
 
-    def survey(self, video: str, cues: str) -> Survey | Failure:
-        """Find out what is to be known of a video before it is split; its deadline grows with its length.
+    def survey(self, clip: Clip, cues: str) -> Survey | Failure:
+        """Find out what is to be known of a video before it is split; a pass over all its frames has more time.
 
         Args:
+            clip: the video; its range is not looked at.
             cues: a name in CUES; "" for none.
         """
-        reply, _ = self._ask({"do": "survey", "video": video, "cues": cues}, patience=SURVEY_PATIENCE if cues else 1)
+        request = {"do": "survey", "clip": asdict(clip), "cues": cues}
+        reply, _ = self._ask(request, patience=SURVEY_PATIENCE if cues else 1)
         if reply["status"] != "ok":
             return Failure(status=Status(reply["status"]), error=reply["error"], trace=reply.get("trace"))
         from videollm.video.surveys import Survey

@@ -138,10 +138,10 @@ def _probe(*, video: str) -> tuple[wire.Header, memoryview]:
     return {"status": "ok", "info": asdict(probe(video))}, memoryview(b"")
 
 
-def _survey(*, video: str, cues: str) -> tuple[wire.Header, memoryview]:
+def _survey(*, clip: dict[str, Any], cues: str) -> tuple[wire.Header, memoryview]:
     from videollm.video.surveys import survey
 
-    return {"status": "ok", "survey": survey(video, cues or None).to_dict()}, memoryview(b"")
+    return {"status": "ok", "survey": survey(Clip(**clip), cues or None).to_dict()}, memoryview(b"")
 
 
 def _digest(*, video: str) -> tuple[wire.Header, memoryview]:

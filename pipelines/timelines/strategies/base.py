@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from connectors.registry import Table
 from pipelines.timelines.questions import NO, YES, Question
+from pipelines.timelines.segments import MIN_SECONDS
 from videollm.errors import UserError
 
 
@@ -46,6 +47,8 @@ class Finding:
     num_visual_tokens: int | None = None
     num_prompt_tokens: int | None = None
     error: str | None = None
+    video_hash: str | None = None
+    """Of the video that was looked at."""
 
     @property
     def margin(self) -> float | None:
@@ -117,6 +120,8 @@ class Strategy(ABC):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise UserError(f"--{name.replace('_', '-')} is {value}; expected a number above 0.")
+        if self.look_seconds < MIN_SECONDS:
+            raise UserError(f"--look-seconds is {self.look_seconds:g}; expected {MIN_SECONDS:g} or more.")
         if self.fan < 2:
             raise UserError(f"--fan is {self.fan}; expected 2 or more: parts into which a window is split.")
 

@@ -43,8 +43,11 @@ def runs(windows: Sequence[Scored]) -> list[list[Scored]]:
 
 def evidence(windows: Sequence[Scored]) -> tuple[Evidence, ...]:
     """Return the runs of windows that say yes, each with its best score, the best first."""
-    made = [Evidence(start=r[0].start, end=r[-1].end, score=max(w.score for w in r)) for r in runs(windows)]
-    return tuple(sorted(made, key=lambda e: (-e.score, e.start)))
+    return tuple(sorted(map(_evidence, runs(windows)), key=lambda e: (-e.score, e.start)))
+
+
+def _evidence(run: Sequence[Scored]) -> Evidence:
+    return Evidence(start=run[0].start, end=run[-1].end, score=max(window.score for window in run))
 
 
 def nearest_pair(one: Sequence[Scored], other: Sequence[Scored]) -> tuple[float, float, tuple[Evidence, ...]] | None:
@@ -93,7 +96,7 @@ def conclude_order(question: Question, of_both: Sequence[Sequence[Scored]], look
         look: asks the request itself inside the window that both begin in.
     """
     first, second = (runs(windows) for windows in of_both)
-    found = tuple(e for windows in of_both for e in evidence(windows)[:1])
+    found = tuple(_evidence(run) for of_one in (first, second) for run in of_one[:1])
     if not first or not second:
         missing = NOTHING if not first and not second else "Only one of the two shows in the video."
         return Found(final=look, evidence=found, note=missing)

@@ -154,3 +154,21 @@ def test_full_file_system_is_one_message(tmp_path: Path) -> None:
             assert list(output.done) == [f"r{i}" for i in range(len(output.done))]
     finally:
         subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def test_what_is_made_of_other_rows_is_dropped_before_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Output(tmp_path, "jsonl", 1) as output:
+        output.append([row(0, "timeout")])
+        output.append([row(1, "partial")])
+    load, loaded = Output._load_shard, []
+
+    def die(self: Output, shard: Path, drop_errors: bool) -> None:
+        if loaded:
+            raise KeyboardInterrupt
+        loaded.append(shard)
+        load(self, shard, drop_errors)
+
+    monkeypatch.setattr(Output, "_load_shard", die)
+    with pytest.raises(KeyboardInterrupt), Output(tmp_path, "jsonl", 1) as output:
+        output.load(drop_errors=True)
+    assert ids(tmp_path) == ["r0"]

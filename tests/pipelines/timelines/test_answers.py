@@ -177,6 +177,35 @@ def test_damaged_windows_make_a_partial_answer(data: Path, manifest: Path, tmp_p
     assert made["answer"] in ("Yes", "No")
 
 
+def test_there_is_no_answer_where_all_looks_failed(data: Path, manifest: Path, tmp_path: Path) -> None:
+    name = json.loads(manifest.read_text().splitlines()[0])["video"]
+    content = bytearray((data / name).read_bytes())
+    content[5000 : content.rfind(b"moov") - 4] = bytes(content.rfind(b"moov") - 5004)
+    (tmp_path / name).write_bytes(content)
+    row = {"id": "a", "video": name, "question": "Is anything orange?", "search_kind": "exists", "start": 120}
+    (tmp_path / "asked.jsonl").write_text(json.dumps(row) + "\n")
+    (made,) = answers(tmp_path / "asked.jsonl", tmp_path / "out").values()
+    assert (made["status"], made["answer"], made["note"]) == ("decode_error", None, None)
+
+
+def test_looks_at_another_video_or_for_another_question_count_for_nothing(
+    data: Path, manifest: Path, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    answers(manifest, tmp_path / "out")
+    looks = tmp_path / "out" / "looks.jsonl"
+    lines = [json.loads(line) for line in looks.read_text().splitlines()]
+    for number, line in enumerate(lines):  # all of them say no, and none of them is about what is asked now
+        line["finding"]["scores"] = [-9.0, -9.0, 0.0, 0.0]
+        if number % 2:
+            line["finding"]["video_hash"] = "of another video"
+        else:
+            line["fingerprint"] = "of another question"
+    looks.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for file in tmp_path.glob("out/part-*"):
+        file.unlink()
+    assert settled(answers(manifest, tmp_path / "out")) == settled(undisturbed)
+
+
 def test_a_model_that_cannot_score_is_refused_before_anything_is_claimed(manifest: Path, tmp_path: Path) -> None:
     model = ModelOptions(model="openai:any", endpoint=type(ModelOptions().endpoint)(base_url="http://127.0.0.1:9/v1"))
     with pytest.raises(UserError, match="needs how likely answers are"):

@@ -173,6 +173,17 @@ def test_dense_takes_as_many_frames_as_the_context_holds() -> None:
     found, _ = search("dense", question("global"), scope, [])
     # The look told 10 visual tokens a frame, and 20 of the question.
     assert found.final == Look(start=0, end=600, num_frames=90)
+    # A text of 2 tokens beside each frame takes room too.
+    strategy = load_strategy("dense", {})
+    trials = strategy.plan(question("global"), scope)
+    assert not isinstance(trials, Found)
+    findings = {
+        look: Finding(num_frames=n, num_visual_tokens=10 * n, num_prompt_tokens=20 + 12 * n)
+        for look in trials
+        if (n := look.num_frames)
+    }
+    labelled = strategy.step(question("global"), scope, findings)
+    assert labelled == Found(final=Look(start=0, end=600, num_frames=75))
     unbounded, _ = search("dense", question("global"), Scope(start=0, end=100), [])
     assert unbounded.final == Look(start=0, end=100, num_frames=100)
 
