@@ -43,13 +43,7 @@ $(DOCS_INSTALLED): $(INSTALLED)
 
 demo: $(PRODUCT)
 	@rm -rf $(DEMO)
-	$(BIN)/videollm make-clips -o $(DEMO)/clips --num-clips 60 --seed 1000
-	$(BIN)/videollm caption $(DEMO)/clips -o $(DEMO)/captions
-	$(BIN)/videollm answer $(DEMO)/clips/questions.jsonl -o $(DEMO)/answers
-	$(BIN)/videollm ask $(DEMO)/clips/1000-00000.mp4 "Describe the video."
-	$(BIN)/videollm eval-shapes $(DEMO)/clips
-	$(BIN)/videollm eval shapes --data $(DEMO)/clips -o $(DEMO)/eval
-	$(BIN)/videollm report $(DEMO)/eval
+	$(BIN)/videollm demo -o $(DEMO)
 
 test: install
 	OMP_NUM_THREADS=1 RAY_worker_niceness=0 $(BIN)/python -m pytest -m "not slow" $(PARALLEL)

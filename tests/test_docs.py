@@ -19,7 +19,16 @@ from videollm.shapes.clips import ClipsConfig, write_clips
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]+")
-OTHERS = {"--help", "--version", "--index-url", "--no-deps", "--disable_llm"}
+OTHERS = {
+    "--help",
+    "--version",
+    "--index-url",
+    "--no-deps",
+    "--wheel-dir",
+    "--constraint",
+    "--extra-index-url",
+    "--disable_llm",
+}
 """Flags of other tools that pages show, and those of `videollm` itself."""
 PACKAGES = r"(?:connectors|videollm|pipelines)"
 PLACEHOLDERS = {"x.py", "X.py"}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 COMMANDS: Final = {
+    "demo": ("pipelines.cli.demo:DemoOptions", "draw clips, caption them, answer questions and score the answers"),
     "caption": ("pipelines.cli.caption:CaptionOptions", "describe every video of folders, globs and manifests"),
     "answer": ("pipelines.cli.answer:AnswerOptions", "answer the questions of a manifest"),
     "ask": ("pipelines.cli.ask:AskOptions", "ask one question about one video"),
@@ -25,6 +26,7 @@ COMMANDS: Final = {
     "score": ("pipelines.cli.score:ScoreOptions", "score an eval's answers again, without a model"),
     "compare-runs": ("pipelines.cli.compare_runs:CompareRunsOptions", "compare two evals question by question"),
     "report": ("pipelines.cli.report:ReportOptions", "show runs as one HTML page, with tables"),
+    "watch": ("pipelines.cli.watch:WatchOptions", "serve the live page of a job on this machine"),
     "timeline": ("pipelines.cli.timeline:TimelineOptions", "write captions as subtitles, chapters and timed JSON"),
     "export": ("pipelines.cli.export:ExportCommandOptions", "write rows as JSON lines, sidecars, tars or a dataset"),
     "models": ("pipelines.cli.models:ModelsOptions", "list the models, or count what a video costs with one"),

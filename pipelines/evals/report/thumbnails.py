@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.evals.settings import latest_fact
+from pipelines.results.schema import Row
 from pipelines.stages.decoding.client import Decoder, Failure
 from videollm.errors import UserError
 from videollm.io import is_remote
@@ -23,6 +25,8 @@ from videollm.types import Clip, FrameBatch
 TIMEOUT_SECONDS: Final = 120.0
 SAME_SECONDS: Final = 0.001
 """Times closer than this are of the same frame."""
+AS_SAMPLED: Final = (None, "single")
+"""Strategies that look at the frames which the run's sampling names."""
 STEPS: Final = (
     *((1.0, 72, 1.0), (1.0, 50, 1.0), (0.75, 50, 1.0)),
     *((0.75, 45, 0.5), (0.5, 45, 0.5), (0.5, 40, 0.25), (0.5, 30, 0.0)),
@@ -81,6 +85,25 @@ class PictureSpec:
                 f"Got --thumbnail-megabytes {self.megabytes:g}, --thumbnails-per-clip {self.per_clip}, --height "
                 f"{self.height}; expected at least 0, 1 and 16 (0 megabytes leave pictures out)."
             )
+
+
+def strip_of(row: Row, clip: Clip, record: Mapping[str, Any]) -> Strip:
+    """Say which frames a row is of.
+
+    Args:
+        clip: of the row; its video is a path on this machine, or a URL.
+        record: run.json of the row's run.
+    """
+    config = record["config"]
+    return Strip(
+        clip=clip,
+        indices=tuple(row["frame_indices"]),
+        seconds=tuple(row["frame_seconds"]),
+        video_hash=row.get("video_hash"),
+        sampling=latest_fact(record, "sampling") if row.get("strategy") in AS_SAMPLED else None,
+        decoder=config.get("decoder", "auto"),
+        allow_partial=config.get("allow_partial", False),
+    )
 
 
 def make_pictures(

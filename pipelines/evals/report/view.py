@@ -5,7 +5,7 @@ Questions and answers are laid out in columns, and texts that many of them share
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, partial
 from itertools import zip_longest
@@ -23,9 +23,8 @@ from pipelines.evals.report.runs import (
     paired_differences,
     provenance,
     run_names,
-    sampling,
 )
-from pipelines.evals.report.thumbnails import Strip
+from pipelines.evals.report.thumbnails import Strip, strip_of
 from pipelines.evals.report.videos import VideoRow, lay_out_videos
 from pipelines.evals.scores import Score, ScoredQuestion, ScoredRun
 from pipelines.evals.settings import differing_settings
@@ -36,8 +35,6 @@ from videollm.types import Clip
 
 VERSION: Final = 1
 """Of the data's form; goes up when a reader of older pages could not read them."""
-AS_SAMPLED: Final = (None, "single")
-"""Strategies that look at the frames which the run's sampling names."""
 T = TypeVar("T", bound=Hashable)
 Fields = dict[str, Any]
 Key = tuple[str, str, float | None, float | None]
@@ -141,7 +138,11 @@ def make_view(runs: Sequence[Run], folder: Path | None = None) -> View:
         for item, answer, row, clip in found:
             if row is not None:
                 _add_row(answer, row, texts)
-                answer.strip = strips.place(_strip(row, clip, run, path)) if row["frame_indices"] else None
+                answer.strip = (
+                    strips.place(strip_of(row, replace(clip, video=path(clip.video)), run.record))
+                    if row["frame_indices"]
+                    else None
+                )
                 if clip.video and (isinstance(run, AnsweredRun) or row.get("strategy") is not None):
                     told.append((number, item.key, row, path(clip.video)))
             items.setdefault(item.key, item)
@@ -299,19 +300,6 @@ def _add_row(answer: Answer, row: Row, texts: _Table[str]) -> None:
 
 def _clip(row: Row) -> Clip:
     return Clip(video=row["video"] or "", start=row["start"], end=row["end"])
-
-
-def _strip(row: Row, clip: Clip, run: Run, path: Callable[[str], str]) -> Strip:
-    config = run.record["config"]
-    return Strip(
-        clip=replace(clip, video=path(clip.video)),
-        indices=tuple(row["frame_indices"]),
-        seconds=tuple(row["frame_seconds"]),
-        video_hash=row.get("video_hash"),
-        sampling=sampling(run) if row.get("strategy") in AS_SAMPLED else None,
-        decoder=config.get("decoder", "auto"),
-        allow_partial=config.get("allow_partial", False),
-    )
 
 
 def _columns(kind: type[Item] | type[Answer], rows: Sequence[Item | Answer | None]) -> Fields:
