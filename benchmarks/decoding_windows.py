@@ -1,10 +1,11 @@
 """Many windows of one file side by side: clip after clip with `decode`, and all in one pass with `decode_windows`.
 
     python benchmarks/decoding.py --windows           # minutes; the files are made once
-    python benchmarks/decoding_windows.py --hours 10 --fps 30
+    python benchmarks/decoding_windows.py --hours 10 --scans mp4
 
-Every measurement runs in its own process. Of the files of many hours only some windows are decoded one by one, and the
-time of all is computed from these.
+The videos are those of `videollm make-clips --minutes`: 96 x 96, 8 frames a second, a shape for 4 s each. Every
+measurement runs in its own process. Of the files of many hours only some windows are decoded one by one, and the time
+of all is computed from these.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from decoding_videos import Case, make
 
+from videollm.shapes.long import write_segments
+from videollm.shapes.timeline import long_video
 from videollm.types import Clip
 from videollm.video.decoding import run
 from videollm.video.decoding.decode import decode
@@ -32,37 +36,81 @@ from videollm.video.sampling import Sampling
 SAMPLING = Sampling(num_frames=8)
 
 
+FPS, PIXELS = 8, 96
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scan:
     """A file, and windows to cut from it."""
 
-    case: Case
-    window_seconds: float
-    side: int = 336
-    """Pixels of the frames decoded."""
+    minutes: float
+    number: int
+    """Windows."""
+    make: Callable[[Path, Path], None] | None = None
+    """Makes the file of the plain mp4 of that length; None is that itself."""
+    suffix: str = ".mp4"
+    side: int | None = None
+    """Pixels of the frames decoded; None is as they are in the file."""
     one_by_one: int | None = None
     """Windows decoded one by one, spread over the file; None is all."""
 
+    @property
+    def windows(self) -> list[tuple[float, float]]:
+        """Windows side by side, in seconds."""
+        length = self.minutes * 60 / self.number
+        return [(i * length, (i + 1) * length) for i in range(self.number)]
 
-def scans(hours: float, fps: int) -> dict[str, Scan]:
-    """Return the scans by name; frames are made at 30 a second, and `fps` of the longest file follows from copies."""
-    small, short = (96, 160), (("g", "60"), ("crf", "30"))
-    minute = {"count": 1800, "size": small, "options": short}
-    copies = round(hours * 60 * fps / 30)
-    endless = (("g", "1000000"), ("sc_threshold", "0"), ("crf", "30"))
+
+def scans(hours: float) -> dict[str, Scan]:
+    """Return the scans by name."""
     found = {
-        "mp4 30 min, 225 x 8 s": Scan(case=Case(frames=8, copies=30, **minute), window_seconds=8),
-        "mkv 30 min, 225 x 8 s": Scan(case=Case(frames=8, copies=30, suffix=".mkv", **minute), window_seconds=8),
-        "mp4 30 min, one keyframe, 60 x 30 s": Scan(
-            case=Case(frames=8, count=54000, size=small, options=endless), window_seconds=30
-        ),
+        "mp4 30 min, 225 x 8 s": Scan(minutes=30, number=225),
+        "mkv 30 min, 225 x 8 s": Scan(minutes=30, number=225, make=repack, suffix=".mkv"),
+        "mp4 30 min, one keyframe, 60 x 30 s": Scan(minutes=30, number=60, make=encode_with_one_keyframe),
     }
-    for suffix in (".mp4", ".mkv"):
-        case = Case(frames=8, copies=copies, suffix=suffix, **minute)
-        found[f"{suffix[1:]} {hours:g} h, {copies * 1800} frames"] = Scan(
-            case=case, window_seconds=copies * 60 / 1200, side=384, one_by_one=6
-        )
+    for suffix, make in ((".mp4", None), (".mkv", repack)):
+        for side in (None, 384):
+            name = f"{suffix[1:]} {hours:g} h, 1200 windows{f' at {side} x {side}' if side else ''}"
+            found[name] = Scan(minutes=60 * hours, number=1200, make=make, suffix=suffix, side=side, one_by_one=6)
     return found
+
+
+def prepare(scan: Scan, folder: Path) -> Path:
+    """Make the file of a scan, unless it is there."""
+    plain = folder / f"shapes_{scan.minutes:g}m.mp4"
+    rng, frames = random.Random(0), round(scan.minutes * 60 * FPS)
+    write_segments(plain, long_video(rng, num_frames=frames, event_frames=4 * FPS, fps=FPS, decile=5), size=PIXELS)
+    if scan.make is None:
+        return plain
+    path = folder / f"{scan.make.__name__}_{scan.minutes:g}m{scan.suffix}"
+    if not path.exists():
+        part = path.with_stem(f"part_{path.stem}")
+        scan.make(plain, part)
+        part.rename(path)
+    return path
+
+
+def repack(source: Path, target: Path) -> None:
+    """Copy the packets into another container."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+
+
+def encode_with_one_keyframe(source: Path, target: Path) -> None:
+    """Encode again, as one group of pictures."""
+    options = {"preset": "veryfast", "crf": "20", "g": "1000000", "sc_threshold": "0"}
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream("libx264", rate=FPS, options=options)
+        stream.width = stream.height = PIXELS
+        stream.pix_fmt = "yuv420p"
+        for frame in old.decode(video=0):
+            frame.pict_type = 0  # as the encoder likes
+            new.mux(stream.encode(frame))
+        new.mux(stream.encode())
 
 
 def measure(scan: Scan, path: str, how: str) -> dict[str, float]:
@@ -76,7 +124,7 @@ def measure(scan: Scan, path: str, how: str) -> dict[str, float]:
             yield packet
 
     run.demux = counting
-    size = FrameSize(height=scan.side, width=scan.side)
+    size = None if scan.side is None else FrameSize(height=scan.side, width=scan.side)
     decode(Clip(video=path, start=0, end=0.1), SAMPLING, size=size)  # loads what is loaded once
     before, start, share = resident_megabytes(), time.process_time(), 1.0
     reset_peak()
@@ -84,9 +132,7 @@ def measure(scan: Scan, path: str, how: str) -> dict[str, float]:
     if how == "timeline":
         read_timeline(path)
     else:
-        timeline_end = scan.case.count * scan.case.copies / 30
-        number = round(timeline_end / scan.window_seconds)
-        windows = [(i * scan.window_seconds, (i + 1) * scan.window_seconds) for i in range(number)]
+        windows = scan.windows
         if how == "one pass":
             for window in decode_windows(path, windows, SAMPLING, size=size):
                 assert window.batch is not None, window.error
@@ -98,6 +144,10 @@ def measure(scan: Scan, path: str, how: str) -> dict[str, float]:
                 decode(Clip(video=path, start=begin, end=end), SAMPLING, size=size)
     seconds = (time.process_time() - start) * share
     return {"seconds": seconds, "packets": count * share, "megabytes": peak_megabytes() - before}
+
+
+def cost(result: dict[str, float]) -> str:
+    return f"{result['seconds']:.1f} s, {result['packets'] / 1000:.1f}k packets"
 
 
 def resident_megabytes() -> float:
@@ -118,9 +168,9 @@ def _status(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
-def measured_apart(name: str, how: str, path: Path, hours: float, fps: int) -> dict[str, float]:
+def measured_apart(name: str, how: str, path: Path, hours: float) -> dict[str, float]:
     """`measure` in a process of its own."""
-    command = [sys.executable, __file__, "--one", name, how, str(path), "--hours", str(hours), "--fps", str(fps)]
+    command = [sys.executable, __file__, "--one", name, how, str(path), "--hours", str(hours)]
     root = str(Path(__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
@@ -132,11 +182,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "videollm-benchmark")
     parser.add_argument("--hours", type=float, default=10, help="length of the longest file")
-    parser.add_argument("--fps", type=int, default=30, help="its frames, as so many a second")
     parser.add_argument("--scans", nargs="*", default=[], help="only those whose name contains one of these")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    found = scans(options.hours, options.fps)
+    found = scans(options.hours)
     if options.one:
         name, how, path = options.one
         print(json.dumps(measure(found[name], path, how)))
@@ -148,14 +197,13 @@ def main(arguments: list[str] | None = None) -> None:
     for name, scan in found.items():
         if options.scans and not any(part in name for part in options.scans):
             continue
-        path = options.folder / f"windows_{name.replace(' ', '_').replace(',', '')}{scan.case.suffix}"
-        make(scan.case, path)
-        apart, one, alone = (
-            measured_apart(name, how, path, options.hours, options.fps) for how in ("clips", "one pass", "timeline")
-        )
-        cells = [f"{r['seconds']:.1f} s, {r['packets'] / 1000:.1f}k packets" for r in (apart, one)]
-        cells[0] += " (computed)" if scan.one_by_one else ""
-        ratio = f"{apart['seconds'] / one['seconds']:.1f}"
+        path = prepare(scan, options.folder)
+        one, alone = (measured_apart(name, how, path, options.hours) for how in ("one pass", "timeline"))
+        cells, ratio = ["", cost(one)], ""
+        if scan.side is None:
+            apart = measured_apart(name, "clips", path, options.hours)
+            cells[0] = cost(apart) + (" (computed)" if scan.one_by_one else "")
+            ratio = f"{apart['seconds'] / one['seconds']:.1f}"
         memory = f"{one['megabytes']:.0f}"
         print(f"| {name} | {' | '.join(cells)} | {ratio} | {memory} | {alone['seconds']:.2f} s |", flush=True)
 

@@ -216,7 +216,7 @@ class Captions(Stepwise):
         request, plan = video.request, video.plan
         segment, first, end = plan.segments[number], plan.segments[0].start, plan.segments[-1].end
         inside = Segment(segment.start - first, segment.end - first, segment.reason)
-        start, stop = window(inside, self.options.split.overlap, end - first)
+        start, stop = window(inside, self.splitter.overlap, end - first)
         clip = replace(request.clip, start=first + start, end=first + stop, cut_end=True)
         question = request.question
         if len(plan.segments) > 1:

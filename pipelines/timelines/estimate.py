@@ -47,7 +47,7 @@ def estimate_captions(options: CaptionPlan, plan: Plan) -> None:
         num_nodes += sum(node.level in options.levels for node in nodes) - len(segments)
         seconds += part.duration
         for segment in segments:
-            first, (start, end) = request.clip.start or 0.0, window(segment, options.split.overlap, part.duration)
+            first, (start, end) = request.clip.start or 0.0, window(segment, splitter.overlap, part.duration)
             clip = replace(request.clip, start=first + start, end=first + end, cut_end=True)
             tasks.append(ClipTask(clip=clip, requests=(replace(request, clip=clip),)))
     share = len(requests) / max(1, len(chosen))

@@ -23,8 +23,9 @@ class SplitOptions:
 
     segment_seconds: float = 30.0
     """Length of a segment (`fixed`)."""
-    overlap: float = 2.0
-    """Seconds that the windows of neighbouring segments share; frames of a window are sampled from all of it."""
+    overlap: float | None = None
+    """Seconds that the windows of neighbouring segments share; frames of a window are sampled from all of it. By
+    default 2 for `fixed`, and none where segments end with what they show."""
     min_seconds: float = 2.0
     """A shorter shot joins the neighbour that it is more like (`shots`, `scenes`)."""
     max_seconds: float = 60.0
@@ -38,7 +39,7 @@ class SplitOptions:
         for name in ("segment_seconds", "min_seconds", "max_seconds"):
             if not (math.isfinite(value := getattr(self, name)) and value > 0):
                 raise UserError(f"--{name.replace('_', '-')} is {value:g}; expected a number of seconds above 0.")
-        if not 0 <= self.overlap < self.segment_seconds:
+        if self.overlap is not None and not 0 <= self.overlap < self.segment_seconds:
             raise UserError(
                 f"--overlap is {self.overlap:g} with segments of {self.segment_seconds:g} s; expected 0 or more, and "
                 "less than a segment."
@@ -64,6 +65,11 @@ class Splitter(ABC):
 
     def __init__(self, options: SplitOptions) -> None:
         self.options = options
+
+    @property
+    def overlap(self) -> float:
+        """Seconds that the windows of neighbours share."""
+        return self.options.overlap or 0.0
 
     @abstractmethod
     def split(self, survey: Survey, *, alike: Sequence[float] = (), given: Sequence[Range] = ()) -> Segments:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -242,3 +244,42 @@ def test_frames_in_hand_are_those_of_windows_under_way(tmp_path: Path, monkeypat
         del window
     assert count == 16
     assert most <= 2 + 2  # those that overlap, one that begins, and the one handed out
+
+
+SCAN = """
+import sys
+from pathlib import Path
+
+from videollm.types import Clip
+from videollm.video.decoding.decode import decode
+from videollm.video.decoding.windows import decode_windows
+from videollm.video.preprocessing import FrameSize
+from videollm.video.sampling import Sampling
+
+def megabytes(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+path, sampling, size = sys.argv[1], Sampling(num_frames=8), FrameSize(height=384, width=384)
+decode(Clip(video=sys.argv[2], start=0, end=1), sampling, size=size)  # loads what is loaded once
+before = megabytes("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+windows = [(30.0 * i, 30.0 * (i + 1)) for i in range(1200)]
+frames = 0
+for window in decode_windows(path, windows, sampling, size=size):
+    frames += len(window.batch.frames)
+    del window
+print(frames, megabytes("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read as Linux tells it")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_memory_of_ten_hours(suffix: str, tmp_path: Path) -> None:
+    minute = write(tmp_path / "minute.mp4", 480, fps=8, size=(96, 96), options={"g": "32", "crf": "35"})
+    path = repeat(minute, tmp_path / f"hours{suffix}", 600)
+    done = subprocess.run([sys.executable, "-c", SCAN, path, minute], capture_output=True, text=True, check=True)
+    frames, megabytes = done.stdout.split()
+    assert int(frames) == 1200 * 8
+    assert float(megabytes) < 100
