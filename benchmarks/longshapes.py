@@ -113,7 +113,7 @@ def measure(run: Path, name: str) -> str:
     """Return a measure of an eval over all its questions."""
     scores = json.loads((run / "scores.json").read_text())
     found = next(s for s in scores["measures"] if s["metric"] == name and s["grouping"] is None)
-    return f"{found['over_all']['mean']:.0f}"
+    return f"{found['over_all']['mean']:.3g}" if found["over_all"]["mean"] < 1 else f"{found['over_all']['mean']:.0f}"
 
 
 if __name__ == "__main__":
