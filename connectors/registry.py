@@ -77,7 +77,7 @@ class Table(Generic[T]):
         return len(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self.builtin or name in self.names()
 
     def _import(self, target: str, module: str, attribute: str) -> object:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,16 @@ class Golden:
     model: VideoLLM
     tensors: dict[str, Tensor]
     facts: dict[str, str]
+    decoded: dict[str, FrameBatch] = field(default_factory=dict)
 
     def decode(self, name: str | None = None, **options: Any) -> FrameBatch:
-        return self.model.decode(clip(name or self.facts["video"]), **options)
+        """Frames of a clip, which are decoded once."""
+        name = name or self.facts["video"]
+        options = {"sampling": self.model.sampling, **options}
+        key = repr((name, self.model.transform.frame_size(), options))
+        if key not in self.decoded:
+            self.decoded[key] = self.model.decode(clip(name), **options)
+        return self.decoded[key]
 
 
 def read_golden(name: str, **sampling: Any) -> Golden:

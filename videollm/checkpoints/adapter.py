@@ -102,7 +102,7 @@ def adapter_of(options: Options) -> type[Adapter] | None:
     """
     prefix, colon, _ = options.name.partition(":")
     by_prefix = bool(colon) and prefix in ADAPTERS
-    if not by_prefix and options.engine not in ADAPTERS:
+    if not by_prefix and (options.engine == DEFAULT_ENGINE or options.engine not in ADAPTERS):
         return None
     if by_prefix and options.engine not in (DEFAULT_ENGINE, prefix):
         raise UserError(f"{options.name} is run by `{prefix}`, not by --engine {options.engine}. Leave --engine out.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import asdict
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from tests.support.official import Golden, clip
 from videollm.checkpoints import FAMILIES
 from videollm.engines import packing
 from videollm.models.protocol import Visual
-from videollm.types import Clip, FrameBatch, Generation, Request
+from videollm.types import Answer, Clip, FrameBatch, Generation, Request
 from videollm.video.sampling import Sampling
 
 OTHERS = ("sample_demo_9.mp4", "video_90.mov", "sample_demo_1.mp4")
@@ -29,7 +29,7 @@ GREEDY_FLAGS = ("--max-new-tokens", "24", "--temperature", "0", "--repetition-pe
 QUESTIONS = ("What is happening in this video?", "Who?", "Describe the colours, and what moves where.")
 
 
-@cache
+@lru_cache(maxsize=1)
 def official_tolerance(golden: Golden) -> float:
     """Distance from the golden visual tokens to exact arithmetic (float64), where that is more than 1e-5.
 
@@ -43,6 +43,17 @@ def official_tolerance(golden: Golden) -> float:
 def tokens_of(golden: Golden) -> Tensor:
     made = golden.tensors["visual_tokens"]
     return made.reshape(-1, made.shape[-1])
+
+
+@lru_cache(maxsize=1)
+def visual_of(golden: Golden) -> Visual:
+    return golden.model.encode([golden.decode()])[0]
+
+
+@lru_cache(maxsize=1)
+def answer_of(golden: Golden) -> Answer:
+    """Of the frames, to the question of the golden data."""
+    return golden.model.answer(golden.decode(), golden.facts["question"], generation=GREEDY)
 
 
 def near(made: Tensor, expected: Tensor, tolerance: float) -> bool:
@@ -89,7 +100,7 @@ def test_frames_and_pixels_are_exact(golden: Golden, case: FamilyCase) -> None:
 
 
 def test_visual_tokens_ids_positions_and_logits(golden: Golden, case: FamilyCase) -> None:
-    visual = golden.model.encode([golden.decode()])[0]
+    visual = visual_of(golden)
     assert near(visual.tokens, tokens_of(golden), official_tolerance(golden))
     for made, expected in case.inner(golden, visual):
         assert near(made, expected, 1e-5)
@@ -107,8 +118,7 @@ def test_visual_tokens_ids_positions_and_logits(golden: Golden, case: FamilyCase
 
 
 def test_greedy_answer(golden: Golden, case: FamilyCase) -> None:
-    batch = golden.decode()
-    answer = golden.model.answer(batch, golden.facts["question"], generation=GREEDY)
+    answer = answer_of(golden)
     expected = golden.tensors[f"{case.published}generated_ids"].flatten().tolist()
     text = golden.model.tokenizer.decode(expected, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     assert answer.text == text.strip()
@@ -118,7 +128,7 @@ def test_greedy_answer(golden: Golden, case: FamilyCase) -> None:
 @pytest.mark.parametrize("size", [2, 4])
 def test_batches_of_different_clips_equal_single_clips(golden: Golden, case: FamilyCase, size: int) -> None:
     batches = [golden.decode(), *(short(golden, case, name) for name in OTHERS[: size - 1])]
-    single = [golden.model.encode([b])[0] for b in batches]
+    single = [visual_of(golden), *(golden.model.encode([b])[0] for b in batches[1:])]
     batched = golden.model.encode(batches)
     requests = [ask(golden.facts["question"])]
     answers = golden.model.answer_batch([(v, requests) for v in batched], GREEDY)
@@ -138,10 +148,11 @@ def test_questions_on_one_clip_share_its_prefix(golden: Golden, case: FamilyCase
 
 
 def test_the_number_of_tokens_is_known_before(golden: Golden, case: FamilyCase) -> None:
-    for batch in (golden.decode(), short(golden, case, OTHERS[0])):
+    other = short(golden, case, OTHERS[0])
+    for batch, visual in ((golden.decode(), visual_of(golden)), (other, golden.model.encode([other])[0])):
         height, width = batch.frames.shape[1:3]
         counted = golden.model.num_visual_tokens(len(batch.frames), height, width, packing=batch.packing)
-        made = len(golden.model.encode([batch])[0].tokens)
+        made = len(visual.tokens)
         assert made <= counted if golden.model.connector.varies else made == counted
 
 
@@ -159,8 +170,7 @@ def test_through_the_command_line(golden: Golden, case: FamilyCase, capsys: pyte
     video, question = str(clip(golden.facts["video"])), golden.facts["question"]
     options = ["--model", str(golden.folder), "--device", "cpu", *GREEDY_FLAGS, *case.flags]
     cli.main(["ask", video, question, *options])
-    expected = golden.model.answer(golden.decode(), question, generation=GREEDY).text
-    assert capsys.readouterr().out.strip() == expected.strip()
+    assert capsys.readouterr().out.strip() == answer_of(golden).text.strip()
 
 
 def test_through_a_batch_job_with_a_feature_cache(golden: Golden, case: FamilyCase, tmp_path: Path) -> None:
@@ -168,7 +178,7 @@ def test_through_a_batch_job_with_a_feature_cache(golden: Golden, case: FamilyCa
     (tmp_path / "questions.jsonl").write_text(json.dumps(row) + "\n")
     options = ["--model", str(golden.folder), "--device", "cpu", "--format", "jsonl", *GREEDY_FLAGS, *case.flags,
                "--feature-cache", str(tmp_path / "cache")]  # fmt: skip
-    expected = golden.model.answer(golden.decode(), golden.facts["question"], generation=GREEDY)
+    expected = answer_of(golden)
     for output in ("cold", "warm"):
         cli.main(["answer", str(tmp_path / "questions.jsonl"), "-o", str(tmp_path / output), *options])
         (shard,) = (tmp_path / output).glob("part-*.jsonl")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.support import clips
 from tests.support.paths import CLIPS
+from videollm.errors import UserError
+from videollm.video.decoding.base import DECODERS
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,13 @@ def real() -> Path:
     if not CLIPS.is_dir():
         pytest.skip(f"no real clips at {CLIPS}: put the folder `shared/clips` beside the repository to run this test")
     return CLIPS
+
+
+@pytest.fixture(params=DECODERS.names())
+def decoder(request: pytest.FixtureRequest) -> str:
+    """Every decoder for which this machine has the packages and devices."""
+    try:
+        DECODERS.load(request.param).check()
+    except (ImportError, UserError) as missing:
+        pytest.skip(str(missing))
+    return str(request.param)

@@ -12,7 +12,6 @@ from PIL import Image
 from tests.support.clips import late_sound, numbers, picture, write
 from tests.support.damage import READERS, outcomes, sources
 from videollm.errors import Status, VideoError
-from videollm.video.decoding.base import DECODERS
 from videollm.video.decoding.decode import decode
 from videollm.video.probe import probe
 from videollm.video.sampling import Sampling
@@ -92,10 +91,7 @@ def test_a_display_matrix_that_is_no_rotation_turns_nothing(base: Path, tmp_path
     assert probe(str(tmp_path / "singular.mp4")).rotation == 0
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
 def test_failures_of_the_machine_are_told_as_such(decoder: str, base: Path) -> None:
-    if decoder == "decord":
-        pytest.importorskip("decord")
     decode(str(base), SPREAD, decoder=decoder)  # what is imported, is
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))

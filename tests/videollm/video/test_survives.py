@@ -23,7 +23,6 @@ from tests.support.paths import ROOT
 from videollm.errors import VideoError
 from videollm.io import check_file
 from videollm.types import Clip
-from videollm.video.decoding.base import DECODERS
 from videollm.video.decoding.decode import decode
 from videollm.video.probe import probe
 from videollm.video.sampling import Sampling
@@ -53,7 +52,6 @@ def test_empty_file(tmp_path: Path) -> None:
     assert "0 bytes" in fails(tmp_path / "zero.mp4", "no_video")
 
 
-@pytest.mark.parametrize("decoder", DECODERS.names())
 def test_garbage(decoder: str, tmp_path: Path) -> None:
     (tmp_path / "garbage.mp4").write_bytes(random.Random(0).randbytes(50_000))
     fails(tmp_path / "garbage.mp4", "decode_error" if decoder == "decord" else "no_video", decoder=decoder)
@@ -195,7 +193,6 @@ def test_images_of_a_folder_at_their_own_rate(tmp_path: Path) -> None:
     assert batch.seconds == pytest.approx([1, 4 / 3, 5 / 3, 2, 7 / 3, 8 / 3])
 
 
-@pytest.mark.parametrize("decoder", DECODERS.names())
 def test_an_end_past_the_video_is_cut_where_the_clip_says_so(decoder: str, base: Path) -> None:
     past = Clip(video=str(base), start=2, end=60)
     with pytest.raises(VideoError, match="end is 60 s but the video ends at 4"):
