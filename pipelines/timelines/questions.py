@@ -24,8 +24,8 @@ _WORDS: Final = (
     ("when", r"\b(when (does|do|did|is|are|was|were)|at (what|which) (time|second|moment|point)|how long into)\b"),
     ("order", r"\b(before|after)\b.*\?|\b(which|what|who)\b.*\b(first|earlier|last|later)\b"),
     ("exists", r"^(is|are|was|were) (there|anything|anyone|any|something)\b|^does the video (show|contain|have)\b"),
-    ("global", r"\b(describe|summar\w+|overall|main\w*|mostly|most (often|frequent\w*)|throughout|whole|entire|genre|"
-               r"about|theme|purpose|tone|mood)\b"),
+    ("global", r"\b(describe|summari\w+|summary|overall|main\w*|mostly|most (often|frequent\w*)|throughout|whole|"
+               r"entire|genre|about|theme|purpose|tone|mood)\b"),
 )  # fmt: skip
 _PAIRS: Final = (
     r"(?:does|do|did|is|are|was|were) (?P<a>.+?) (?:\w+ )?(?P<when>before|after) (?P<b>.+?)\?",
