@@ -46,6 +46,9 @@ def test_gpu_runs_cut_down_without_decoders() -> None:
         "machine", "decoder", *CASES, "all"
     ]  # fmt: skip
     for _, what, figure, _ in made[2:]:
+        if what.startswith("steps"):
+            assert figure in ("captured", "ordinary")
+            continue
         assert re.match(r"[\d.e+]+ (TFLOP/s|GB/s|GB|tokens/s|frames/s|ms a clip|s$)", figure), (what, figure)
     assert sum(what.endswith(": decode") for _, what, *_ in made) == 3
     assert sum(what == "connector" for _, what, *_ in made) == 2

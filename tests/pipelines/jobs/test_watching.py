@@ -68,12 +68,12 @@ def test_calls_are_logged_and_counted(
 def test_a_bug_of_ours_is_an_internal_error_with_its_trace_in_the_log(
     tmp_path: Path, clips: Path, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = Decode._decode
+    decode = Decode._decode_all
 
-    def broken(self: Decode, item: Any) -> Any:
-        return {}["nothing"] if item.task.clip.video.endswith("clip3.mp4") else decode(self, item)
+    def broken(self: Decode, items: Any) -> Any:
+        return {}["nothing"] if items[0].task.clip.video.endswith("clip3.mp4") else decode(self, items)
 
-    monkeypatch.setattr(Decode, "_decode", broken)
+    monkeypatch.setattr(Decode, "_decode_all", broken)
     run(clips, tmp_path, model, workers=WorkerOptions(executor="local"))
     rows = {Path(row["video"]).name: row for row in read_rows(tmp_path)}
     bad = rows.pop("clip3.mp4")
